@@ -1,0 +1,57 @@
+"""Claiming stock for a new order."""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from temporalio import activity
+
+from activities.errors import told_to_temporal
+from fulfillment.domain.holds import Hold
+from fulfillment.domain.inventory import ShortLine
+from fulfillment.domain.shipment import WaitsFor
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlannedShipment:
+    """A shipment as sourcing made it; `value` is what its units cost the customer, in minor units."""
+
+    shipment_id: str
+    location_id: str
+    value: int
+    units: int
+    waits_for: WaitsFor
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reservation:
+    """What the claim found. Without any shipment nothing may ship or wait, and the order was rejected."""
+
+    order_id: str
+    shipments: tuple[PlannedShipment, ...]
+    short: tuple[ShortLine, ...] = ()
+    holds: tuple[Hold, ...] = ()
+
+
+class Stock(Protocol):
+    """What we need of the stock ledger. The order's id is the key: a repeat returns the first answer."""
+
+    def reserve(self, order_id: str) -> Reservation:
+        """Claim every unit that is there, queue what may wait, cancel what will never come; one transaction.
+
+        Raises:
+            UnknownOrder: there is no such order.
+        """
+        ...
+
+
+class InventoryActivities:
+    """Deeds on stock."""
+
+    def __init__(self, stock: Stock) -> None:
+        self._stock = stock
+
+    @activity.defn
+    def reserve_stock(self, order_id: str) -> Reservation:
+        """Claim the order's stock and plan its shipments."""
+        with told_to_temporal():
+            return self._stock.reserve(order_id)

@@ -1,0 +1,331 @@
+"""Money: one deed per request to the provider, safe to repeat, believed only when the provider says so."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from typing import Protocol
+
+from temporalio import activity
+
+from activities.errors import told_to_temporal
+from fulfillment.domain.errors import FulfillmentError
+from fulfillment.domain.holds import Hold
+from fulfillment.domain.money import Money
+from fulfillment.domain.payment import (
+    AuthorizationExpired,
+    Declined,
+    OperationKind,
+    OperationState,
+    PaymentSnapshot,
+    PaymentStatus,
+)
+from fulfillment.domain.provider_errors import FailureStored, OutcomeUnknown, Rejected, StateConflict
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuthorizePayment:
+    """Reserve the money for one shipment; `attempt` counts business attempts, never retries."""
+
+    shipment_id: str
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Authorization:
+    """How an attempt ended, and what the order did at once because of it."""
+
+    payment_id: str
+    status: PaymentStatus
+    expires_at: datetime | None = None
+    decline_group: str | None = None
+    next_action_url: str | None = None
+    confirmed: bool = False
+    promise_date: date | None = None
+    released: tuple[str, ...] = ()
+    holds: tuple[Hold, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Operation:
+    """A claimed request to the provider.
+
+    `key` is ours and never changes; `provider_key` is what the provider deduplicates by, and `reference` its
+    own id of the payment. `sends` counts the sendings before this one and `key_age` is real time since the
+    first of them: a provider forgets keys after a while. `error_class` is how the latest sending ended.
+    """
+
+    key: str
+    provider_key: str
+    kind: OperationKind
+    state: OperationState
+    order_id: str
+    amount: Money
+    method: str = ""
+    reference: str = ""
+    sends: int = 0
+    key_age: timedelta = timedelta(0)
+    error_class: str = ""
+
+    @property
+    def settled(self) -> bool:
+        """Whether its outcome is known."""
+        return self.state in (OperationState.SUCCEEDED, OperationState.FAILED)
+
+
+class PaymentGateway(Protocol):
+    """What we need of a payment provider. Every change is safe to repeat with the same key while it lives.
+
+    Raises:
+        Declined: the bank said no.
+        AuthorizationExpired: too late to capture.
+        ProviderError: see `fulfillment.domain.provider_errors` for what follows from which.
+    """
+
+    key_life: timedelta
+
+    def authorize(
+        self, amount: Money, *, method: str, key: str, operation: str, order_id: str
+    ) -> PaymentSnapshot: ...
+
+    def capture(self, reference: str, amount: Money, *, key: str) -> PaymentSnapshot: ...
+
+    def void(self, reference: str, *, key: str) -> PaymentSnapshot: ...
+
+    def refund(self, reference: str, amount: Money, *, key: str, operation: str) -> str: ...
+
+    def ask(self, reference: str) -> PaymentSnapshot: ...
+
+    def find(self, operation: str) -> PaymentSnapshot | None:
+        """Return the payment this operation made, or None when the provider proves there is none."""
+        ...
+
+    def find_refund(self, reference: str, operation: str) -> str | None:
+        """Return the reference of the refund this operation made, or None when there is none."""
+        ...
+
+
+class PaymentBooks(Protocol):
+    """Our record of payments. Claims are committed before the provider is called; no call is inside one."""
+
+    def claim_authorization(self, shipment_id: str, attempt: int) -> Operation: ...
+
+    def authorized(self, key: str, snapshot: PaymentSnapshot) -> Authorization:
+        """Record the money as reserved and go on at once, in one transaction.
+
+        When every shipment with stock has its money the order is confirmed (reservations become
+        allocations, the promise and its message are written); what no hold blocks goes to the floor.
+        """
+        ...
+
+    def declined(self, key: str, no: Declined) -> Authorization: ...
+
+    def outcome(self, key: str) -> Authorization:
+        """Return what a settled authorization came to; the same as when it was first recorded."""
+        ...
+
+    def claim_capture(self, shipment_id: str) -> Operation | None:
+        """Claim the capture of what a handed-over shipment holds; None when it is worth nothing."""
+        ...
+
+    def claim_void(self, shipment_id: str) -> Operation | None:
+        """Claim the release of a shipment's live authorization; None when there is none."""
+        ...
+
+    def claim_refund(self, shipment_id: str) -> Operation | None:
+        """Claim the return of everything captured for a shipment; None when nothing is owed."""
+        ...
+
+    def open_operation(self, key: str) -> Operation | None:
+        """Return an operation whose outcome is still open, without claiming it."""
+        ...
+
+    def renewed(self, key: str) -> Operation:
+        """Return the operation with a fresh provider key, its absence at the provider being proven."""
+        ...
+
+    def succeeded(self, key: str, snapshot: PaymentSnapshot) -> None: ...
+
+    def refunded(self, key: str, refund_reference: str) -> None: ...
+
+    def failed(self, key: str, error_class: str) -> None: ...
+
+    def unknown(self, key: str, error_class: str) -> None: ...
+
+
+class PaymentActivities:
+    """Deeds at the payment provider. Each one is: claim, ask if an answer was lost, call, record."""
+
+    def __init__(self, gateway: PaymentGateway, books: PaymentBooks) -> None:
+        self._gateway, self._books = gateway, books
+
+    @activity.defn
+    def authorize_payment(self, request: AuthorizePayment) -> Authorization:
+        """Reserve the money for a shipment. A decline is a result, not a failure."""
+        with told_to_temporal():
+            operation = self._books.claim_authorization(request.shipment_id, request.attempt)
+            if operation.settled:
+                return self._books.outcome(operation.key)
+            try:
+                with self._trouble_recorded(operation):
+                    snapshot = self._found(operation) or self._authorize(self._sendable(operation))
+            except Declined as no:
+                return self._books.declined(operation.key, no)
+            return self._books.authorized(operation.key, snapshot)
+
+    @activity.defn
+    def capture_payment(self, shipment_id: str) -> None:
+        """Take the money for a shipment that has left.
+
+        Raises:
+            ApplicationError: type AuthorizationExpired, never retried.
+        """
+        with told_to_temporal():
+            operation = self._books.claim_capture(shipment_id)
+            if operation is None or operation.settled:
+                return
+            with self._trouble_recorded(operation):
+                snapshot = self._captured(operation) or self._capture(self._sendable(operation))
+            self._books.succeeded(operation.key, snapshot)
+
+    @activity.defn
+    def void_authorization(self, shipment_id: str) -> None:
+        """Let the money of a shipment go. Harmless when none is held."""
+        with told_to_temporal():
+            operation = self._books.claim_void(shipment_id)
+            if operation is None or operation.settled:
+                return
+            with self._trouble_recorded(operation):
+                snapshot = self._voided(operation) or self._void(self._sendable(operation))
+            self._books.succeeded(operation.key, snapshot)
+
+    @activity.defn
+    def refund_payment(self, shipment_id: str) -> None:
+        """Give back all that was captured for a shipment. Harmless when nothing is owed."""
+        with told_to_temporal():
+            operation = self._books.claim_refund(shipment_id)
+            if operation is None or operation.settled:
+                return
+            with self._trouble_recorded(operation):
+                reference = self._refunded(operation) or self._refund(self._sendable(operation))
+            self._books.refunded(operation.key, reference)
+
+    @activity.defn
+    def ask_about_operation(self, key: str) -> bool:
+        """Ask the provider about a request left in doubt; return whether that settled it.
+
+        What is proven absent stays open: only the order that wanted it may send it again.
+        """
+        with told_to_temporal():
+            operation = self._books.open_operation(key)
+            return operation is None or self._adopt(operation)
+
+    def _adopt(self, operation: Operation) -> bool:
+        match operation.kind:
+            case OperationKind.AUTHORIZE:
+                if snapshot := self._gateway.find(operation.key):
+                    self._books.authorized(operation.key, snapshot)
+                return snapshot is not None
+            case OperationKind.REFUND:
+                if reference := self._gateway.find_refund(operation.reference, operation.key):
+                    self._books.refunded(operation.key, reference)
+                return reference is not None
+            case _:
+                return self._adopt_change(operation)
+
+    def _adopt_change(self, operation: Operation) -> bool:
+        wanted = PaymentStatus.CAPTURED if operation.kind is OperationKind.CAPTURE else PaymentStatus.VOIDED
+        snapshot = self._gateway.ask(operation.reference)
+        if snapshot.status is wanted:
+            self._books.succeeded(operation.key, snapshot)
+        return snapshot.status is wanted
+
+    @contextmanager
+    def _trouble_recorded(self, operation: Operation) -> Iterator[None]:
+        """Leave the operation in the state its trouble means, before the trouble goes on to Temporal."""
+        try:
+            yield
+        except OutcomeUnknown as error:
+            self._books.unknown(operation.key, type(error).__name__)
+            raise
+        except Declined:
+            raise  # recorded with its group, by the caller
+        except (FulfillmentError, Rejected) as no:
+            self._books.failed(operation.key, type(no).__name__)
+            raise
+
+    def _sendable(self, operation: Operation) -> Operation:
+        """Return the operation under a key that the provider will act on.
+
+        The same key as before while it lives, because an earlier sending may still be on its way. A key that
+        the provider forgot, or under which it keeps a failure, is replaced now that nothing was found.
+        """
+        stale = operation.error_class == FailureStored.__name__ or operation.key_age > self._gateway.key_life
+        return self._books.renewed(operation.key) if operation.sends and stale else operation
+
+    def _found(self, operation: Operation) -> PaymentSnapshot | None:
+        return self._gateway.find(operation.key) if operation.sends else None
+
+    def _captured(self, operation: Operation) -> PaymentSnapshot | None:
+        return self._asked(operation, PaymentStatus.CAPTURED) if operation.sends else None
+
+    def _voided(self, operation: Operation) -> PaymentSnapshot | None:
+        return self._asked(operation, PaymentStatus.VOIDED) if operation.sends else None
+
+    def _refunded(self, operation: Operation) -> str | None:
+        return self._gateway.find_refund(operation.reference, operation.key) if operation.sends else None
+
+    def _asked(self, operation: Operation, wanted: PaymentStatus) -> PaymentSnapshot | None:
+        """Return the payment if it already is as wanted, None if it can still become so.
+
+        Raises:
+            AuthorizationExpired: neither, because the reservation ran out or was let go.
+            StateConflict: neither, because the money was taken meanwhile.
+        """
+        snapshot = self._gateway.ask(operation.reference)
+        if snapshot.status is wanted:
+            return snapshot
+        if snapshot.status is PaymentStatus.AUTHORIZED:
+            return None
+        if snapshot.status in (PaymentStatus.EXPIRED, PaymentStatus.VOIDED):
+            return self._gone(snapshot, wanted)
+        raise StateConflict(f"{operation.reference} is {snapshot.status}, wanted {wanted}")
+
+    def _gone(self, snapshot: PaymentSnapshot, wanted: PaymentStatus) -> PaymentSnapshot:
+        if wanted is PaymentStatus.VOIDED:
+            return snapshot  # an authorization that ran out holds no money: as good as voided
+        raise AuthorizationExpired(f"{snapshot.reference} is {snapshot.status}: nothing left to capture")
+
+    def _authorize(self, operation: Operation) -> PaymentSnapshot:
+        return self._gateway.authorize(
+            operation.amount,
+            method=operation.method,
+            key=operation.provider_key,
+            operation=operation.key,
+            order_id=operation.order_id,
+        )
+
+    def _capture(self, operation: Operation) -> PaymentSnapshot:
+        try:
+            return self._gateway.capture(operation.reference, operation.amount, key=operation.provider_key)
+        except StateConflict as conflict:
+            return self._as_wanted(operation, PaymentStatus.CAPTURED, conflict)
+
+    def _void(self, operation: Operation) -> PaymentSnapshot:
+        try:
+            return self._gateway.void(operation.reference, key=operation.provider_key)
+        except StateConflict as conflict:
+            return self._as_wanted(operation, PaymentStatus.VOIDED, conflict)
+
+    def _as_wanted(
+        self, operation: Operation, wanted: PaymentStatus, conflict: StateConflict
+    ) -> PaymentSnapshot:
+        """Read before believing a 4xx: "already captured" after a lost answer is a success."""
+        if snapshot := self._asked(operation, wanted):
+            return snapshot
+        raise conflict
+
+    def _refund(self, operation: Operation) -> str:
+        return self._gateway.refund(
+            operation.reference, operation.amount, key=operation.provider_key, operation=operation.key
+        )

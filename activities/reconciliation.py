@@ -1,0 +1,73 @@
+"""What was missed: facts not handed on, orders not started, parcels gone silent, requests left in doubt."""
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from temporalio import activity
+
+from activities.errors import told_to_temporal
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unheard:
+    """A fact that an order's workflow has not heard."""
+
+    signal_id: int
+    order_id: str
+    name: str
+    body: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Findings:
+    """What the sweep found; bounded, the rest is for the next one.
+
+    `silent_parcels` are those whose carrier should be asked, `doubtful_operations` the keys of payment
+    requests that stayed open longer than the policy allows.
+    """
+
+    unheard: tuple[Unheard, ...]
+    unstarted: tuple[str, ...]
+    silent_parcels: tuple[str, ...]
+    doubtful_operations: tuple[str, ...]
+
+
+class Books(Protocol):
+    """What we need to find what was missed."""
+
+    def sweep(self) -> Findings:
+        """Find what was missed. Shipments past their ship-by are queued as facts for their orders at once."""
+        ...
+
+    def heard(self, signal_ids: tuple[int, ...]) -> None:
+        """Note that these facts were handed on."""
+        ...
+
+    def silence(self, parcel_id: str) -> None:
+        """The carrier was asked and knows nothing new: queue that as a fact, and set the next check."""
+        ...
+
+
+class ReconciliationActivities:
+    """Deeds of the sweep."""
+
+    def __init__(self, books: Books) -> None:
+        self._books = books
+
+    @activity.defn
+    def find_what_was_missed(self) -> Findings:
+        """Look through the books for what nobody acted on."""
+        with told_to_temporal():
+            return self._books.sweep()
+
+    @activity.defn
+    def note_heard(self, signal_ids: tuple[int, ...]) -> None:
+        """Note facts as handed on."""
+        with told_to_temporal():
+            self._books.heard(signal_ids)
+
+    @activity.defn
+    def note_silence(self, parcel_id: str) -> None:
+        """Let the order hear that its parcel is silent."""
+        with told_to_temporal():
+            self._books.silence(parcel_id)

@@ -1,0 +1,119 @@
+"""Cases: something went wrong, and who does what about it until when."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from types import MappingProxyType
+from typing import Final
+
+
+class CaseKind(StrEnum):
+    """What went wrong."""
+
+    PAYMENT_DECLINED = "payment_declined"
+    FRAUD_REVIEW = "fraud_review"
+    ON_HOLD = "on_hold"
+    CAPTURE_FAILED = "capture_failed"
+    OPERATION_UNKNOWN = "operation_unknown"
+    REFUND_FAILED = "refund_failed"
+    CARRIER_DOWN = "carrier_down"
+    LABEL_REFUSED = "label_refused"
+    WAREHOUSE_LATE = "warehouse_late"
+    NO_FIRST_SCAN = "no_first_scan"
+    NO_SCAN = "no_scan"
+    DELAYED = "delayed"
+    FAILED_ATTEMPT = "failed_attempt"
+    DAMAGED = "damaged"
+    RETURN_TO_SENDER = "return_to_sender"
+    CARRIER_PROBLEM = "carrier_problem"
+    LOST = "lost"
+    BAD_SIGNAL = "bad_signal"
+
+
+class CaseState(StrEnum):
+    """Where a case stands."""
+
+    WAITING = "waiting"
+    ESCALATED = "escalated"
+    RESOLVED = "resolved"
+
+
+class Owner(StrEnum):
+    """Who must act if the default does not help."""
+
+    CUSTOMER = "customer"
+    SUPPORT = "support"
+    WAREHOUSE = "warehouse"
+    OPS = "ops"
+    SYSTEM = "system"
+
+
+_K = CaseKind
+# 1: money or stock at risk now; 2: the order cannot go on without an answer; 3: the rest.
+SEVERITY: Final[Mapping[CaseKind, int]] = MappingProxyType(
+    dict.fromkeys(CaseKind, 3)
+    | dict.fromkeys((_K.CAPTURE_FAILED, _K.OPERATION_UNKNOWN, _K.REFUND_FAILED), 1)
+    | dict.fromkeys(
+        (
+            _K.PAYMENT_DECLINED,
+            _K.FRAUD_REVIEW,
+            _K.LABEL_REFUSED,
+            _K.LOST,
+            _K.DAMAGED,
+            _K.RETURN_TO_SENDER,
+            _K.BAD_SIGNAL,
+        ),
+        2,
+    )
+)
+OWNER: Final[Mapping[CaseKind, Owner]] = MappingProxyType(
+    {
+        _K.PAYMENT_DECLINED: Owner.CUSTOMER,
+        _K.FRAUD_REVIEW: Owner.SUPPORT,
+        _K.ON_HOLD: Owner.SUPPORT,
+        _K.CAPTURE_FAILED: Owner.SUPPORT,
+        _K.OPERATION_UNKNOWN: Owner.OPS,
+        _K.REFUND_FAILED: Owner.SUPPORT,
+        _K.CARRIER_DOWN: Owner.OPS,
+        _K.LABEL_REFUSED: Owner.SUPPORT,
+        _K.WAREHOUSE_LATE: Owner.WAREHOUSE,
+        _K.NO_FIRST_SCAN: Owner.WAREHOUSE,
+        _K.NO_SCAN: Owner.SYSTEM,
+        _K.DELAYED: Owner.SYSTEM,
+        _K.FAILED_ATTEMPT: Owner.CUSTOMER,
+        _K.DAMAGED: Owner.SUPPORT,
+        _K.RETURN_TO_SENDER: Owner.SUPPORT,
+        _K.CARRIER_PROBLEM: Owner.SUPPORT,
+        _K.LOST: Owner.SYSTEM,
+        _K.BAD_SIGNAL: Owner.SUPPORT,
+    }
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Case:
+    """One open case. `case_id` names its subject and kind, so a second detection joins the first."""
+
+    case_id: str
+    kind: CaseKind
+    subject: str
+    opened_at: datetime
+    due_at: datetime
+    note: str = ""
+
+    @property
+    def owner(self) -> Owner:
+        """Who must act."""
+        return OWNER[self.kind]
+
+
+def case_id(subject: str, kind: CaseKind, n: int = 1) -> str:
+    """Return the id of the n-th case of this kind about an order, shipment or parcel."""
+    return f"{subject}:{kind}:{n}"
+
+
+def attention(cases: Iterable[Case]) -> CaseKind | None:
+    """Return the kind of the most urgent open case; None when all is well."""
+    urgent = min(cases, key=lambda c: (SEVERITY[c.kind], c.due_at, c.case_id), default=None)
+    return urgent.kind if urgent else None

@@ -1,0 +1,75 @@
+"""A shipment: the work asked of one location for part of an order, and the parcel it becomes."""
+
+from collections.abc import Mapping
+from enum import StrEnum
+from types import MappingProxyType
+from typing import Final
+
+from fulfillment.domain.errors import FulfillmentError
+
+
+class WorkStatus(StrEnum):
+    """What we did with the shipment; ends at hand-over. What the carrier says is a parcel's (`tracking.py`)."""
+
+    SCHEDULED = "scheduled"
+    RELEASED = "released"
+    PICKING = "picking"
+    PICKED = "picked"
+    PACKED = "packed"
+    LABELED = "labeled"
+    HANDED_OVER = "handed_over"
+    CLOSED = "closed"
+    CANCELLED = "cancelled"
+
+
+_W = WorkStatus
+NEXT: Final[Mapping[WorkStatus, frozenset[WorkStatus]]] = MappingProxyType(
+    {
+        _W.SCHEDULED: frozenset({_W.RELEASED, _W.CANCELLED}),
+        _W.RELEASED: frozenset({_W.PICKING, _W.CANCELLED}),
+        _W.PICKING: frozenset({_W.PICKED, _W.CANCELLED}),
+        _W.PICKED: frozenset({_W.PACKED, _W.CANCELLED}),
+        _W.PACKED: frozenset({_W.LABELED, _W.CANCELLED}),
+        _W.LABELED: frozenset({_W.PACKED, _W.HANDED_OVER, _W.CANCELLED}),
+        _W.HANDED_OVER: frozenset({_W.CLOSED}),
+        _W.CLOSED: frozenset(),
+        _W.CANCELLED: frozenset(),
+    }
+)
+ON_THE_FLOOR: Final = (_W.RELEASED, _W.PICKING, _W.PICKED, _W.PACKED, _W.LABELED)
+BEFORE_HAND_OVER: Final = (_W.SCHEDULED, *ON_THE_FLOOR)
+
+
+class WaitsFor(StrEnum):
+    """Why a scheduled shipment is not on the floor yet."""
+
+    PAYMENT = "payment"
+    STOCK = "stock"
+    HOLD = "hold"
+    NOTHING = "nothing"
+
+
+class InvalidTransition(FulfillmentError):
+    """A shipment was asked to move to a status its present one does not lead to."""
+
+    def __init__(self, shipment_id: str, status: WorkStatus, to: WorkStatus) -> None:
+        super().__init__(f"shipment {shipment_id}: {status} cannot become {to}")
+        self.shipment_id, self.status, self.to = shipment_id, status, to
+
+
+class Stop(FulfillmentError):
+    """The floor must not go on with this shipment; the message says why and what to do with the goods."""
+
+    def __init__(self, shipment_id: str, why: str) -> None:
+        super().__init__(f"STOP {shipment_id}: {why}")
+        self.shipment_id, self.why = shipment_id, why
+
+
+def shipment_id(order_id: str, n: int) -> str:
+    """Return the id of an order's n-th shipment, for example `SO-10483-1`."""
+    return f"{order_id}-{n}"
+
+
+def parcel_id(order_id: str, n: int) -> str:
+    """Return the id of an order's n-th parcel, for example `SO-10483-P1`."""
+    return f"{order_id}-P{n}"

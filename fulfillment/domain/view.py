@@ -1,0 +1,133 @@
+"""An order as people and programs read it: one shape for the API, the pages, the command line and `explain`."""
+
+from dataclasses import dataclass
+from datetime import date, datetime
+
+from fulfillment.domain.cases import Case, CaseKind
+from fulfillment.domain.holds import Hold
+from fulfillment.domain.order import Order, OrderStatus, UnitRange
+from fulfillment.domain.payment import OrderPayment
+from fulfillment.domain.shipment import WaitsFor, WorkStatus
+from fulfillment.domain.stage import Stage
+from fulfillment.domain.tracking import CarrierStatus, Flag
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScanView:
+    """One scan of a parcel, newest first in `ParcelView.scans`."""
+
+    at: datetime
+    status: CarrierStatus | None
+    text: str
+    place: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ParcelView:
+    """One parcel; `carrier_status` stands beside the stage and never overwrites it."""
+
+    parcel_id: str
+    n: int
+    weight_g: int
+    carrier_status: CarrierStatus
+    flags: tuple[Flag, ...]
+    reason: str
+    place: str
+    carrier: str
+    service: str
+    tracking_number: str
+    label_state: str
+    edd_date: date | None
+    handed_over_at: datetime | None
+    latest_scan_at: datetime | None
+    delivered_at: datetime | None
+    scans: tuple[ScanView, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShipmentSummary:
+    """One shipment of the order, with its parcel once it is packed."""
+
+    shipment_id: str
+    n: int
+    location_id: str
+    work_status: WorkStatus
+    waits_for: WaitsFor
+    stage: Stage
+    units: tuple[UnitRange, ...]
+    value: int
+    ship_by: datetime
+    outcome: str | None
+    parcel: ParcelView | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PaymentSummary:
+    """The order's money in minor units, summed over its payments."""
+
+    status: OrderPayment
+    authorized: int
+    captured: int
+    refunded: int
+    decline_group: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EventView:
+    """One thing that happened to the order, in a sentence."""
+
+    seq: int
+    kind: str
+    text: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OrderView:
+    """The order as it stands. `payable` is the value of all units not cancelled, in minor units."""
+
+    order: Order
+    status: OrderStatus
+    stage: Stage
+    attention: CaseKind | None
+    placed: str | None
+    outcome: str | None
+    payable: int
+    cancelled_units: tuple[UnitRange, ...]
+    shipments: tuple[ShipmentSummary, ...]
+    payment: PaymentSummary
+    holds: tuple[Hold, ...]
+    cases: tuple[Case, ...]
+    promise_first_date: date | None
+    promise_date: date | None
+    tracking_token: str
+    confirmed_at: datetime | None
+    completed_at: datetime | None
+    events: tuple[EventView, ...] = ()
+
+    @property
+    def units_by_stage(self) -> dict[str, int]:
+        """How many units are at which stage, cancelled ones included."""
+        counted: dict[str, int] = {}
+        for shipment in self.shipments:
+            units = sum(u.count for u in shipment.units)
+            counted[shipment.stage] = counted.get(shipment.stage, 0) + units
+        if gone := sum(u.count for u in self.cancelled_units):
+            counted[Stage.CANCELLED] = counted.get(Stage.CANCELLED, 0) + gone
+        return {stage: n for stage, n in counted.items() if n}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OrderRow:
+    """One line of a list of orders."""
+
+    order_id: str
+    stage: Stage
+    attention: CaseKind | None
+    holds: tuple[str, ...]
+    promise_date: date | None
+    total: int
+    currency: str
+    customer_id: str
+    placed_at: datetime
+    placed: str | None

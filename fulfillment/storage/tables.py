@@ -1,0 +1,532 @@
+"""Every table, constraint and CHECK. The database refuses what must never be, even from a wrong program."""
+
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    Date,
+    DateTime,
+    ForeignKey,
+    Identity,
+    Index,
+    Integer,
+    MetaData,
+    Table,
+    Text,
+    UniqueConstraint,
+    text,
+)
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+
+def _moment(name: str, *, nullable: bool = False) -> Column[Any]:
+    return Column(name, DateTime(timezone=True), nullable=nullable)
+
+
+def _order_id(*, primary_key: bool = False) -> Column[Any]:
+    return Column("order_id", Text, ForeignKey("orders.order_id"), nullable=False, primary_key=primary_key)
+
+
+# --- the catalogue and stock -------------------------------------------------------------------------
+
+locations = Table(
+    "locations",
+    metadata,
+    Column("location_id", Text, primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("address", JSONB, nullable=False),
+    Column("priority", Integer, nullable=False),
+)
+
+skus = Table(
+    "skus",
+    metadata,
+    Column("sku", Text, primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("vendor", Text, nullable=False, server_default=""),
+    Column("weight_g", Integer, nullable=False),
+    Column("price", Integer, nullable=False),
+    Column("backorderable", Boolean, nullable=False),
+    Column("archived", Boolean, nullable=False),
+    Column("reorder_point", Integer, nullable=False, server_default="0"),
+    Column("lead_time_days", Integer, nullable=False, server_default="5"),
+    CheckConstraint(
+        "weight_g >= 0 AND price >= 0 AND reorder_point >= 0 AND lead_time_days >= 0", name="sizes"
+    ),
+)
+
+stock_levels = Table(
+    "stock_levels",
+    metadata,
+    Column("sku", Text, ForeignKey("skus.sku"), primary_key=True),
+    Column("location_id", Text, ForeignKey("locations.location_id"), primary_key=True),
+    Column("on_hand", Integer, nullable=False, server_default="0"),
+    Column("reserved", Integer, nullable=False, server_default="0"),
+    Column("allocated", Integer, nullable=False, server_default="0"),
+    Column("incoming", Integer, nullable=False, server_default="0"),
+    Column("safety_stock", Integer, nullable=False, server_default="0"),
+    CheckConstraint(
+        "on_hand >= 0 AND reserved >= 0 AND allocated >= 0 AND incoming >= 0 AND safety_stock >= 0",
+        name="never_negative",
+    ),
+    CheckConstraint("reserved + allocated <= on_hand", name="promised_once"),
+)
+
+stock_movements = Table(
+    "stock_movements",
+    metadata,
+    Column("movement_id", BigInteger, Identity(), primary_key=True),
+    Column("operation_key", Text, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("sku", Text, nullable=False),
+    Column("location_id", Text, nullable=False),
+    Column("on_hand", Integer, nullable=False, server_default="0"),
+    Column("reserved", Integer, nullable=False, server_default="0"),
+    Column("allocated", Integer, nullable=False, server_default="0"),
+    Column("incoming", Integer, nullable=False, server_default="0"),
+    Column("cause", Text, nullable=False),
+    Column("by", Text, nullable=False),
+    _moment("at"),
+    # One operation may touch many SKUs, each of them once: a repeat changes nothing.
+    UniqueConstraint("operation_key", "kind", "sku", "location_id", name="uq_stock_movements_once"),
+    Index("ix_stock_movements_place", "sku", "location_id"),
+)
+
+reservations = Table(
+    "reservations",
+    metadata,
+    Column("order_id", Text, ForeignKey("orders.order_id"), primary_key=True),
+    Column("sku", Text, primary_key=True),
+    Column("location_id", Text, primary_key=True),
+    Column("quantity", Integer, nullable=False),
+    Column("state", Text, nullable=False),  # active, consumed, released
+    CheckConstraint("quantity > 0", name="something"),
+    CheckConstraint("state IN ('active', 'consumed', 'released')", name="state"),
+)
+
+allocations = Table(
+    "allocations",
+    metadata,
+    Column("shipment_id", Text, ForeignKey("shipments.shipment_id"), primary_key=True),
+    Column("sku", Text, primary_key=True),
+    Column("location_id", Text, nullable=False),
+    Column("quantity", Integer, nullable=False),
+    Column("state", Text, nullable=False),  # active, shipped, released
+    CheckConstraint("quantity > 0", name="something"),
+    CheckConstraint("state IN ('active', 'shipped', 'released')", name="state"),
+)
+
+backorders = Table(
+    "backorders",
+    metadata,
+    Column("order_id", Text, ForeignKey("orders.order_id"), primary_key=True),
+    Column("line_no", Integer, primary_key=True),
+    Column("shipment_id", Text, ForeignKey("shipments.shipment_id"), nullable=False),
+    Column("sku", Text, nullable=False),
+    Column("location_id", Text, nullable=False),
+    Column("quantity", Integer, nullable=False),  # asked of the next receipts
+    Column("filled", Integer, nullable=False, server_default="0"),
+    Column("priority", Integer, nullable=False, server_default="0"),
+    Column("promise_date", Date, nullable=False),
+    _moment("placed_at"),
+    Column("state", Text, nullable=False),  # waiting, filled, cancelled
+    CheckConstraint("filled >= 0 AND filled <= quantity AND quantity > 0", name="filled"),
+    CheckConstraint("state IN ('waiting', 'filled', 'cancelled')", name="state"),
+    Index("ix_backorders_queue", "sku", "location_id", postgresql_where=text("state = 'waiting'")),
+)
+
+replenishment_orders = Table(
+    "replenishment_orders",
+    metadata,
+    Column("replenishment_id", Text, primary_key=True),
+    Column("sku", Text, ForeignKey("skus.sku"), nullable=False),
+    Column("location_id", Text, ForeignKey("locations.location_id"), nullable=False),
+    Column("vendor", Text, nullable=False),
+    Column("quantity", Integer, nullable=False),
+    Column("received", Integer, nullable=False, server_default="0"),
+    _moment("ordered_at"),
+    _moment("due_at"),
+    Column("state", Text, nullable=False),  # ordered, received
+    CheckConstraint("quantity > 0 AND received >= 0 AND received <= quantity", name="received"),
+    CheckConstraint("state IN ('ordered', 'received')", name="state"),
+    Index("ix_replenishment_orders_open", "due_at", postgresql_where=text("state = 'ordered'")),
+)
+
+# --- orders ------------------------------------------------------------------------------------------
+
+orders = Table(
+    "orders",
+    metadata,
+    Column("order_id", Text, primary_key=True),
+    Column("channel", Text, nullable=False),
+    Column("external_ref", Text, nullable=False),
+    Column("status", Text, nullable=False),
+    Column("currency", Text, nullable=False),
+    Column("shipping_fee", Integer, nullable=False),
+    Column("total", Integer, nullable=False),
+    Column("service", Text, nullable=False),
+    Column("customer_id", Text, nullable=False),
+    Column("email", Text, nullable=False),
+    Column("phone", Text, nullable=False, server_default=""),
+    Column("locale", Text, nullable=False, server_default="en-US"),
+    Column("ship_to", JSONB, nullable=False),
+    Column("payment_method", Text, nullable=False),
+    Column("note", Text, nullable=False, server_default=""),
+    Column("policy_version", Text, nullable=False),
+    Column("tracking_token", Text, nullable=False, unique=True),
+    Column("promise_first_date", Date),
+    Column("promise_date", Date),
+    Column("placed", Text),  # what `place` answered: confirmed, short, declined; null until known
+    Column("outcome", Text),
+    Column("content_hash", Text, nullable=False),  # the same order again is a repeat, another one a conflict
+    _moment("placed_at"),
+    _moment("accepted_at"),
+    _moment("started_at", nullable=True),  # null until its workflow is known to run; the relay looks here
+    _moment("confirmed_at", nullable=True),
+    _moment("completed_at", nullable=True),
+    UniqueConstraint("channel", "external_ref", name="uq_orders_external"),
+    CheckConstraint("total >= 0 AND shipping_fee >= 0", name="amounts"),
+    Index("ix_orders_unstarted", "accepted_at", postgresql_where=text("started_at IS NULL")),
+    Index("ix_orders_placed_at", "placed_at"),
+)
+
+order_lines = Table(
+    "order_lines",
+    metadata,
+    _order_id(primary_key=True),
+    Column("line_no", Integer, primary_key=True),
+    Column("sku", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("quantity", Integer, nullable=False),
+    Column("unit_price", Integer, nullable=False),
+    Column("discount", Integer, nullable=False),
+    Column("tax", Integer, nullable=False),
+    Column("shipping_share", Integer, nullable=False),
+    CheckConstraint("quantity > 0 AND unit_price >= 0 AND discount >= 0 AND tax >= 0", name="amounts"),
+)
+
+# Where every unit of every line is: in exactly one shipment, or cancelled (shipment_id is null).
+# What state a unit is in is the work status of its shipment; it is written nowhere else.
+unit_ranges = Table(
+    "unit_ranges",
+    metadata,
+    _order_id(primary_key=True),
+    Column("line_no", Integer, primary_key=True),
+    Column("first_unit", Integer, primary_key=True),
+    Column("quantity", Integer, nullable=False),
+    Column("shipment_id", Text, ForeignKey("shipments.shipment_id"), index=True),
+    Column("cancelled_reason", Text),
+    CheckConstraint("first_unit >= 1 AND quantity >= 1", name="range"),
+    CheckConstraint("(shipment_id IS NULL) <> (cancelled_reason IS NULL)", name="one_place"),
+)
+
+holds = Table(
+    "holds",
+    metadata,
+    Column("hold_id", Text, primary_key=True),  # the order, the reason and how many times before
+    _order_id(),
+    Column("reason", Text, nullable=False),
+    Column("scope", Text, nullable=False),
+    Column("placed_by", Text, nullable=False),
+    Column("note", Text, nullable=False, server_default=""),
+    Column("state", Text, nullable=False),  # active, released, defaulted
+    Column("released_by", Text),
+    _moment("placed_at"),
+    _moment("due_at"),
+    _moment("ended_at", nullable=True),
+    CheckConstraint("state IN ('active', 'released', 'defaulted')", name="state"),
+    Index("uq_holds_active", "order_id", "reason", unique=True, postgresql_where=text("state = 'active'")),
+)
+
+cases = Table(
+    "cases",
+    metadata,
+    Column("case_id", Text, primary_key=True),
+    _order_id(),
+    Column("subject", Text, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("severity", Integer, nullable=False),
+    Column("owner", Text, nullable=False),
+    Column("state", Text, nullable=False),  # waiting, escalated, resolved
+    Column("note", Text, nullable=False, server_default=""),
+    Column("resolution", Text),
+    _moment("opened_at"),
+    _moment("due_at"),
+    _moment("resolved_at", nullable=True),
+    Index("uq_cases_open", "subject", "kind", unique=True, postgresql_where=text("state <> 'resolved'")),
+    Index("ix_cases_order", "order_id"),
+)
+
+promises = Table(
+    "promises",
+    metadata,
+    _order_id(primary_key=True),
+    Column("n", Integer, primary_key=True),
+    Column("promised_date", Date, nullable=False),
+    Column("source", Text, nullable=False),
+    Column("reason", Text, nullable=False, server_default=""),
+    _moment("at"),
+    _moment("told_at", nullable=True),
+)
+
+# --- money -------------------------------------------------------------------------------------------
+
+payments = Table(
+    "payments",
+    metadata,
+    Column("payment_id", Text, primary_key=True),  # the key of its authorize operation
+    _order_id(),
+    Column("shipment_id", Text, ForeignKey("shipments.shipment_id"), nullable=False),
+    Column("attempt", Integer, nullable=False),
+    Column("provider", Text, nullable=False),
+    Column("provider_ref", Text),
+    Column("status", Text, nullable=False),
+    Column("currency", Text, nullable=False),
+    Column("asked", Integer, nullable=False),
+    Column("authorized", Integer, nullable=False, server_default="0"),
+    Column("captured", Integer, nullable=False, server_default="0"),
+    Column("refunded", Integer, nullable=False, server_default="0"),
+    Column("decline_group", Text),
+    _moment("created_at"),
+    _moment("expires_at", nullable=True),
+    UniqueConstraint("shipment_id", "attempt", name="uq_payments_attempt"),
+    CheckConstraint("captured <= authorized AND refunded <= captured AND refunded >= 0", name="sums"),
+    Index(
+        "uq_payments_live",
+        "shipment_id",
+        unique=True,
+        postgresql_where=text("status IN ('authorizing', 'action_required', 'authorized')"),
+    ),
+    Index("ix_payments_order", "order_id"),
+    Index("ix_payments_provider_ref", "provider_ref"),
+)
+
+provider_operations = Table(
+    "provider_operations",
+    metadata,
+    Column("operation_key", Text, primary_key=True),
+    _order_id(),
+    Column("kind", Text, nullable=False),
+    Column("subject", Text, nullable=False),  # the payment or parcel it is about
+    Column("amount", Integer, nullable=False, server_default="0"),
+    Column("state", Text, nullable=False),  # claimed, succeeded, failed, unknown
+    Column("provider_ref", Text),
+    Column("error_class", Text),
+    Column("sends", Integer, nullable=False, server_default="0"),
+    Column("renewals", Integer, nullable=False, server_default="0"),  # provider key: the key, then key~1 ..
+    _moment("first_sent_at", nullable=True),  # REAL time: a provider forgets keys in real hours
+    _moment("claimed_at"),
+    _moment("ended_at", nullable=True),
+    CheckConstraint("state IN ('claimed', 'succeeded', 'failed', 'unknown')", name="state"),
+    Index(
+        "ix_provider_operations_open", "claimed_at", postgresql_where=text("state IN ('claimed', 'unknown')")
+    ),
+    Index("ix_provider_operations_order", "order_id"),
+)
+
+# --- shipping ----------------------------------------------------------------------------------------
+
+shipments = Table(
+    "shipments",
+    metadata,
+    Column("shipment_id", Text, primary_key=True),
+    _order_id(),
+    Column("n", Integer, nullable=False),
+    Column("location_id", Text, ForeignKey("locations.location_id"), nullable=False),
+    Column("work_status", Text, nullable=False),
+    Column("waits_for", Text, nullable=False),
+    Column("value", Integer, nullable=False),
+    Column("picker", Text),
+    Column("outcome", Text),
+    Column("cancelled_reason", Text),
+    _moment("ship_by"),
+    _moment("released_at", nullable=True),
+    _moment("picked_at", nullable=True),
+    _moment("packed_at", nullable=True),
+    _moment("labeled_at", nullable=True),
+    _moment("handed_over_at", nullable=True),
+    _moment("closed_at", nullable=True),
+    UniqueConstraint("order_id", "n", name="uq_shipments_n"),
+    CheckConstraint("value >= 0", name="value"),
+    Index(
+        "ix_shipments_floor",
+        "location_id",
+        "work_status",
+        postgresql_where=text("work_status IN ('released', 'picking', 'picked', 'packed', 'labeled')"),
+    ),
+)
+
+parcels = Table(
+    "parcels",
+    metadata,
+    Column("parcel_id", Text, primary_key=True),
+    _order_id(),
+    Column("shipment_id", Text, ForeignKey("shipments.shipment_id"), nullable=False, unique=True),
+    Column("n", Integer, nullable=False),
+    Column("weight_g", Integer, nullable=False),
+    Column("carrier_status", Text, nullable=False, server_default="pre_transit"),
+    Column("flags", ARRAY(Text), nullable=False, server_default="{}"),
+    Column("reason", Text, nullable=False, server_default=""),
+    Column("place", Text, nullable=False, server_default=""),
+    Column("edd_first_date", Date),
+    Column("edd_date", Date),
+    _moment("handed_over_at", nullable=True),
+    _moment("latest_scan_at", nullable=True),
+    _moment("next_check_at", nullable=True),  # silence is an event: reconciliation looks here
+    _moment("delivered_at", nullable=True),
+    UniqueConstraint("order_id", "n", name="uq_parcels_n"),
+    CheckConstraint("weight_g > 0", name="weight"),
+    Index("ix_parcels_next_check", "next_check_at", postgresql_where=text("next_check_at IS NOT NULL")),
+)
+
+labels = Table(
+    "labels",
+    metadata,
+    Column("label_id", Text, primary_key=True),  # the key of its buy_label operation
+    _order_id(),
+    Column("parcel_id", Text, ForeignKey("parcels.parcel_id"), nullable=False),
+    Column("state", Text, nullable=False),  # buying, live, used, voided, void_refused, failed
+    Column("provider_shipment_ref", Text),  # stored before buying, so that a lost reply can be asked about
+    Column("carrier", Text),
+    Column("service", Text),
+    Column("cost", Integer),
+    Column("currency", Text),
+    Column("tracking_number", Text),
+    Column("label_url", Text),
+    Column("address_hash", Text, nullable=False),
+    Column("quotes", JSONB),  # every scored option, so that the choice can be explained
+    _moment("created_at"),
+    Index(
+        "uq_labels_live",
+        "parcel_id",
+        unique=True,
+        postgresql_where=text("state IN ('buying', 'live', 'used')"),
+    ),
+    Index("uq_labels_number", "carrier", "tracking_number", unique=True),
+    Index("ix_labels_tracking_number", "tracking_number"),
+)
+
+tracking_events = Table(
+    "tracking_events",
+    metadata,
+    Column("parcel_id", Text, ForeignKey("parcels.parcel_id"), primary_key=True),
+    Column("event_hash", Text, primary_key=True),
+    Column("status", Text),  # null: news that moves nothing
+    Column("flag", Text),
+    Column("reason", Text, nullable=False, server_default=""),
+    Column("raw_code", Text, nullable=False),
+    Column("raw_text", Text, nullable=False, server_default=""),
+    Column("place", Text, nullable=False, server_default=""),
+    Column("source", Text, nullable=False),
+    Column("correction", Boolean, nullable=False, server_default="false"),
+    _moment("occurred_at"),
+    _moment("received_at"),
+)
+
+# --- the record, messages in and out -----------------------------------------------------------------
+
+order_events = Table(
+    "order_events",
+    metadata,
+    Column("seq", BigInteger, Identity(), primary_key=True),
+    _order_id(),
+    Column("kind", Text, nullable=False),
+    Column("text", Text, nullable=False),  # one sentence in our words, fit for the customer
+    Column("data", JSONB, nullable=False, server_default="{}"),
+    _moment("at"),
+    Index("ix_order_events_order", "order_id", "seq"),
+)
+
+audit_entries = Table(
+    "audit_entries",
+    metadata,
+    Column("entry_id", BigInteger, Identity(), primary_key=True),
+    _order_id(),
+    Column("actor", Text, nullable=False),
+    Column("command", Text, nullable=False),
+    Column("request_id", Text, nullable=False, server_default=""),
+    Column("reason", Text, nullable=False, server_default=""),
+    Column("outcome", Text, nullable=False),
+    _moment("at"),
+    Index("ix_audit_entries_order", "order_id"),
+)
+
+inbox = Table(
+    "inbox",
+    metadata,
+    Column("provider", Text, primary_key=True),
+    Column("event_id", Text, primary_key=True),
+    Column("kind", Text, nullable=False),
+    Column("subject", Text, nullable=False),  # the provider's reference: tracking number, payment
+    Column("order_id", Text),
+    Column("body", JSONB, nullable=False),
+    Column("state", Text, nullable=False),  # applied, unmatched, ignored
+    Column("why", Text, nullable=False, server_default=""),
+    _moment("received_at"),
+    CheckConstraint("state IN ('applied', 'unmatched', 'ignored')", name="state"),
+    Index("ix_inbox_open", "received_at", postgresql_where=text("state = 'unmatched'")),
+)
+
+# What a door or the floor decided and an order's workflow must still hear; the relay delivers it.
+signals = Table(
+    "signals",
+    metadata,
+    Column("signal_id", BigInteger, Identity(), primary_key=True),
+    _order_id(),
+    Column("name", Text, nullable=False),
+    Column("body", JSONB, nullable=False),
+    Column("fact_key", Text, nullable=False, unique=True),
+    _moment("at"),
+    _moment("delivered_at", nullable=True),
+    Index("ix_signals_open", "signal_id", postgresql_where=text("delivered_at IS NULL")),
+)
+
+outbox = Table(
+    "outbox",
+    metadata,
+    Column("notification_id", BigInteger, Identity(), primary_key=True),
+    _order_id(),
+    Column("fact", Text, nullable=False),
+    Column("subject", Text, nullable=False),  # the order, shipment or parcel the fact is about
+    Column("version", Integer, nullable=False),
+    Column("channel", Text, nullable=False),
+    Column("recipient", Text, nullable=False),
+    Column("data", JSONB, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("tries", Integer, nullable=False, server_default="0"),
+    Column("why", Text, nullable=False, server_default=""),
+    _moment("at"),
+    _moment("not_before"),
+    _moment("lease_until", nullable=True),
+    _moment("sent_at", nullable=True),
+    UniqueConstraint("order_id", "fact", "subject", "version", "channel", "recipient", name="uq_outbox_once"),
+    CheckConstraint(
+        "state IN ('pending', 'claimed', 'sent', 'withdrawn', 'suppressed', 'dead')", name="state"
+    ),
+    Index("ix_outbox_open", "not_before", postgresql_where=text("state IN ('pending', 'claimed')")),
+)
+
+idempotency_keys = Table(
+    "idempotency_keys",
+    metadata,
+    Column("owner", Text, primary_key=True),
+    Column("route", Text, primary_key=True),
+    Column("key", Text, primary_key=True),
+    Column("body_hash", Text, nullable=False),
+    Column("status", Integer),  # null while the first request is still running
+    Column("answer", JSONB),
+    _moment("at"),
+)

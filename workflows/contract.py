@@ -1,0 +1,105 @@
+"""All an outsider needs to talk to the workflows: names, ids, queues, what goes in and what comes out."""
+
+from dataclasses import dataclass
+from datetime import date, datetime
+from enum import StrEnum
+from typing import Final
+
+from temporalio.common import SearchAttributeKey
+
+from fulfillment.domain.clock import ShopClock
+from fulfillment.domain.inventory import ShortLine
+from fulfillment.domain.order import Outcome
+from fulfillment.domain.policy import Policy
+
+ORDER: Final = "Order"
+REPLENISHMENT: Final = "Replenishment"
+RECONCILIATION: Final = "Reconciliation"
+
+ORDERS_QUEUE: Final = "orders"
+PAYMENTS_QUEUE: Final = "payments-stripe"
+CARRIERS_QUEUE: Final = "carriers-easypost"
+
+PLACE: Final = "place"  # also the id of that update: placing twice is placing once
+
+# Facts that the doors and the floor tell an order (`storage.signals` rows carry these names).
+PACKED: Final = "packed"
+HANDED_OVER: Final = "handed_over"
+MILESTONE: Final = "milestone"
+STOCK_FILLED: Final = "stock_filled"
+OVERDUE: Final = "overdue"
+
+# Verbs of support: updates, and tolerant signals of the same name for people in the Temporal UI.
+CANCEL: Final = "cancel"
+HOLD: Final = "hold"
+RELEASE: Final = "release"
+RETRY_PAYMENT: Final = "retry_payment"
+
+STAGE: Final = SearchAttributeKey.for_keyword("Stage")
+ATTENTION: Final = SearchAttributeKey.for_keyword("Attention")
+ORDER_ID: Final = SearchAttributeKey.for_keyword("OrderId")
+CUSTOMER: Final = SearchAttributeKey.for_keyword("Customer")
+CHANNEL: Final = SearchAttributeKey.for_keyword("Channel")
+CARRIER: Final = SearchAttributeKey.for_keyword("Carrier")
+LOCATION: Final = SearchAttributeKey.for_keyword_list("Location")
+HOLDS: Final = SearchAttributeKey.for_keyword_list("Holds")
+TRACKING: Final = SearchAttributeKey.for_keyword_list("Tracking")
+PROMISED: Final = SearchAttributeKey.for_datetime("Promised")
+EDD: Final = SearchAttributeKey.for_datetime("Edd")
+VALUE: Final = SearchAttributeKey.for_float("Value")
+
+
+def order_workflow_id(order_id: str) -> str:
+    """Return the workflow id of an order: the number people read on the slip is in it."""
+    return f"order-{order_id}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OrderStart:
+    """What an order's workflow starts with. Nothing personal: that stays in the database."""
+
+    order_id: str
+    currency: str
+    total: int
+    policy: Policy
+    clock: ShopClock
+
+
+class Placed(StrEnum):
+    """What `place` answers."""
+
+    CONFIRMED = "confirmed"
+    SHORT = "short"
+    DECLINED = "declined"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlaceAnswer:
+    """What came of placing. A business no is an answer, not an error."""
+
+    placed: Placed
+    promise_date: date | None = None
+    decline_group: str | None = None
+    next_action_url: str | None = None
+    short: tuple[ShortLine, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VerbAnswer:
+    """What came of a verb: a sentence, and for `cancel` which shipments stopped and which had left."""
+
+    text: str
+    stopped: tuple[str, ...] = ()
+    left: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OrderResult:
+    """How the order ended, readable in the Temporal UI."""
+
+    order_id: str
+    outcome: Outcome
+    delivered_at: datetime | None
+    parcels: tuple[str, ...]
+    refunds: tuple[str, ...]
+    note: str = ""
