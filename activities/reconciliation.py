@@ -1,35 +1,13 @@
 """What was missed: facts not handed on, orders not started, parcels gone silent, requests left in doubt."""
 
-from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 from temporalio import activity
 
 from activities.errors import told_to_temporal
+from fulfillment.domain.findings import Findings, Unheard
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Unheard:
-    """A fact that an order's workflow has not heard."""
-
-    signal_id: int
-    order_id: str
-    name: str
-    body: dict[str, Any]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Findings:
-    """What the sweep found; bounded, the rest is for the next one.
-
-    `silent_parcels` are those whose carrier should be asked, `doubtful_operations` the keys of payment
-    requests that stayed open longer than the policy allows.
-    """
-
-    unheard: tuple[Unheard, ...]
-    unstarted: tuple[str, ...]
-    silent_parcels: tuple[str, ...]
-    doubtful_operations: tuple[str, ...]
+__all__ = ["Books", "Findings", "ReconciliationActivities", "Unheard"]
 
 
 class Books(Protocol):

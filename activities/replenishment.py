@@ -1,24 +1,13 @@
 """Stock that runs low is ordered from its vendor."""
 
-from dataclasses import dataclass
-from datetime import datetime
 from typing import Protocol
 
 from temporalio import activity
 
 from activities.errors import told_to_temporal
+from fulfillment.domain.replenishment import Ordered
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ordered:
-    """An order to a vendor, expected at `due_at`."""
-
-    replenishment_id: str
-    sku: str
-    location_id: str
-    vendor: str
-    quantity: int
-    due_at: datetime
+__all__ = ["Ordered", "Replenishment", "ReplenishmentActivities"]
 
 
 class Replenishment(Protocol):

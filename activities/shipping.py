@@ -2,15 +2,14 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import date
 from typing import Protocol
 
 from temporalio import activity
 
 from activities.errors import told_to_temporal
-from fulfillment.domain.address import Address
 from fulfillment.domain.carrier_choice import Choice, Quote, choose
+from fulfillment.domain.label import Label, LabelJob, Quoted, VoidJob
 from fulfillment.domain.provider_errors import (
     LabelRefused,
     OutcomeUnknown,
@@ -20,55 +19,7 @@ from fulfillment.domain.provider_errors import (
 )
 from fulfillment.domain.tracking import Scan
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Label:
-    """A bought label. `cost` is in minor units of `currency`."""
-
-    carrier: str
-    service: str
-    tracking_number: str
-    cost: int
-    currency: str
-    label_url: str
-    edd: date | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LabelJob:
-    """A claimed purchase. `reference` is the provider's shipment, once made; it is stored before buying."""
-
-    key: str
-    parcel_id: str
-    order_id: str
-    origin: Address
-    destination: Address
-    weight_g: int
-    promise_date: date
-    currency: str
-    today: date
-    reference: str = ""
-    sends: int = 0
-    bought: Label | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class VoidJob:
-    """A claimed return of a label."""
-
-    key: str
-    label_id: str
-    reference: str
-    sends: int = 0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Quoted:
-    """The provider's shipment with its offers, and the carriers that failed to make one."""
-
-    reference: str
-    quotes: tuple[Quote, ...]
-    messages: tuple[str, ...] = ()
+__all__ = ["Carrier", "Label", "LabelJob", "Quoted", "ShippingActivities", "ShippingBooks", "VoidJob"]
 
 
 class Carrier(Protocol):

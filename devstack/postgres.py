@@ -39,7 +39,6 @@ _SETTINGS: Final = {
 _FRUGAL: Final = {
     "shared_buffers": "32MB",
     "fsync": "off",
-    "synchronous_commit": "off",
     "full_page_writes": "off",
 }
 
@@ -79,7 +78,8 @@ class Postgres:
             log=log,
             env={"PGTZ": "UTC", "LC_ALL": "C"},
             cwd=home,
-            stop_signal=signal.SIGINT,  # fast: ends the sessions, writes a checkpoint
+            # Fast: ends the sessions, writes a checkpoint. Immediate, for data nobody keeps: neither.
+            stop_signal=signal.SIGQUIT if self.frugal else signal.SIGINT,
             orphan_signal=signal.SIGINT,
             user=user,
         )
@@ -217,8 +217,8 @@ def _programs(user: User | None) -> Path:
 def _copy(install: Path) -> Path:
     # One copy for all stacks of this version. Libraries are found relative to the programs, so the folders keep their
     # places to one another.
-    version = hashlib.sha256(str((install / "bin" / "postgres").stat().st_mtime_ns).encode()).hexdigest()[:8]
-    copy = _outside() / f"programs-{_MAJOR}-{version}"
+    release = next(install.parent.parent.glob(f"{install.parent.name}-*.dist-info")).stem
+    copy = _outside() / release
     if not copy.exists():
         draft = copy.with_name(f"{copy.name}.{os.getpid()}")
         _copy_open(install.parent, draft / install.parent.name, ignore=_needless)
@@ -259,6 +259,7 @@ def _run(words: list[str], user: User | None, cwd: Path) -> None:
         user=user.uid if user else None,
         group=user.gid if user else None,
         extra_groups=[] if user else None,
+        start_new_session=True,  # or a Ctrl-C would end it with a page of its own words
     )
     if answer.returncode != 0:
         raise PostgresMissing(f"initdb failed: {(answer.stderr or answer.stdout).strip()[-2000:]}")

@@ -49,6 +49,8 @@ class Command:
     orphan_signal: signal.Signals = signal.SIGKILL  # sent when the supervisor was killed
     grace: float = 10.0
     user: User | None = None
+    once: bool = False  # its end with exit code 0 is its success
+    without: tuple[str, ...] = ()  # variables of ours it must not see
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,6 +75,7 @@ class _Child:
     crashes_in_a_row: int = 0
     wanted: bool = True
     expected: bool = False  # whether the next end of the process was asked for
+    done: bool = False
 
 
 class Supervisor:
@@ -103,14 +106,14 @@ class Supervisor:
         """Return when `ready` says so.
 
         Raises:
-            ChildFailed: the process crashed twice, or `timeout` seconds passed.
+            ChildFailed: the process crashed twice (one that runs once: once), or `timeout` seconds passed.
             Stopped: `stopping` was set meanwhile.
         """
         deadline = time.monotonic() + timeout
         while not ready():
             if stopping is not None and stopping.is_set():
                 raise Stopped
-            if self._child(name).crashes >= 2:
+            if self._child(name).crashes >= (1 if self._child(name).command.once else 2):
                 raise ChildFailed(f"{name} does not start\n{self.tail(name)}")
             if time.monotonic() > deadline:
                 raise ChildFailed(f"{name} is not ready after {timeout:.0f} s\n{self.tail(name)}")
@@ -161,6 +164,11 @@ class Supervisor:
         with self._lock:
             return name in self._children and self._children[name].process is not None
 
+    def is_done(self, name: str) -> bool:
+        """Test whether a command that runs once has succeeded."""
+        with self._lock:
+            return self._child(name).done
+
     def views(self) -> list[ProcessView]:
         with self._lock:
             return [_view(child) for child in self._children.values()]
@@ -195,7 +203,7 @@ class Supervisor:
         with command.log.open("ab") as log:
             child.process = subprocess.Popen(
                 _leashed(command),
-                env={**os.environ, **command.env},
+                env=_environment(command),
                 cwd=command.cwd,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -214,6 +222,10 @@ class Supervisor:
         self._signal(child, signal.SIGKILL)  # children of its own that it left behind
         self._tell_keeper(f"- {child.process.pid}")
         code, child.process, child.started = child.process.returncode, None, None
+        if child.command.once:
+            child.wanted, child.done = False, code == 0
+        if child.done:
+            return
         if not child.expected:
             self._note(f"{child.command.name} ended ({_cause(code)})")
             self._schedule(child, now)
@@ -291,6 +303,11 @@ def _leashed(command: Command) -> list[str]:
     who = [str(user.uid), str(user.gid)] if user else ["-1", "-1"]
     leash = [sys.executable, "-I", "-S", str(_HERE / "leash.py")]
     return [*leash, str(int(command.orphan_signal)), str(os.getpid()), *who, *command.argv]
+
+
+def _environment(command: Command) -> dict[str, str]:
+    ours = {name: value for name, value in os.environ.items() if name not in command.without}
+    return {**ours, **command.env}
 
 
 def _view(child: _Child) -> ProcessView:

@@ -18,7 +18,7 @@ from devstack import postgres, temporal
 from devstack.ports import Ports
 from devstack.postgres import Postgres
 from devstack.processes import ChildFailed, Command, ProcessView, Stopped, Supervisor
-from devstack.state import State, StackFile
+from devstack.state import StackFile, State
 from devstack.temporal import Temporal
 
 ROOT: Final = Path(__file__).parent.parent
@@ -37,6 +37,8 @@ _WORTH_SAYING: Final = {"web": "web", "temporal": "Temporal", "temporal_ui": "th
     "simulator": "the simulator",
     "smtp": "SMTP",
 }
+_OWNERS: Final = {"temporal_ui": "temporal", "smtp": "simulator"}
+_INSTEAD: Final = {"postgres": "DATABASE_URL", "temporal": "TEMPORAL_ADDRESS"}
 _NO_PROXY = build_opener(ProxyHandler({}))  # a proxy of the caller's is not for our own servers
 
 
@@ -129,6 +131,10 @@ class Stack:
         """Ask a stack that is starting, or a thread in `wait`, to give up. Safe in a signal handler."""
         self._stopping.set()
 
+    @property
+    def is_stopping(self) -> bool:
+        return self._stopping.is_set()
+
     def wait(self) -> None:
         """Return when `request_stop` is called."""
         while not self._stopping.wait(0.5):
@@ -172,6 +178,7 @@ class Stack:
     def _bring_up(self) -> None:
         for leftover in self.state.ready.iterdir():
             leftover.unlink()
+        self.state.turn_logs()
         self._supervisor = Supervisor(note=self._note, changed=self._write_file)
         self._choose_ports()
         self.env = self._environment()
@@ -195,7 +202,7 @@ class Stack:
         self._start_bots()
 
     def _start_database(self) -> None:
-        if "postgres" in self.spec.services and not self._outside("DATABASE_URL"):
+        if self._starts("postgres"):
             server = self._postgres()
             with self._step("PostgreSQL"):
                 self._running.start(server.command(self.state.log("postgres")))
@@ -217,14 +224,9 @@ class Stack:
 
     def _migrate(self) -> None:
         """Bring the schema up to date; a failure is told with what the command wrote."""
-        done = self.state.ready / "migrations"
-        script = "import pathlib, subprocess, sys; subprocess.run(sys.argv[2:], check=True); pathlib.Path(sys.argv[1]).touch()"
         with self._step("migrations"):
-            self._start(
-                "migrations", "-c", script, str(done), sys.executable, "-m", "starter", "db", "upgrade"
-            )
-            self._wait("migrations", done.exists)
-            self._running.stop(["migrations"])
+            self._start("migrations", "-m", "starter", "db", "upgrade", once=True)
+            self._wait("migrations", lambda: self._running.is_done("migrations"))
 
     def _start_simulator(self) -> None:
         if "simulator" not in self.spec.services:
@@ -271,11 +273,12 @@ class Stack:
             port=self.ports["temporal"],
             http_port=self.ports["temporal_http"],
             metrics_port=self.ports["temporal_metrics"],
-            ui_port=None if self.spec.frugal else self.ports["temporal_ui"],
+            ui_port=self.ports["temporal_ui"],
+            frugal=self.spec.frugal,
             dynamic_config=self.spec.dynamic_config,
         )
 
-    def _start(self, name: str, *words: str) -> None:
+    def _start(self, name: str, *words: str, once: bool = False) -> None:
         self._running.start(
             Command(
                 name=name,
@@ -283,6 +286,8 @@ class Stack:
                 log=self.state.log(name),
                 env={**self.env, "WAYBILL_READY_FILE": str(self.state.ready / name)},
                 cwd=ROOT,
+                once=once,
+                without=() if self._outside("TEMPORAL_ADDRESS") else temporal.foreign_settings(),
             )
         )
 
@@ -310,17 +315,22 @@ class Stack:
         clock = self.state.clock(self.spec.speed)
         return {
             "DATABASE_URL": self._outside("DATABASE_URL") or self._postgres().url,
-            "TEMPORAL_ADDRESS": self._outside("TEMPORAL_ADDRESS") or self._temporal().target,
-            "TEMPORAL_NAMESPACE": self._namespace(),
-            "WAYBILL_TEMPORAL_METRICS_URL": self._temporal().metrics_url,
-            "WAYBILL_TEMPORAL_UI_URL": self.urls["temporal_ui"],
             "WAYBILL_SPEED": f"{clock.speed:g}",
             "WAYBILL_CLOCK_ANCHOR": clock.anchor,
+            **self._engine(),
         }
 
-    def _namespace(self) -> str:
-        outside = self._outside("TEMPORAL_ADDRESS") and os.environ.get("TEMPORAL_NAMESPACE")
-        return outside or temporal.NAMESPACE
+    def _engine(self) -> dict[str, str]:
+        if outside := self._outside("TEMPORAL_ADDRESS"):
+            namespace = os.environ.get("TEMPORAL_NAMESPACE") or temporal.NAMESPACE
+            return {"TEMPORAL_ADDRESS": outside, "TEMPORAL_NAMESPACE": namespace}
+        return {
+            "TEMPORAL_ADDRESS": self._temporal().target,
+            "TEMPORAL_NAMESPACE": temporal.NAMESPACE,
+            "TEMPORAL_CONFIG_FILE": os.devnull,  # the caller's profiles name other servers
+            "WAYBILL_TEMPORAL_METRICS_URL": self._temporal().metrics_url,
+            "WAYBILL_TEMPORAL_UI_URL": self.urls.get("temporal_ui", ""),
+        }
 
     def _doors(self) -> dict[str, str]:
         key = self.state.secrets()["api_key"]
@@ -348,13 +358,25 @@ class Stack:
 
     def _choose_ports(self) -> None:
         for name, usual in _USUAL_PORTS.items():
-            self.ports[name] = self._ports.any() if self.spec.quiet_ports else self._ports.near(usual)
-            if self.ports[name] != usual and not self.spec.quiet_ports and name in _WORTH_SAYING:
-                self._say(f"port {usual} is taken: {_WORTH_SAYING[name]} answers on {self.ports[name]}")
+            self.ports[name] = self._choose_port(name, usual)
         for name in ("temporal_http", "temporal_metrics"):
             self.ports[name] = self._ports.any()
-        self.urls = {name: f"http://localhost:{self.ports[name]}" for name in ("web", "temporal_ui")}
+        self.urls = {"web": f"http://localhost:{self.ports['web']}"}
         self.urls["simulator"] = f"http://127.0.0.1:{self.ports['simulator']}"
+        if self._starts("temporal") and not self.spec.frugal:
+            self.urls["temporal_ui"] = f"http://localhost:{self.ports['temporal_ui']}"
+
+    def _choose_port(self, name: str, usual: int) -> int:
+        if self.spec.quiet_ports or not self._starts(_OWNERS.get(name, name)):
+            return self._ports.any()
+        port = self._ports.near(usual)
+        if port != usual and name in _WORTH_SAYING:
+            self._say(f"port {usual} is taken: {_WORTH_SAYING[name]} answers on {port}")
+        return port
+
+    def _starts(self, service: str) -> bool:
+        """Test whether `service` is ours to start, rather than left out or the caller's own."""
+        return service in self.spec.services and not self._outside(_INSTEAD.get(service, ""))
 
     def _outside(self, variable: str) -> str | None:
         """Return the address of a server of the caller's own, which is then used instead of ours."""

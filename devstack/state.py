@@ -105,6 +105,9 @@ class State:
             _write(file, asdict(Clock(speed=speed, anchor=datetime.now(UTC).isoformat(timespec="seconds"))))
         return Clock(**json.loads(file.read_text()))
 
+    def has_clock(self) -> bool:
+        return (self.path / "clock.json").exists()
+
     def secrets(self) -> dict[str, str]:
         """Return the generated secrets, the same for as long as the folder lives."""
         file = self.path / "secrets.json"
@@ -130,6 +133,12 @@ class State:
 
     def forget_stack(self) -> None:
         self._stack_file.unlink(missing_ok=True)
+
+    def turn_logs(self) -> None:
+        """Put the logs of the last run aside, so that a log tells of one run."""
+        for log in self.logs.glob("*.log"):
+            if log != self.log("supervisor"):
+                log.replace(log.with_suffix(".log.1"))
 
     def log(self, name: str) -> Path:
         return self.logs / f"{name}.log"

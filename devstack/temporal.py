@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import os
+import signal
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -63,7 +65,10 @@ class Temporal:
     port: int
     http_port: int
     metrics_port: int
-    ui_port: int | None = None  # None: no web UI
+    ui_port: int
+    frugal: bool = (
+        False  # for tests: no web UI, and killed rather than asked to stop, which takes it a second
+    )
     dynamic_config: Mapping[str, object] = field(default_factory=dict)
 
     @property
@@ -79,16 +84,20 @@ class Temporal:
         words += ["--namespace", NAMESPACE, "--db-filename", str(self.database)]
         words += ["--port", str(self.port), "--http-port", str(self.http_port)]
         words += ["--metrics-port", str(self.metrics_port), *self._ui(), *self._settings()]
-        # The caller's own profiles and addresses are for clients, not for the server we start.
-        env = {"TEMPORAL_ADDRESS": "", "TEMPORAL_NAMESPACE": "", "TEMPORAL_PROFILE": ""}
-        return Command(name="temporal", argv=tuple(words), log=log, env=env)
+        return Command(
+            name="temporal",
+            argv=tuple(words),
+            log=log,
+            without=foreign_settings(),
+            stop_signal=signal.SIGKILL if self.frugal else signal.SIGTERM,
+        )
 
     def ready(self) -> bool:
         """Test whether it answers for our namespace."""
         return answers(self.port) and asyncio.run(_answers_for_namespace(self.target))
 
     def _ui(self) -> list[str]:
-        if self.ui_port is None:
+        if self.frugal:
             return ["--headless"]
         return ["--ui-port", str(self.ui_port), "--ui-disable-news-fetch"]
 
@@ -98,6 +107,11 @@ class Temporal:
         pairs += [("--dynamic-config-value", f"{key}={json.dumps(value)}") for key, value in values.items()]
         pairs += [("--search-attribute", f"{name}={kind}") for name, kind in SEARCH_ATTRIBUTES.items()]
         return [word for pair in pairs for word in pair]
+
+
+def foreign_settings() -> tuple[str, ...]:
+    """Name the caller's settings for some other server (address, TLS, key), which would spoil the way to ours."""
+    return tuple(name for name in os.environ if name.startswith("TEMPORAL_"))
 
 
 def program() -> Path:

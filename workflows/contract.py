@@ -5,7 +5,7 @@ from datetime import date, datetime
 from enum import StrEnum
 from typing import Final
 
-from temporalio.common import SearchAttributeKey
+from temporalio.common import SearchAttributeKey, WorkflowIDReusePolicy
 
 from fulfillment.domain.clock import ShopClock
 from fulfillment.domain.inventory import ShortLine
@@ -19,6 +19,9 @@ RECONCILIATION: Final = "Reconciliation"
 ORDERS_QUEUE: Final = "orders"
 PAYMENTS_QUEUE: Final = "payments-stripe"
 CARRIERS_QUEUE: Final = "carriers-easypost"
+
+# The id of an order is used once: the same order placed again finds its workflow, even a closed one.
+ONCE: Final = WorkflowIDReusePolicy.REJECT_DUPLICATE
 
 PLACE: Final = "place"  # also the id of that update: placing twice is placing once
 
@@ -61,6 +64,14 @@ class OrderStart:
     order_id: str
     currency: str
     total: int
+    policy: Policy
+    clock: ShopClock
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReconciliationStart:
+    """What a sweep needs to start an order that was missed."""
+
     policy: Policy
     clock: ShopClock
 

@@ -41,7 +41,7 @@ CARDS: Final = MappingProxyType(
     {name: _declines(code, last4) for names, code, last4 in _DECLINES for name in (*names, last4)}
     | {f"visa_{names[0]}": _declines(code, last4) for names, code, last4 in _DECLINES}
     | {"0341": _declines("generic_decline", "0341")}
-    | {name: _THREE_D_SECURE for name in ("authenticationRequired", "threeDSecure2Required", "3155", "3184")}
+    | dict.fromkeys(("authenticationRequired", "threeDSecure2Required", "3155", "3184"), _THREE_D_SECURE)
     | {"riskLevelElevated": _ELEVATED, "9235": _ELEVATED}
     | {name: Card(last4="5126", refund_fails=True) for name in ("refundFail", "5126")}
     | {"mastercard": Card(brand="mastercard", last4="4444"), "amex": Card(brand="amex", last4="8431")}

@@ -10,9 +10,22 @@ from typing import Any, Final
 from devstack.simulators.store import Json, Row, Store, belongs, dump, load
 
 CALL_KINDS: Final = frozenset(
-    "reset timeout http_5xx html_502 truncated_json http_429 decline latency slow_body carrier_error".split()
+    [
+        "reset",
+        "timeout",
+        "http_5xx",
+        "html_502",
+        "truncated_json",
+        "http_429",
+        "decline",
+        "latency",
+        "slow_body",
+        "carrier_error",
+    ]
 )
-WEBHOOK_KINDS: Final = frozenset("duplicate drop reorder delay bad_signature old_timestamp burst".split())
+WEBHOOK_KINDS: Final = frozenset(
+    ["duplicate", "drop", "reorder", "delay", "bad_signature", "old_timestamp", "burst"]
+)
 BEFORE_ONLY: Final = frozenset({"http_429", "decline", "carrier_error"})
 NOISE: Final[tuple[Json, ...]] = (
     {"kind": "duplicate", "p": 0.03},
@@ -93,7 +106,7 @@ class Fault:
         return not spent and (self.until is None or time.time() < self.until)
 
 
-class BadFault(Exception):  # noqa: N818 - said to the person who posted it
+class BadFault(Exception):
     """The fault asked for does not exist."""
 
 
@@ -126,6 +139,14 @@ class Faults:
             self._armed.remove(fault)
             self._store.run("UPDATE faults SET active = 0 WHERE id = ?", fault.id)
         return len(going)
+
+    def noise(self, on: bool) -> None:
+        """Let webhooks be as unreliable as real ones, or stop it. Twice the same changes nothing."""
+        making = [fault for fault in self._armed if fault.doc.get("noise")]
+        for fault in making if not on else []:
+            self.clear(fault.id)
+        for doc in NOISE if on and not making else ():
+            self.arm(doc | {"noise": True})
 
     def listed(self) -> list[Json]:
         """Return the armed faults, spent ones included."""

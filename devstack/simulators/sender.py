@@ -11,9 +11,8 @@ import time
 import unicodedata
 from typing import Final
 
-import httpx
-
 from devstack.simulators.faults import Fault, Faults
+from devstack.simulators.poster import TROUBLE, Poster
 from devstack.simulators.store import Json, Row, Store, dump
 
 GAPS: Final = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 30.0)  # real seconds before tries 2 to 8
@@ -111,14 +110,16 @@ class Sender:
 
     async def run(self) -> None:
         """Deliver until cancelled."""
-        limits = httpx.Limits(max_connections=PARALLEL, max_keepalive_connections=PARALLEL)
-        async with httpx.AsyncClient(timeout=10.0, limits=limits, trust_env=False) as client:
+        poster = Poster(timeout=10.0)
+        try:
             async with asyncio.TaskGroup() as tasks:
                 while True:
                     await self._wait()
                     while self._due and self._due[0][0] <= time.time():
                         await self._slots.acquire()
-                        tasks.create_task(self._deliver(client, heapq.heappop(self._due)[1]))
+                        tasks.create_task(self._deliver(poster, heapq.heappop(self._due)[1]))
+        finally:
+            poster.close()
 
     async def _wait(self) -> None:
         self._news.clear()
@@ -127,26 +128,26 @@ class Sender:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._news.wait(), patience)
 
-    async def _deliver(self, client: httpx.AsyncClient, number: int) -> None:
+    async def _deliver(self, poster: Poster, number: int) -> None:
         try:
             row = self._store.row("SELECT * FROM webhooks WHERE id = ? AND state = 'pending'", number)
             if row is not None:
-                self._note(row, accepted=await self._send(client, row))
+                self._note(row, accepted=await self._send(poster, row))
         finally:
             self._slots.release()
 
-    async def _send(self, client: httpx.AsyncClient, row: Row) -> bool:
+    async def _send(self, poster: Poster, row: Row) -> bool:
         url, secret = self._targets[row["provider"]]
         if not url:
             return False
         headers = {"content-type": "application/json", "user-agent": f"{row['provider']}-webhooks"}
         headers |= _signed(row, secret)
         try:
-            response = await client.post(url, content=row["body"], headers=headers)
-        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            status = await poster.post(url, row["body"], headers)
+        except TROUBLE as error:
             log.debug("webhook %s: %s", row["event"], error)
             return False
-        return response.is_success
+        return 200 <= status < 300
 
     def _note(self, row: Row, *, accepted: bool) -> None:
         tries = row["tries"] + 1

@@ -18,7 +18,7 @@ HOLD: Final = 7 * 86_400
 KEY_LIFE: Final = 86_400  # real seconds: the callers' retries are real, too
 REFUND_FAILURE: Final = 6 * 3600
 CANCELABLE: Final = frozenset(
-    "requires_payment_method requires_confirmation requires_action requires_capture processing".split()
+    ["requires_payment_method", "requires_confirmation", "requires_action", "requires_capture", "processing"]
 )
 REFUND_REASONS: Final = frozenset({"duplicate", "fraudulent", "requested_by_customer"})
 CANCEL_REASONS: Final = REFUND_REASONS | {"abandoned"}
@@ -180,8 +180,9 @@ class Stripe:
         if decline:
             self._decline(call, intent, decline)
         if card.needs_action and not authenticated:
-            return self._ask_customer(call, intent)
-        self._authorize(call, intent, card)
+            self._ask_customer(call, intent)
+        else:
+            self._authorize(call, intent, card)
 
     def _decline(self, call: Call, intent: Json, decline: str) -> NoReturn:
         code = cards.ERROR_CODES.get(decline, "card_declined")
@@ -218,8 +219,9 @@ class Stripe:
         self._operation(intent, "authorize", intent["amount"], call)
         if intent["capture_method"] == "manual":
             intent |= {"status": "requires_capture", "amount_capturable": intent["amount"]}
-            return self._tell("payment_intent.amount_capturable_updated", intent, call)
-        self._take(call, intent, intent["amount"])
+            self._tell("payment_intent.amount_capturable_updated", intent, call)
+        else:
+            self._take(call, intent, intent["amount"])
 
     def _new_charge(self, intent: Json, card: cards.Card, *, status: str) -> Json:
         now = int(self._clock.now())
@@ -379,9 +381,10 @@ class Stripe:
         if identity := params.get("payment_intent"):
             return str(identity)
         sql = "SELECT id FROM intents WHERE json_extract(doc, '$.latest_charge.id') = ?"
-        if row := self._store.row(sql, params.get("charge")):
-            return str(row["id"])
-        _invalid("One of payment_intent or charge is required.", param="payment_intent")
+        row = self._store.row(sql, params.get("charge"))
+        if row is None:
+            _invalid("One of payment_intent or charge is required.", param="payment_intent")
+        return str(row["id"])
 
     def _new_refund(self, call: Call, intent: Json, amount: int) -> Json:
         return {
@@ -509,9 +512,7 @@ def _after(call: Call, answer: Answer) -> Answer:
 
 def _replay(row: Row, fingerprint: str) -> Answer:
     if row["fingerprint"] != fingerprint:
-        message = (
-            "Keys for idempotent requests can only be used with the same parameters they were first used with."
-        )
+        message = "Keys for idempotent requests can only be used with the same parameters they were first used with."
         return _error(400, message, kind="idempotency_error")
     headers = load(row["headers"]) | {"idempotent-replayed": "true"}
     return Answer(status=row["status"], body=bytes(row["body"]), headers=headers)
@@ -530,8 +531,10 @@ def _check_refund(intent: Json, left: int, asked: int | None) -> None:
 
 
 def _view(intent: Json, *, expanded: bool = False) -> Json:
-    charge = intent["latest_charge"]
-    return intent | {"latest_charge": charge if expanded or charge is None else charge["id"]}
+    charge = intent.get("latest_charge")
+    if charge is None:
+        return intent  # nothing was charged yet, or it is a refund
+    return intent | {"latest_charge": charge if expanded else charge["id"]}
 
 
 def _expands(call: Call, prefix: str = "") -> bool:

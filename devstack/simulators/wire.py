@@ -43,7 +43,7 @@ class Answer:
 Handler = Callable[..., Answer]
 
 
-class Refusal(Exception):  # noqa: N818 - the field's word
+class Refusal(Exception):
     """The provider says no before anything was changed."""
 
     def __init__(self, answer: Answer) -> None:
@@ -125,20 +125,23 @@ class Door:
         call = await _read(scope, receive)
         wire = Wire(scope, receive, send)
         if call is None:
-            return await wire.answer(self._desk.failure(400))
+            await wire.answer(self._desk.failure(400))
+            return
         fault = self._faults.on_call(
             self._desk.provider, call.method, call.path, lambda: self._desk.references(call)
         ) or self._faults.from_header(call.headers.get("x-sim-fault"))
         if fault is None:
-            return await wire.answer(self._serve(call))
-        await self._strike(fault, call, wire)
+            await wire.answer(self._serve(call))
+        else:
+            await self._strike(fault, call, wire)
 
     async def _strike(self, fault: Fault, call: Call, wire: "Wire") -> None:
         if fault.when == "before":
             if await self._spoil(fault, None, wire):
                 return
             busy = await self._hold(fault, call)
-            return await wire.answer(busy or self._serve(call), slow_ms=fault.slow_ms)
+            await wire.answer(busy or self._serve(call), slow_ms=fault.slow_ms)
+            return
         call.stored_failure = fault.kind == "http_5xx"
         answer = self._serve(call)
         if await self._spoil(fault, answer, wire):
@@ -216,8 +219,9 @@ class Wire:
             half = len(answer.body) // 2
             await self._body(answer.body[:half], more=True)
             await asyncio.sleep(slow_ms / 1000)
-            return await self._body(answer.body[half:], more=False)
-        await self._body(answer.body, more=False)
+            await self._body(answer.body[half:], more=False)
+        else:
+            await self._body(answer.body, more=False)
 
     async def _body(self, part: bytes, *, more: bool) -> None:
         await self._send({"type": "http.response.body", "body": part, "more_body": more})
@@ -262,7 +266,7 @@ async def _read(scope: Scope, receive: Receive) -> Call | None:
     if sent is None:
         return None
     host = headers.get("host", "127.0.0.1")
-    path = scope["path"][len(scope.get("root_path", "")) :]
+    path = scope["path"].removeprefix("/stripe").removeprefix("/easypost")
     return Call(
         method=scope["method"], path=path, headers=headers, params=params | sent, base_url=f"http://{host}"
     )

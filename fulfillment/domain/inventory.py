@@ -67,6 +67,7 @@ class Level:
     reserved: int
     allocated: int
     safety_stock: int = 0
+    incoming: int = 0
 
     @property
     def available(self) -> int:

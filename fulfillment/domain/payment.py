@@ -104,6 +104,7 @@ class PaymentSnapshot:
     refunded: int
     expires_at: datetime | None = None
     risk_score: int | None = None
+    next_action_url: str | None = None
 
 
 # What people call the state of an order's money, computed from all its payments (`stage.py`).

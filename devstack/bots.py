@@ -1,0 +1,298 @@
+"""Pickers, packers and the dock, over HTTP like people; and the hands that give parcels to the physical world.
+
+`python -m devstack.bots` works for every location until SIGTERM. Nothing is kept here: what is to be done is asked
+of the API, and every step is safe to repeat, so that a killed bot is only a slow one.
+"""
+
+import heapq
+import itertools
+import logging
+import math
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Final, Protocol
+
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from fulfillment.http import ApiAway, ApiRefused, api_client
+
+log = logging.getLogger("bots")
+
+_STEP: Final = MappingProxyType(
+    {"released": "start", "picking": "picked", "picked": "packed", "labeled": "handed_over"}
+)
+_FOLLOWS: Final = MappingProxyType({"start": "picked", "picked": "packed"})
+_TELL: Final = "tell the carrier"
+_RECEIVE: Final = "receive"
+
+_FIRST_WAIT: Final = 0.25
+_LONGEST_WAIT: Final = 5.0
+_BUSY: Final = 429
+_RECEIPTS_EVERY: Final = 2.0
+_LAST_WORDS: Final = 2.0
+
+
+class BotSettings(BaseSettings):
+    """Where the shop and the physical world are, and how fast bots work. Minutes are shop time."""
+
+    model_config = SettingsConfigDict(env_prefix="WAYBILL_", extra="ignore")
+
+    public_url: str = "http://localhost:8000"
+    api_key: str = ""
+    simulator_url: str = ""
+    speed: float = 1.0
+    ready_file: Path | None = None
+
+    bots_threads: int = 6
+    bots_look_seconds: float = 0.5
+    bots_pick_minutes: float = 10.0
+    bots_pack_minutes: float = 5.0
+    bots_load_minutes: float = 15.0
+    bots_stopped_minutes: float = 60.0
+    bots_weight_g: int = 800
+
+
+class Api(Protocol):
+    """What bots need of an HTTP client (`fulfillment.http.ApiClient`)."""
+
+    def get(self, path: str, **params: str | int | None) -> Any: ...
+
+    def post(self, path: str, body: Any = None, *, key: str = "") -> Any: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """The next thing to do about a shipment, a parcel at the dock or a delivery of goods."""
+
+    subject: str
+    step: str
+    body: Mapping[str, Any] = field(default_factory=dict)
+    tries: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pace:
+    """How many real seconds each step takes, and how long a stopped shipment is left alone."""
+
+    before: Mapping[str, float]
+    stopped: float
+
+    @classmethod
+    def of(cls, settings: BotSettings) -> "Pace":
+        """Return the pace at the shop's speed."""
+        minute = 60.0 / settings.speed
+        before = {
+            "picked": settings.bots_pick_minutes * minute,
+            "packed": settings.bots_pack_minutes * minute,
+            "handed_over": settings.bots_load_minutes * minute,
+        }
+        return cls(before=before, stopped=max(1.0, settings.bots_stopped_minutes * minute))
+
+
+class Agenda:
+    """Jobs by the moment they are due. Threads may share one."""
+
+    def __init__(self) -> None:
+        self._jobs: list[tuple[float, int, Job]] = []
+        self._turn = itertools.count()
+        self._news = threading.Condition()
+        self._closed = False
+
+    def put(self, job: Job, *, after: float = 0.0) -> None:
+        """Add a job that is due in `after` seconds."""
+        with self._news:
+            heapq.heappush(self._jobs, (time.monotonic() + after, next(self._turn), job))
+            self._news.notify()
+
+    def take(self) -> Job | None:
+        """Return the next job when it is due; None once the agenda is closed."""
+        with self._news:
+            while not self._closed:
+                wait = self._jobs[0][0] - time.monotonic() if self._jobs else None
+                if wait is not None and wait <= 0:
+                    return heapq.heappop(self._jobs)[2]
+                self._news.wait(wait)
+            return None
+
+    def close(self) -> None:
+        """Let every waiting thread go; what is left stays undone."""
+        with self._news:
+            self._closed = True
+            self._news.notify_all()
+
+
+class Bots:
+    """The people of every warehouse. `world` is the physical world behind the dock; None where there is none."""
+
+    def __init__(self, shop: Api, world: Api | None, pace: Pace, *, weight_g: int) -> None:
+        self._shop, self._world, self._pace, self._weight_g = shop, world, pace, weight_g
+        self._agenda = Agenda()
+        self._taken: set[str] = set()
+        self._left: dict[str, float] = {}
+        self._lock = threading.Lock()
+
+    def start(self, threads: int) -> list[threading.Thread]:
+        """Let `threads` bots work until `stop`."""
+        workers = [threading.Thread(target=self._work, name=f"bot-{n}", daemon=True) for n in range(threads)]
+        for worker in workers:
+            worker.start()
+        return workers
+
+    def stop(self) -> None:
+        """Let everybody finish what is in their hands and go home."""
+        self._agenda.close()
+
+    def look_at_the_board(self) -> int:
+        """Take up every shipment that is on the floor and in nobody's hands; return how many."""
+        return self._look("the board", self._read_board)
+
+    def look_for_deliveries(self) -> int:
+        """Take up the goods that vendors have brought; return how many deliveries."""
+        return self._look("deliveries", self._read_deliveries)
+
+    # --- what there is to do
+
+    def _look(self, what: str, read: Callable[[], list[Job]]) -> int:
+        try:
+            jobs = read()
+        except (ApiAway, ApiRefused) as trouble:
+            log.warning("cannot read %s: %s", what, trouble)
+            return 0
+        taken = [job for job in jobs if self._takes(job.subject)]
+        for job in taken:
+            self._agenda.put(job, after=self._pace.before.get(job.step, 0.0))
+        return len(taken)
+
+    def _read_board(self) -> list[Job]:
+        items = self._shop.get("/v1/warehouse/work")["data"]
+        self._forget_what_is_gone({item["shipment_id"] for item in items})
+        return [
+            Job(subject=item["shipment_id"], step=step, body=item)
+            for item in items
+            if (step := _STEP.get(item["work_status"]))
+        ]
+
+    def _read_deliveries(self) -> list[Job]:
+        due = self._shop.get("/v1/receipts/due")["data"]
+        return [Job(subject=delivery["replenishment_id"], step=_RECEIVE, body=delivery) for delivery in due]
+
+    def _takes(self, subject: str) -> bool:
+        with self._lock:
+            if subject in self._taken or self._left.get(subject, -math.inf) > time.monotonic():
+                return False
+            self._taken.add(subject)
+            return True
+
+    def _forget_what_is_gone(self, on_the_board: set[str]) -> None:
+        with self._lock:
+            self._left = {subject: until for subject, until in self._left.items() if subject in on_the_board}
+
+    # --- doing it
+
+    def _work(self) -> None:
+        while (job := self._agenda.take()) is not None:
+            try:
+                self._do(job)
+            except ApiAway as trouble:
+                self._again(job, trouble)
+            except ApiRefused as no:
+                self._again(job, no) if no.status >= 500 or no.status == _BUSY else self._leave(job, no)
+            except Exception:  # one strange answer must not cost a pair of hands
+                log.exception("%s: %s", job.subject, job.step)
+                self._done(job.subject)
+
+    def _do(self, job: Job) -> None:
+        if job.step == _TELL:
+            self._tell(job)
+        elif job.step == _RECEIVE:
+            self._receive(job)
+        else:
+            self._step(job)
+
+    def _step(self, job: Job) -> None:
+        answer = self._shop.post(f"/v1/warehouse/shipments/{job.subject}/{job.step}", self._words(job))
+        if job.step == "handed_over":
+            # The parcel stands on the dock: from here on only the carrier can be late.
+            self._work_on(replace(job, step=_TELL, tries=0, body=answer))
+        elif follows := _FOLLOWS.get(job.step):
+            self._agenda.put(replace(job, step=follows, tries=0), after=self._pace.before[follows])
+        else:
+            self._done(job.subject)
+
+    def _words(self, job: Job) -> dict[str, Any] | None:
+        return {"weight_g": self._weight_g} if job.step == "packed" else None
+
+    def _work_on(self, job: Job) -> None:
+        try:
+            self._do(job)
+        except ApiAway as trouble:
+            self._again(job, trouble)
+
+    def _tell(self, job: Job) -> None:
+        if self._world is not None and (number := job.body.get("tracking_number")):
+            self._world.post(f"/_sim/parcels/{number}/handed_over")
+        self._done(job.subject)
+
+    def _receive(self, job: Job) -> None:
+        words = {name: job.body[name] for name in ("sku", "location_id", "quantity", "replenishment_id")}
+        self._shop.post("/v1/receipts", words, key=job.subject)
+        self._done(job.subject)
+
+    def _again(self, job: Job, trouble: Exception) -> None:
+        wait = min(_LONGEST_WAIT, _FIRST_WAIT * 2**job.tries)
+        log.warning("%s: %s, again in %.1f s: %s", job.subject, job.step, wait, trouble)
+        self._agenda.put(replace(job, tries=min(job.tries + 1, 10)), after=wait)
+
+    def _leave(self, job: Job, no: ApiRefused) -> None:
+        log.info("%s: left at %s: %s", job.subject, job.step, no.detail)
+        with self._lock:
+            self._left[job.subject] = time.monotonic() + self._pace.stopped
+            self._taken.discard(job.subject)
+
+    def _done(self, subject: str) -> None:
+        with self._lock:
+            self._taken.discard(subject)
+
+
+def run(settings: BotSettings, stopping: threading.Event) -> None:
+    """Work until `stopping` is set."""
+    world = api_client(settings.simulator_url) if settings.simulator_url else None
+    bots = Bots(
+        api_client(settings.public_url, settings.api_key, read_timeout=10.0),
+        world,
+        Pace.of(settings),
+        weight_g=settings.bots_weight_g,
+    )
+    threads = bots.start(settings.bots_threads)
+    if settings.ready_file:
+        settings.ready_file.touch()
+    next_deliveries = 0.0
+    while not stopping.wait(settings.bots_look_seconds):
+        bots.look_at_the_board()
+        if time.monotonic() >= next_deliveries:
+            bots.look_for_deliveries()
+            next_deliveries = time.monotonic() + _RECEIPTS_EVERY
+    bots.stop()
+    until = time.monotonic() + _LAST_WORDS
+    for thread in threads:
+        thread.join(max(0.0, until - time.monotonic()))
+
+
+def main() -> None:
+    """Run the bots of the stack this environment names."""
+    logging.basicConfig(stream=sys.stdout, format="%(asctime)s %(levelname)s %(message)s")
+    log.setLevel(logging.INFO)
+    stopping = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stopping.set())
+    run(BotSettings(), stopping)
+
+
+if __name__ == "__main__":
+    main()

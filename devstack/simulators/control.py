@@ -1,0 +1,281 @@
+"""The control room, /_sim: faults, the clock, the ledger, and hands in the physical world."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import parse_qs
+
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
+from starlette.routing import Route
+
+from devstack.simulators import pages
+from devstack.simulators.clock import epoch, iso
+from devstack.simulators.easypost import label_image
+from devstack.simulators.faults import BadFault
+from devstack.simulators.parcels import UnknownParcel, UnknownProfile
+from devstack.simulators.sender import PROVIDERS
+from devstack.simulators.store import Json
+from devstack.simulators.wire import Refusal
+
+if TYPE_CHECKING:
+    from devstack.simulators.app import World
+
+COUNTS: Final = {
+    "payments": "SELECT count(*) FROM intents",
+    "refunds": "SELECT count(*) FROM refunds",
+    "shipments": "SELECT count(*) FROM shipments",
+    "labels": "SELECT count(*) FROM shipments WHERE bought IS NOT NULL",
+    "handed_over": "SELECT count(*) FROM parcels WHERE handed_over IS NOT NULL",
+    "scans": "SELECT count(*) FROM scans WHERE fired = 1",
+    "scans_pending": "SELECT count(*) FROM scans WHERE fired = 0",
+    "mails": "SELECT count(*) FROM mails",
+}
+Deed = Callable[[Request], Awaitable[Response]]
+
+
+class BadRequest(Exception):
+    """The request to the control room makes no sense."""
+
+
+class Control:
+    """What a demo, a test or a person may do to the world."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    def routes(self) -> list[Route]:
+        """Return every control route."""
+        table: list[tuple[str, str, Deed]] = [
+            ("GET", "/_sim", self.room),
+            ("GET", "/_sim/clock", self.clock),
+            ("GET", "/_sim/ledger", self.ledger),
+            ("GET", "/_sim/counts", self.counts),
+            ("GET", "/_sim/faults", self.faults),
+            ("POST", "/_sim/faults", self.arm_fault),
+            ("DELETE", "/_sim/faults", self.clear_faults),
+            ("DELETE", "/_sim/faults/{number:int}", self.clear_faults),
+            ("GET", "/_sim/webhooks", self.webhooks),
+            ("POST", "/_sim/webhooks", self.aim_webhooks),
+            ("GET", "/_sim/parcels", self.parcels),
+            ("POST", "/_sim/parcels", self.arm_profile),
+            ("DELETE", "/_sim/parcels", self.disarm_profiles),
+            ("GET", "/_sim/parcels/{code}", self.parcel),
+            ("POST", "/_sim/parcels/{code}/handed_over", self.hand_over),
+            ("POST", "/_sim/parcels/{code}/scans", self.scan),
+            ("POST", "/_sim/payments/{intent}/authenticate", self.authenticate),
+            ("POST", "/_sim/refunds/{refund}/fail", self.fail_refund),
+            ("GET", "/_sim/mails", self.mails),
+            ("DELETE", "/_sim/mails", self.empty_mailbox),
+            ("GET", "/mail", self.inbox),
+            ("GET", "/mail/{number:int}", self.letter),
+            ("GET", "/stripe/3ds/{intent}", self.bank_question),
+            ("POST", "/stripe/3ds/{intent}", self.bank_answer),
+            ("GET", "/easypost/labels/{code}.png", self.label),
+        ]
+        return [Route(path, self._guarded(deed), methods=[method]) for method, path, deed in table]
+
+    def _guarded(self, deed: Deed) -> Deed:
+        async def endpoint(request: Request) -> Response:
+            try:
+                return await deed(request)
+            except Refusal as refusal:
+                return Response(refusal.answer.body, refusal.answer.status, media_type="application/json")
+            except UnknownParcel as error:
+                return JSONResponse({"error": f"no parcel bears the number {error}"}, 404)
+            except (BadFault, UnknownProfile, BadRequest) as error:
+                return JSONResponse({"error": str(error)}, 422)
+
+        return endpoint
+
+    # The world at a glance
+
+    async def room(self, request: Request) -> Response:
+        """The page for people."""
+        world = self._world
+        targets = {name: world.sender.target(name) for name in PROVIDERS}
+        return HTMLResponse(
+            pages.control_room(
+                self._clock(), self._counts(), world.faults.listed(), world.parcels.profiles(), targets
+            )
+        )
+
+    async def clock(self, request: Request) -> Response:
+        """The factor and the shop's time."""
+        return JSONResponse(self._clock())
+
+    def _clock(self) -> Json:
+        clock = self._world.clock
+        return {"speed": clock.speed, "anchor": iso(clock.anchor), "shop_time": iso(clock.now())}
+
+    async def counts(self, request: Request) -> Response:
+        """How much of everything there is."""
+        return JSONResponse(self._counts())
+
+    def _counts(self) -> Json:
+        counts: Json = {name: self._world.store.number(sql) for name, sql in COUNTS.items()}
+        return counts | {"webhooks": self._world.sender.counts()}
+
+    async def ledger(self, request: Request) -> Response:
+        """What really happened."""
+        world = self._world
+        since = _instant(request.query_params.get("since"))
+        with world.store.transaction():
+            world.stripe.expire_holds()
+        return JSONResponse(world.ledger.since(since))
+
+    # Faults and webhooks
+
+    async def faults(self, request: Request) -> Response:
+        """The faults that are armed."""
+        return JSONResponse({"faults": self._world.faults.listed()})
+
+    async def arm_fault(self, request: Request) -> Response:
+        """Arm one fault."""
+        return JSONResponse(self._world.faults.arm(await _body(request)), 201)
+
+    async def clear_faults(self, request: Request) -> Response:
+        """Disarm one fault, or all."""
+        return JSONResponse({"cleared": self._world.faults.clear(request.path_params.get("number"))})
+
+    async def webhooks(self, request: Request) -> Response:
+        """Where the events go and how many wait. Secrets are not told."""
+        sender = self._world.sender
+        targets = {name: {"url": sender.target(name) or None} for name in PROVIDERS}
+        return JSONResponse(targets | {"counts": sender.counts()})
+
+    async def aim_webhooks(self, request: Request) -> Response:
+        """Set addresses and secrets, and whether webhooks are as unreliable as real ones."""
+        sent = await _body(request)
+        for name in PROVIDERS:
+            part = sent.get(name) or {}
+            self._world.sender.aim(name, url=part.get("url"), secret=part.get("secret"))
+        if "noise" in sent:
+            self._world.faults.noise(bool(sent["noise"]))
+        return await self.webhooks(request)
+
+    # The physical world
+
+    async def parcels(self, request: Request) -> Response:
+        """The armed profiles, and the parcels of a reference with their future."""
+        parcels, reference = self._world.parcels, request.query_params.get("reference", "")
+        return JSONResponse({"profiles": parcels.profiles(), "parcels": parcels.listed(reference)})
+
+    async def arm_profile(self, request: Request) -> Response:
+        """Let the parcels of a reference travel in a certain way."""
+        sent = await _body(request)
+        reference = str((sent.get("match") or {}).get("reference") or "")
+        profile, p = str(sent.get("profile")), float(sent.get("p", 1.0))
+        with self._world.store.transaction():
+            changed = self._world.parcels.arm(reference, profile, p)
+        armed = {"match": {"reference": reference}, "profile": profile, "p": p}
+        return JSONResponse(armed | {"changed_course": changed}, 201)
+
+    async def disarm_profiles(self, request: Request) -> Response:
+        """Forget the profiles."""
+        self._world.parcels.disarm()
+        return JSONResponse({"profiles": []})
+
+    async def parcel(self, request: Request) -> Response:
+        """One parcel with its future."""
+        return JSONResponse(self._world.parcels.parcel(request.path_params["code"]))
+
+    async def hand_over(self, request: Request) -> Response:
+        """The dock gives the parcel to its carrier."""
+        with self._world.store.transaction():
+            return JSONResponse(self._world.parcels.hand_over(request.path_params["code"]))
+
+    async def scan(self, request: Request) -> Response:
+        """A carrier scans the parcel at this moment."""
+        sent = await _body(request)
+        if not sent.get("status"):
+            raise BadRequest("a scan needs a status")
+        at = _instant(sent.get("datetime"))
+        with self._world.store.transaction():
+            code = request.path_params["code"]
+            return JSONResponse(self._world.parcels.scan(code, sent, None if at is None else epoch(at)), 201)
+
+    # The customer and the bank
+
+    async def authenticate(self, request: Request) -> Response:
+        """The customer passes or fails 3-D Secure."""
+        return JSONResponse(self._authenticate(request, bool((await _body(request)).get("success", True))))
+
+    def _authenticate(self, request: Request, success: bool) -> Json:
+        stripe, base = self._world.stripe, str(request.base_url).rstrip("/")
+        with self._world.store.transaction():
+            return stripe.authenticate(request.path_params["intent"], success=success, base_url=base)
+
+    async def bank_question(self, request: Request) -> Response:
+        """The page 3-D Secure sends the customer to."""
+        back = request.query_params.get("return_url", "")
+        return HTMLResponse(pages.bank_question(request.path_params["intent"], back))
+
+    async def bank_answer(self, request: Request) -> Response:
+        """The customer pressed a button of that page."""
+        fields = parse_qs((await request.body()).decode())
+        intent = self._authenticate(request, fields.get("success") == ["true"])
+        if back := fields.get("return_url", [""])[0]:
+            return RedirectResponse(f"{back}{'&' if '?' in back else '?'}payment_intent={intent['id']}", 303)
+        return HTMLResponse(pages.page("Thank you", "<p>You may close this page.</p>"))
+
+    async def fail_refund(self, request: Request) -> Response:
+        """A refund that succeeded fails after all."""
+        with self._world.store.transaction():
+            return JSONResponse(self._world.stripe.fail_refund(request.path_params["refund"]))
+
+    # Mail and labels
+
+    async def mails(self, request: Request) -> Response:
+        """The mails, newest first."""
+        asked = request.query_params
+        since, limit = int(asked.get("since_id", 0)), int(asked.get("limit", 1000))
+        found = self._world.mailbox.listed(
+            to=asked.get("to", ""), message_id=asked.get("message_id", ""), since_id=since, limit=limit
+        )
+        return JSONResponse({"mails": found})
+
+    async def empty_mailbox(self, request: Request) -> Response:
+        """Throw every mail away."""
+        return JSONResponse({"deleted": self._world.mailbox.empty()})
+
+    async def inbox(self, request: Request) -> Response:
+        """The page of mails."""
+        return HTMLResponse(
+            pages.inbox(self._world.mailbox.listed(to=request.query_params.get("to", ""), limit=200))
+        )
+
+    async def letter(self, request: Request) -> Response:
+        """One mail to read."""
+        mail = self._world.mailbox.read(request.path_params["number"])
+        return HTMLResponse(pages.letter(mail)) if mail else HTMLResponse(pages.page("No such mail", ""), 404)
+
+    async def label(self, request: Request) -> Response:
+        """The picture of a label."""
+        code = request.path_params["code"]
+        self._world.parcels.tracker(code)
+        return Response(label_image(code), media_type="image/png")
+
+
+async def _body(request: Request) -> Json:
+    try:
+        sent: Any = json.loads(await request.body() or b"{}")
+    except ValueError as error:
+        raise BadRequest("the body is not JSON") from error
+    if not isinstance(sent, dict):
+        raise BadRequest("the body is not an object")
+    return sent
+
+
+def _instant(text: str | None) -> str | None:
+    """Return an ISO instant as it was given; a space in it was the plus of its offset."""
+    if not text:
+        return None
+    text = text.replace(" ", "+")
+    try:
+        epoch(text)
+    except ValueError as error:
+        raise BadRequest(f"not an ISO instant: {text}") from error
+    return text

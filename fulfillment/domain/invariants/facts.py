@@ -1,0 +1,537 @@
+"""What is judged: our books, the providers' ledgers and Temporal's runs, as plain facts of one moment.
+
+Statuses are plain text: a row that says something no program of ours would write is still a fact. Moments are the
+shop's time, amounts minor units.
+"""
+
+from collections.abc import Callable, Hashable, Iterable
+from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta
+from typing import TypeVar
+
+from fulfillment.domain.order import ENDED
+
+Row = TypeVar("Row")
+Key = TypeVar("Key", bound=Hashable)
+
+
+def grouped(rows: Iterable[Row], key: Callable[[Row], Key]) -> dict[Key, list[Row]]:
+    """Return the rows by their key, in their order."""
+    found: dict[Key, list[Row]] = {}
+    for row in rows:
+        found.setdefault(key(row), []).append(row)
+    return found
+
+
+# --- stock -------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LevelFact:
+    """The counters of one SKU at one location."""
+
+    sku: str
+    location_id: str
+    on_hand: int
+    reserved: int
+    allocated: int
+    incoming: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MovementFact:
+    """All movements of one kind of one SKU at one location, added up; `unsigned` of them name nobody."""
+
+    kind: str
+    sku: str
+    location_id: str
+    on_hand: int
+    reserved: int
+    allocated: int
+    incoming: int
+    movements: int
+    unsigned: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RepeatedMovementFact:
+    """One operation that moved the same SKU at the same location more than once."""
+
+    operation_key: str
+    kind: str
+    sku: str
+    location_id: str
+    times: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReservationFact:
+    """Units claimed for an order that is not confirmed yet."""
+
+    order_id: str
+    sku: str
+    location_id: str
+    quantity: int
+    state: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AllocationFact:
+    """Units claimed for a shipment."""
+
+    shipment_id: str
+    sku: str
+    location_id: str
+    quantity: int
+    state: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BackorderFact:
+    """Units of a line that wait for a receipt."""
+
+    order_id: str
+    line_no: int
+    shipment_id: str
+    sku: str
+    location_id: str
+    quantity: int
+    filled: int
+    promise_date: date
+    state: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReplenishmentFact:
+    """An order to a vendor."""
+
+    replenishment_id: str
+    sku: str
+    location_id: str
+    quantity: int
+    received: int
+    state: str
+
+
+# --- orders ------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OrderFact:
+    """An order; `address_hash` is of where it goes, `last_event_at` of the newest entry in its record."""
+
+    order_id: str
+    channel: str
+    external_ref: str
+    status: str
+    currency: str
+    shipping_fee: int
+    total: int
+    promise_first_date: date | None
+    promise_date: date | None
+    outcome: str | None
+    accepted_at: datetime
+    started_at: datetime | None
+    completed_at: datetime | None
+    last_event_at: datetime | None
+    address_hash: str
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing more happens to it."""
+        return self.status in ENDED
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LineFact:
+    """One line of an order; all amounts but `unit_price` are for the whole line."""
+
+    order_id: str
+    line_no: int
+    sku: str
+    quantity: int
+    unit_price: int
+    discount: int
+    tax: int
+    shipping_share: int
+
+    def worth(self, first: int, count: int) -> int:
+        """Return what units `first` .. `first + count - 1` cost the customer.
+
+        Unit n of q is worth `floor(T*n/q) - floor(T*(n-1)/q)` of each amount T.
+        """
+        upto, before = first - 1 + count, first - 1
+        amounts = (self.unit_price * self.quantity, -self.discount, self.tax, self.shipping_share)
+        return sum(a * upto // self.quantity - a * before // self.quantity for a in amounts)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UnitsFact:
+    """Where some units of a line are: in a shipment, or cancelled."""
+
+    order_id: str
+    line_no: int
+    first_unit: int
+    quantity: int
+    shipment_id: str | None
+    cancelled_reason: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HoldFact:
+    """A hold, standing or ended."""
+
+    hold_id: str
+    order_id: str
+    placed_by: str
+    state: str
+    released_by: str | None
+    placed_at: datetime
+    due_at: datetime
+    ended_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CaseFact:
+    """A case, open or resolved."""
+
+    case_id: str
+    order_id: str
+    subject: str
+    kind: str
+    owner: str
+    state: str
+    due_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PromiseFact:
+    """The n-th date an order was promised for."""
+
+    order_id: str
+    n: int
+    promised_date: date
+    reason: str
+    told_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ActFact:
+    """One audit entry: who did what to an order."""
+
+    entry_id: int
+    order_id: str
+    actor: str
+    command: str
+
+
+# --- money -------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PaymentFact:
+    """One attempt to get the money for one shipment."""
+
+    payment_id: str
+    order_id: str
+    shipment_id: str
+    provider_ref: str | None
+    status: str
+    asked: int
+    authorized: int
+    captured: int
+    refunded: int
+    created_at: datetime
+    expires_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OperationFact:
+    """One request to a provider; `subject` is the shipment or parcel it is about."""
+
+    operation_key: str
+    order_id: str
+    kind: str
+    subject: str
+    amount: int
+    state: str
+    claimed_at: datetime
+    ended_at: datetime | None
+
+
+# --- shipping ----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShipmentFact:
+    """A shipment; `handed_by` is who gave it to the carrier, or the carrier whose scan proved it."""
+
+    shipment_id: str
+    order_id: str
+    work_status: str
+    waits_for: str
+    value: int
+    outcome: str | None
+    ship_by: datetime
+    released_at: datetime | None
+    handed_over_at: datetime | None
+    closed_at: datetime | None
+    handed_by: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ParcelFact:
+    """A parcel as our books say the carrier sees it."""
+
+    parcel_id: str
+    order_id: str
+    shipment_id: str
+    carrier_status: str
+    flags: tuple[str, ...]
+    handed_over_at: datetime | None
+    latest_scan_at: datetime | None
+    next_check_at: datetime | None
+    delivered_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LabelFact:
+    """A label of a parcel."""
+
+    label_id: str
+    parcel_id: str
+    state: str
+    provider_shipment_ref: str | None
+    carrier: str | None
+    tracking_number: str | None
+    cost: int | None
+    address_hash: str
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScanFact:
+    """One scan of a parcel."""
+
+    parcel_id: str
+    status: str | None
+    flag: str | None
+    reason: str
+    code: str
+    text: str
+    place: str
+    source: str
+    correction: bool
+    occurred_at: datetime
+    received_at: datetime
+
+
+# --- messages in and out -----------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MessageFact:
+    """A message to a customer; `recipient` is a hash, for the audit prints what it finds."""
+
+    notification_id: int
+    order_id: str
+    fact: str
+    subject: str
+    version: int
+    channel: str
+    recipient: str
+    state: str
+    why: str
+    not_before: datetime
+    lease_until: datetime | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EventFact:
+    """An event a provider sent us."""
+
+    provider: str
+    event_id: str
+    kind: str
+    subject: str
+    state: str
+    why: str
+    received_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SignalFact:
+    """A fact that an order's workflow has not been told."""
+
+    signal_id: int
+    order_id: str
+    name: str
+    fact_key: str
+    at: datetime
+
+
+# --- what the three witnesses say --------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Books:
+    """What our database says at the shop's moment `now`.
+
+    `since` is when the audit began to wait for rest. `grace` is the shop time that passes while a deed done is still
+    on its way into the next row, `patience` the same for what only a sweep picks up, and `skew` bounds how far the
+    clocks of two transactions that met may differ.
+    """
+
+    now: datetime
+    since: datetime
+    grace: timedelta
+    patience: timedelta
+    skew: timedelta
+    levels: tuple[LevelFact, ...] = ()
+    movements: tuple[MovementFact, ...] = ()
+    repeated_movements: tuple[RepeatedMovementFact, ...] = ()
+    reservations: tuple[ReservationFact, ...] = ()
+    allocations: tuple[AllocationFact, ...] = ()
+    backorders: tuple[BackorderFact, ...] = ()
+    replenishments: tuple[ReplenishmentFact, ...] = ()
+    orders: tuple[OrderFact, ...] = ()
+    lines: tuple[LineFact, ...] = ()
+    units: tuple[UnitsFact, ...] = ()
+    holds: tuple[HoldFact, ...] = ()
+    cases: tuple[CaseFact, ...] = ()
+    promises: tuple[PromiseFact, ...] = ()
+    acts: tuple[ActFact, ...] = ()
+    payments: tuple[PaymentFact, ...] = ()
+    operations: tuple[OperationFact, ...] = ()
+    shipments: tuple[ShipmentFact, ...] = ()
+    parcels: tuple[ParcelFact, ...] = ()
+    labels: tuple[LabelFact, ...] = ()
+    scans: tuple[ScanFact, ...] = ()
+    messages: tuple[MessageFact, ...] = ()
+    events: tuple[EventFact, ...] = ()
+    signals: tuple[SignalFact, ...] = ()
+
+    def recent(self, moment: datetime | None) -> bool:
+        """Test whether what follows from `moment` may still be on its way."""
+        return moment is not None and moment > self.now - self.grace
+
+    def stale(self, moment: datetime) -> bool:
+        """Test whether even the next sweep is overdue for what was due at `moment`."""
+        return moment <= self.now - self.patience
+
+    def order_of(self) -> dict[str, OrderFact]:
+        """Return the orders by their id."""
+        return {order.order_id: order for order in self.orders}
+
+    def shipment_of(self) -> dict[str, ShipmentFact]:
+        """Return the shipments by their id."""
+        return {shipment.shipment_id: shipment for shipment in self.shipments}
+
+    def open_cases(self) -> list[CaseFact]:
+        """Return the cases nobody resolved."""
+        return [case for case in self.cases if case.state != "resolved"]
+
+    def in_doubt(self) -> list[OperationFact]:
+        """Return the requests to providers whose outcome is not known."""
+        return [operation for operation in self.operations if operation.state in ("claimed", "unknown")]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Effect:
+    """One thing a payment provider did; `key` is the idempotency key it came with, empty if it came by itself."""
+
+    kind: str
+    key: str
+    amount: int
+
+    @property
+    def operation_key(self) -> str:
+        """Our key of the operation: a renewed request adds `~1`, `~2`, .. to it."""
+        return self.key.partition("~")[0]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LedgerPayment:
+    """A payment in the provider's own ledger."""
+
+    ref: str
+    order_id: str
+    state: str
+    authorized: int
+    captured: int
+    refunded: int
+    effects: tuple[Effect, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LedgerLabel:
+    """A label in the carrier's own ledger."""
+
+    ref: str
+    reference: str
+    tracking_number: str
+    cost: int
+    state: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LedgerMessage:
+    """A message the channel accepted, and how often."""
+
+    message_id: str
+    accepted: int
+
+    @property
+    def fact(self) -> str:
+        """The part that names order, fact, subject and version."""
+        return self.message_id.strip("<>").partition("@")[0]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ledger:
+    """What the providers say; `away` says why it could not be read."""
+
+    payments: tuple[LedgerPayment, ...] = ()
+    labels: tuple[LedgerLabel, ...] = ()
+    messages: tuple[LedgerMessage, ...] = ()
+    away: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """An order's workflow as Temporal shows it: all that are open, and of the closed those that did not end well.
+
+    `task_attempts` is how often the pending workflow task was tried, `deeds` are the activities under way.
+    """
+
+    order_id: str
+    status: str
+    task_attempts: int = 0
+    deeds: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Runs:
+    """What Temporal says; `away` says why it could not be asked."""
+
+    runs: tuple[Run, ...] = ()
+    away: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evidence:
+    """The three witnesses side by side. There is no ledger where the providers show none."""
+
+    books: Books
+    ledger: Ledger | None = field(default=None)
+    runs: Runs | None = field(default=None)
+
+    @property
+    def readable_ledger(self) -> Ledger | None:
+        """The providers' ledger, if there is one that answered."""
+        return self.ledger if self.ledger and not self.ledger.away else None
+
+    @property
+    def readable_runs(self) -> Runs | None:
+        """Temporal's runs, if it answered."""
+        return self.runs if self.runs and not self.runs.away else None

@@ -1,0 +1,304 @@
+"""Stock: nothing is promised twice, and every counter can be explained."""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+
+from fulfillment.domain.inventory import BUCKETS, EFFECT, Movement
+from fulfillment.domain.invariants.check import Found, invariant
+from fulfillment.domain.invariants.facts import (
+    AllocationFact,
+    BackorderFact,
+    Books,
+    Evidence,
+    LevelFact,
+    MovementFact,
+    OrderFact,
+    ShipmentFact,
+)
+from fulfillment.domain.order import OrderStatus
+from fulfillment.domain.shipment import WorkStatus
+
+Place = tuple[str, str]
+_LEFT = frozenset({WorkStatus.HANDED_OVER, WorkStatus.CLOSED})
+_TERMINAL = _LEFT | {WorkStatus.CANCELLED}
+_MAY_RESERVE = frozenset(
+    {OrderStatus.RECEIVED, OrderStatus.RESERVED, OrderStatus.PAYMENT_FAILED, OrderStatus.CANCELLING}
+)
+
+
+@invariant(
+    "no oversell",
+    "I3",
+    sees="stock levels",
+    claim="none promises more than is on hand, none is negative",
+    remedy="count the shelf, post an adjustment, and cancel or re-source the youngest claims",
+)
+def no_oversell(evidence: Evidence) -> Found:
+    levels = evidence.books.levels
+    return Found(len(levels), [problem for level in levels for problem in _oversold(level)])
+
+
+def _oversold(level: LevelFact) -> Iterator[str]:
+    for bucket in BUCKETS:
+        if (count := getattr(level, bucket)) < 0:
+            yield f"{level.sku} at {level.location_id}: {bucket} is {count}"
+    if (promised := level.reserved + level.allocated) > level.on_hand:
+        yield f"{level.sku} at {level.location_id}: {promised} promised, {level.on_hand} on hand"
+
+
+@invariant(
+    "counters equal movements",
+    "I3",
+    sees="counters",
+    claim="each is the sum of its movements",
+    remedy="something wrote a counter without a movement, or the reverse: find it, then post an adjustment",
+)
+def counters_equal_movements(evidence: Evidence) -> Found:
+    books = evidence.books
+    folded: Counter[tuple[str, str, str]] = Counter()
+    for movement in books.movements:
+        for bucket in BUCKETS:
+            folded[movement.sku, movement.location_id, bucket] += getattr(movement, bucket)
+    kept = {(x.sku, x.location_id, bucket): getattr(x, bucket) for x in books.levels for bucket in BUCKETS}
+    violations = [
+        f"{sku} at {location}: {bucket} says {kept.get((sku, location, bucket), 0)}, "
+        f"its movements say {folded[sku, location, bucket]}"
+        for sku, location, bucket in sorted(kept.keys() | folded.keys())
+        if kept.get((sku, location, bucket), 0) != folded[sku, location, bucket]
+    ]
+    return Found(len(kept), violations + [odd for m in books.movements for odd in _misshapen(m)])
+
+
+def _misshapen(moved: MovementFact) -> Iterator[str]:
+    """Yield what a kind of movement did to a bucket that it must not touch, or not so much."""
+    if moved.kind not in tuple(Movement):
+        yield f"{moved.sku} at {moved.location_id}: there is no movement {moved.kind}"
+        return
+    effect = EFFECT[Movement(moved.kind)]
+    first, factor = next(iter(effect.items()))
+    units = getattr(moved, first) * factor
+    for bucket in BUCKETS:
+        if getattr(moved, bucket) != (due := effect.get(bucket, 0) * units):
+            yield (
+                f"{moved.sku} at {moved.location_id}: {moved.kind} changed {bucket} by {getattr(moved, bucket)}, "
+                f"not by {due}"
+            )
+
+
+@invariant(
+    "stock moved once",
+    "I15",
+    sees="movements",
+    claim="no operation moved the same goods twice",
+    remedy="the second movement is wrong: post its opposite as an adjustment, with the operation as its reason",
+)
+def stock_moved_once(evidence: Evidence) -> Found:
+    books = evidence.books
+    violations = [
+        f"{twice.operation_key}: {twice.kind} of {twice.sku} at {twice.location_id} {twice.times} times"
+        for twice in books.repeated_movements
+    ]
+    return Found(sum(moved.movements for moved in books.movements), violations)
+
+
+@invariant(
+    "promises match the counters",
+    "I1 I3",
+    sees="stock levels",
+    claim="reserved, allocated, shipped and incoming are exactly what orders claim and vendors owe",
+    remedy="a claim without its counter, or the reverse: compare the claims of the SKU with its movements",
+)
+def promises_match_counters(evidence: Evidence) -> Found:
+    books = evidence.books
+    claimed = _claimed(books)
+    shipped = Counter(
+        {(m.sku, m.location_id): -m.on_hand for m in books.movements if m.kind == Movement.SHIPPED}
+    )
+    violations = _differing("allocations shipped", "movements shipped", claimed["shipped"], shipped)
+    for bucket in ("reserved", "allocated", "incoming"):
+        kept = Counter({(x.sku, x.location_id): getattr(x, bucket) for x in books.levels})
+        violations += _differing(f"claims on {bucket}", "counter", claimed[bucket], kept)
+    return Found(len(books.levels), violations)
+
+
+def _claimed(books: Books) -> dict[str, Counter[Place]]:
+    claimed: dict[str, Counter[Place]] = {
+        name: Counter() for name in ("reserved", "allocated", "shipped", "incoming")
+    }
+    for held in books.reservations:
+        if held.state == "active":
+            claimed["reserved"][held.sku, held.location_id] += held.quantity
+    for allocation in books.allocations:
+        if bucket := {"active": "allocated", "shipped": "shipped"}.get(allocation.state):
+            claimed[bucket][allocation.sku, allocation.location_id] += allocation.quantity
+    for ordered in books.replenishments:
+        if ordered.state == "ordered":
+            claimed["incoming"][ordered.sku, ordered.location_id] += ordered.quantity - ordered.received
+    return claimed
+
+
+def _differing(ours: str, theirs: str, left: Counter[Place], right: Counter[Place]) -> list[str]:
+    return [
+        f"{sku} at {location}: {ours} {left[sku, location]}, {theirs} {right[sku, location]}"
+        for sku, location in sorted(left.keys() | right.keys())
+        if left[sku, location] != right[sku, location]
+    ]
+
+
+@invariant(
+    "every unit in one place",
+    "I1",
+    sees="order lines",
+    claim="every unit is in exactly one shipment that lives, or cancelled",
+    remedy="cancel the lost units of the order and give their money back, or ship them again",
+)
+def every_unit_once(evidence: Evidence) -> Found:
+    books = evidence.books
+    waiting = {order.order_id for order in books.orders if order.status == OrderStatus.RECEIVED}
+    lines = [line for line in books.lines if line.order_id not in waiting]
+    quantity = {(line.order_id, line.line_no): line.quantity for line in lines}
+    spans: dict[tuple[str, int], list[tuple[int, int]]] = {key: [] for key in quantity}
+    for units in books.units:
+        spans.setdefault((units.order_id, units.line_no), []).append((units.first_unit, units.quantity))
+    violations = [
+        f"{order_id} line {line_no}: {quantity.get((order_id, line_no), 0)} units ordered, found {_words(found)}"
+        for (order_id, line_no), found in sorted(spans.items())
+        if not _is_partition(found, quantity.get((order_id, line_no), 0))
+    ]
+    return Found(len(lines), violations + list(_homeless(books)))
+
+
+def _is_partition(spans: list[tuple[int, int]], quantity: int) -> bool:
+    following = 1
+    for first, count in sorted(spans):
+        if first != following:
+            return False
+        following += count
+    return following == quantity + 1
+
+
+def _words(spans: list[tuple[int, int]]) -> str:
+    return ", ".join(f"{first}-{first + count - 1}" for first, count in sorted(spans)) or "none"
+
+
+def _homeless(books: Books) -> Iterator[str]:
+    """Yield units in no shipment that lives, and living shipments without units."""
+    shipments, filled = books.shipment_of(), set[str]()
+    for units in books.units:
+        shipment = shipments.get(units.shipment_id or "")
+        where = f"{units.order_id} line {units.line_no} unit {units.first_unit}"
+        if (units.shipment_id is None) == (units.cancelled_reason is None):
+            yield f"{where}: must be in a shipment or cancelled, and not both"
+        elif units.shipment_id and (
+            shipment is None
+            or shipment.order_id != units.order_id
+            or shipment.work_status == WorkStatus.CANCELLED
+        ):
+            yield f"{where}: is in {units.shipment_id}, which is not a shipment that will ever carry it"
+        filled.add(units.shipment_id or "")
+    for shipment in books.shipments:
+        if shipment.work_status != WorkStatus.CANCELLED and shipment.shipment_id not in filled:
+            yield f"{shipment.shipment_id}: is {shipment.work_status} and carries nothing"
+
+
+@invariant(
+    "claims cover the units",
+    "I1",
+    sees="SKUs of orders",
+    claim="every unit to be shipped is reserved, allocated or backordered, once",
+    remedy="allocate what is missing or release what is too much, by the support desk",
+)
+def claims_cover_units(evidence: Evidence) -> Found:
+    needed, claimed = _needed(evidence.books), _covered(evidence.books)
+    violations = [
+        f"{order_id}: {needed[order_id, sku]} of {sku} to ship, {claimed[order_id, sku]} claimed"
+        for order_id, sku in sorted(needed.keys() | claimed.keys())
+        if needed[order_id, sku] != claimed[order_id, sku]
+    ]
+    return Found(len(needed), violations)
+
+
+def _needed(books: Books) -> Counter[tuple[str, str]]:
+    skus = {(line.order_id, line.line_no): line.sku for line in books.lines}
+    needed: Counter[tuple[str, str]] = Counter()
+    for units in books.units:
+        if units.shipment_id:
+            needed[units.order_id, skus.get((units.order_id, units.line_no), "?")] += units.quantity
+    return needed
+
+
+def _covered(books: Books) -> Counter[tuple[str, str]]:
+    """Count the claims that may stand; the others are found by `claims_end`."""
+    orders, shipments, claimed = books.order_of(), books.shipment_of(), Counter[tuple[str, str]]()
+    for held in books.reservations:
+        if held.state == "active" and _may_reserve(orders.get(held.order_id)):
+            claimed[held.order_id, held.sku] += held.quantity
+    for allocation in books.allocations:
+        shipment = shipments.get(allocation.shipment_id)
+        if allocation.state != "released" and shipment and shipment.work_status != WorkStatus.CANCELLED:
+            claimed[shipment.order_id, allocation.sku] += allocation.quantity
+    for backorder in books.backorders:
+        if backorder.state == "waiting" and not _is_over(backorder, orders, shipments):
+            claimed[backorder.order_id, backorder.sku] += backorder.quantity - backorder.filled
+    return claimed
+
+
+def _may_reserve(order: OrderFact | None) -> bool:
+    return order is not None and order.status in _MAY_RESERVE
+
+
+def _is_over(
+    backorder: BackorderFact, orders: Mapping[str, OrderFact], shipments: Mapping[str, ShipmentFact]
+) -> bool:
+    order, shipment = orders.get(backorder.order_id), shipments.get(backorder.shipment_id)
+    return order is None or order.ended or shipment is None or shipment.work_status in _TERMINAL
+
+
+@invariant(
+    "claims end",
+    "I13",
+    sees="claims",
+    claim="no finished order and no terminal shipment claims stock",
+    remedy="release the claim of the order or shipment named",
+)
+def claims_end(evidence: Evidence) -> Found:
+    books = evidence.books
+    looked_at = len(books.reservations) + len(books.allocations) + len(books.backorders)
+    violations = [*_reservations_over(books), *_allocations_over(books), *_backorders_over(books)]
+    return Found(looked_at, violations)
+
+
+def _reservations_over(books: Books) -> Iterator[str]:
+    orders = books.order_of()
+    for held in books.reservations:
+        order = orders.get(held.order_id)
+        if held.state == "active" and not _may_reserve(order):
+            status = order.status if order else "unknown"
+            yield f"{held.order_id}: is {status} and still reserves {held.quantity} of {held.sku}"
+
+
+def _allocations_over(books: Books) -> Iterator[str]:
+    shipments = books.shipment_of()
+    for allocation in books.allocations:
+        shipment = shipments.get(allocation.shipment_id)
+        status = shipment.work_status if shipment else "unknown"
+        if allocation.state in _wrong_for(status):
+            yield f"{_said(allocation)} is {allocation.state}, its shipment {status}"
+
+
+def _wrong_for(work_status: str) -> Iterable[str]:
+    """Return the states no allocation of a shipment with this status may have."""
+    if work_status in _LEFT:
+        return ("active",)
+    return ("active", "shipped") if work_status in _TERMINAL else ("shipped",)
+
+
+def _said(allocation: AllocationFact) -> str:
+    return f"{allocation.shipment_id}: the allocation of {allocation.quantity} of {allocation.sku}"
+
+
+def _backorders_over(books: Books) -> Iterator[str]:
+    orders, shipments = books.order_of(), books.shipment_of()
+    for backorder in books.backorders:
+        if backorder.state == "waiting" and _is_over(backorder, orders, shipments):
+            yield f"{backorder.order_id} line {backorder.line_no}: is over and still waits for {backorder.sku}"

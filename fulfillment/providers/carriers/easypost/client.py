@@ -1,0 +1,234 @@
+"""Labels and tracking at EasyPost. It knows no idempotency key, but sells postage once per shipment."""
+
+from collections.abc import Mapping
+from datetime import date, timedelta
+from decimal import ROUND_CEILING, Decimal
+from typing import Any, Final
+
+from fulfillment.crashpoints import crashpoint
+from fulfillment.domain.address import Address
+from fulfillment.domain.carrier_choice import Quote
+from fulfillment.domain.label import Label, LabelJob, Quoted
+from fulfillment.domain.money import exponent
+from fulfillment.domain.provider_errors import (
+    AuthConfig,
+    LabelRefused,
+    NotFound,
+    OutcomeUnknown,
+    ProviderUnavailable,
+    Rejected,
+    StateConflict,
+    VoidRefused,
+)
+from fulfillment.domain.tracking import Scan
+from fulfillment.http import ProviderHttp, Reply, legible
+from fulfillment.providers.carriers.easypost.statuses import arrival_of, scans_of
+
+_READ_TIMEOUT: Final = 20.0
+_MILLIGRAMS_PER_OUNCE: Final = Decimal("28349.523125")
+
+# Names from EasyPost's own error page and from other adapters for it (karrio, shipping gems).
+_EXISTS: Final = "SHIPMENT.POSTAGE.EXISTS"
+_IN_DOUBT: Final = frozenset(
+    {"SHIPMENT.PURCHASE.IN_PROGRESS", "SHIPMENT.POSTAGE.TIMED_OUT", "SHIPMENT.POSTAGE.NO_RESPONSE"}
+)
+_NO_LABEL: Final = ("SHIPMENT.POSTAGE.", "SHIPMENT.RATE", "RATE.", "ADDRESS.")
+_NO_REFUND: Final = "SHIPMENT.REFUND."
+_GIVEN_BACK: Final = frozenset({"submitted", "refunded"})
+
+
+class EasyPostCarrier:
+    """The carriers behind EasyPost."""
+
+    def __init__(self, *, key: str, base_url: str = "https://api.easypost.com/v2") -> None:
+        self._http = ProviderHttp(
+            "EasyPost",
+            base_url,
+            headers={"authorization": f"Bearer {key}"},
+            read_timeout=_READ_TIMEOUT,
+            request_id_header="x-ep-request-uuid",
+            explain=_explain,
+        )
+
+    def quote(self, job: LabelJob) -> Quoted:
+        """Return a shipment with its offers.
+
+        Once a purchase was sent, the same shipment is offered again: EasyPost sells postage once per shipment,
+        so a purchase that is still under way there cannot become a second label.
+
+        Raises:
+            LabelRefused: the address or the parcel is refused.
+        """
+        if job.sends and job.reference:
+            again = self._http.read(f"/shipments/{job.reference}")
+            if again.body.get("rates"):
+                return _quoted(again, job.today)
+        made = self._http.post("/shipments", {"shipment": _shipment(job)}, change=False)
+        return _quoted(made, job.today)
+
+    def buy(self, reference: str, quote: Quote) -> Label:
+        """Buy the postage.
+
+        Raises:
+            StateConflict: this shipment has its postage already.
+            LabelRefused: the carrier said no.
+        """
+        reply = self._http.post(f"/shipments/{reference}/buy", {"rate": {"id": quote.quote_id}})
+        crashpoint("buy_label.after_effect")
+        with legible(reply):
+            return _label(reply.body)
+
+    def bought(self, reference: str) -> Label | None:
+        """Return the label this shipment has, or None."""
+        reply = self._http.read(f"/shipments/{reference}")
+        with legible(reply):
+            return _label(reply.body) if reply.body.get("postage_label") else None
+
+    def void(self, reference: str) -> None:
+        """Ask for the postage back.
+
+        Raises:
+            VoidRefused: the carrier said no.
+        """
+        reply = self._http.post(f"/shipments/{reference}/refund", {})
+        crashpoint("void_label.after_effect")
+        if reply.body.get("refund_status") not in _GIVEN_BACK:
+            raise VoidRefused(f"{reference}: the refund is {reply.body.get('refund_status')}")
+
+    def is_void(self, reference: str) -> bool:
+        """Test whether the postage was given back, or will be."""
+        return self._http.read(f"/shipments/{reference}").body.get("refund_status") in _GIVEN_BACK
+
+    def track(self, carrier: str, tracking_number: str) -> tuple[tuple[Scan, ...], date | None]:
+        """Return the parcel's whole scan history and its estimated delivery date; nothing if it is unknown."""
+        params = [("tracking_code", tracking_number), ("carrier", carrier)]
+        reply = self._http.read("/trackers", params)
+        with legible(reply):
+            for tracker in reply.body["trackers"]:
+                if tracker["tracking_code"] == tracking_number:
+                    return scans_of(tracker), arrival_of(tracker)
+        return (), None
+
+    def close(self) -> None:
+        """Close every connection."""
+        self._http.close()
+
+
+def minor_units(text: str, currency: str) -> int:
+    """Return a price such as "6.07" in minor units. What is finer is rounded up: a cost is never understated."""
+    return int(Decimal(text).scaleb(exponent(currency)).to_integral_value(ROUND_CEILING))
+
+
+def ounces(grams: int) -> float:
+    """Return a weight in ounces, rounded up to a tenth, which is as fine as EasyPost weighs."""
+    tenths = (Decimal(max(grams, 1)) * 10_000 / _MILLIGRAMS_PER_OUNCE).to_integral_value(ROUND_CEILING)
+    return float(tenths / 10)
+
+
+def _shipment(job: LabelJob) -> dict[str, Any]:
+    return {
+        "reference": job.key,
+        "from_address": _address(job.origin),
+        "to_address": _address(job.destination),
+        "parcel": {"weight": ounces(job.weight_g)},
+    }
+
+
+def _address(address: Address) -> dict[str, str]:
+    fields = {
+        "name": address.name,
+        "company": address.company,
+        "street1": address.line1,
+        "street2": address.line2,
+        "city": address.city,
+        "state": address.region,
+        "zip": address.postal_code,
+        "country": address.country,
+        "phone": address.phone,
+    }
+    return {name: value for name, value in fields.items() if value}
+
+
+def _quoted(reply: Reply, today: date) -> Quoted:
+    """Return the offers, and beside them what the carriers said that made none: the answer is a good one."""
+    with legible(reply):
+        return Quoted(
+            reference=reply.body["id"],
+            quotes=tuple(_quote(rate, today) for rate in reply.body["rates"]),
+            messages=tuple(_message(said) for said in reply.body.get("messages") or ()),
+        )
+
+
+def _quote(rate: Mapping[str, Any], today: date) -> Quote:
+    return Quote(
+        quote_id=rate["id"],
+        carrier=rate["carrier"],
+        service=rate["service"],
+        price=minor_units(rate["rate"], rate["currency"]),
+        currency=rate["currency"],
+        days=_days(rate, today),
+    )
+
+
+def _days(rate: Mapping[str, Any], today: date) -> int | None:
+    if until := rate.get("delivery_date"):
+        return max((date.fromisoformat(until[:10]) - today) // timedelta(days=1), 0)
+    days = rate.get("delivery_days")
+    return int(rate["est_delivery_days"]) if days is None and rate.get("est_delivery_days") else days
+
+
+def _message(said: Any) -> str:
+    if not isinstance(said, dict):
+        return str(said)
+    return ": ".join(str(said[part]) for part in ("carrier", "message") if said.get(part))
+
+
+def _label(shipment: Mapping[str, Any]) -> Label:
+    rate = shipment["selected_rate"]
+    return Label(
+        carrier=rate["carrier"],
+        service=rate["service"],
+        tracking_number=shipment["tracking_code"],
+        cost=minor_units(rate["rate"], rate["currency"]),
+        currency=rate["currency"],
+        label_url=shipment["postage_label"]["label_url"],
+        edd=arrival_of(shipment.get("tracker") or {}),
+    )
+
+
+def _explain(reply: Reply) -> Exception | None:
+    """Return what an error of EasyPost means (https://docs.easypost.com/docs/errors), None to go by status."""
+    error = reply.body.get("error")
+    if not isinstance(error, dict):
+        return AuthConfig(str(error or "payment required")) if reply.status == 402 else None
+    code, said = str(error.get("code") or ""), f"EasyPost: {_said(error)}"
+    about = {"code": code, "request_id": reply.request_id}
+    if code == _EXISTS:
+        return StateConflict(said, **about)
+    if code in _IN_DOUBT:
+        return (OutcomeUnknown if reply.was_change else ProviderUnavailable)(said, **about)
+    if reply.status in (401, 402, 403):
+        return AuthConfig(said, **about)
+    if reply.status in (400, 404, 422):
+        return _refused(reply.status, code, said, about)
+    return None
+
+
+def _refused(status: int, code: str, said: str, about: Mapping[str, str]) -> Exception:
+    if code.startswith(_NO_REFUND):
+        return VoidRefused(said)
+    if code.startswith(_NO_LABEL):
+        return LabelRefused(said)
+    return (NotFound if status == 404 else Rejected)(said, **about)
+
+
+def _said(error: Mapping[str, Any]) -> str:
+    """Return the sentence of an error with its particulars, which are objects or plain strings."""
+    particulars = [_particular(p) for p in error.get("errors") or () if p]
+    return "; ".join([str(error.get("message") or error.get("code") or "no reason given"), *particulars])
+
+
+def _particular(particular: Any) -> str:
+    if not isinstance(particular, dict):
+        return str(particular)
+    return " ".join(str(particular[part]) for part in ("field", "message") if particular.get(part))

@@ -1,0 +1,150 @@
+"""Stripe's words into ours: declines, errors, states and how it counts money."""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any, Final
+
+from fulfillment.domain.money import exponent
+from fulfillment.domain.payment import DeclineGroup, PaymentStatus
+from fulfillment.domain.provider_errors import Rejected
+
+_G = DeclineGroup
+
+# https://docs.stripe.com/declines/codes
+_DECLINE_GROUPS: Final[Mapping[str, DeclineGroup]] = MappingProxyType(
+    dict.fromkeys(
+        (
+            "processing_error",
+            "issuer_not_available",
+            "reenter_transaction",
+            "try_again_later",
+            "approve_with_id",
+            "insufficient_funds",
+        ),
+        _G.RETRY_LATER,
+    )
+    | dict.fromkeys(
+        (
+            "incorrect_cvc",
+            "invalid_cvc",
+            "incorrect_number",
+            "invalid_number",
+            "incorrect_zip",
+            "incorrect_address",
+            "expired_card",
+            "invalid_expiry_month",
+            "invalid_expiry_year",
+            "authentication_required",
+        ),
+        _G.CHECK_DETAILS,
+    )
+    | dict.fromkeys(
+        (
+            "generic_decline",
+            "do_not_honor",
+            "call_issuer",
+            "card_not_supported",
+            "currency_not_supported",
+            "card_velocity_exceeded",
+            "withdrawal_count_limit_exceeded",
+            "transaction_not_allowed",
+            "invalid_account",
+        ),
+        _G.OTHER_METHOD,
+    )
+    | dict.fromkeys(
+        (
+            "fraudulent",
+            "lost_card",
+            "stolen_card",
+            "pickup_card",
+            "restricted_card",
+            "merchant_blacklist",
+            "do_not_try_again",
+        ),
+        _G.NEVER_AGAIN,
+    )
+)
+_ADVICE: Final[Mapping[str, DeclineGroup]] = MappingProxyType(
+    {
+        "try_again_later": _G.RETRY_LATER,
+        "confirm_card_data": _G.CHECK_DETAILS,
+        "do_not_try_again": _G.NEVER_AGAIN,
+    }
+)
+
+# https://docs.stripe.com/error-codes
+STATE_CONFLICTS: Final = frozenset(
+    {"payment_intent_unexpected_state", "charge_already_captured", "charge_already_refunded"}
+)
+EXPIRED: Final = frozenset({"capture_charge_authorization_expired", "charge_expired_for_capture"})
+IN_USE: Final = frozenset({"idempotency_key_in_use", "lock_timeout"})
+
+# https://docs.stripe.com/payments/paymentintents/lifecycle
+_STATES: Final[Mapping[str, PaymentStatus]] = MappingProxyType(
+    {
+        "requires_payment_method": PaymentStatus.DECLINED,
+        "requires_confirmation": PaymentStatus.AUTHORIZING,
+        "requires_action": PaymentStatus.ACTION_REQUIRED,
+        "processing": PaymentStatus.AUTHORIZING,
+        "requires_capture": PaymentStatus.AUTHORIZED,
+        "succeeded": PaymentStatus.CAPTURED,
+        "canceled": PaymentStatus.VOIDED,
+    }
+)
+_CANCELED_BY_STRIPE: Final = frozenset({"automatic", "expired", "failed_invoice", "void_invoice"})
+
+# https://docs.stripe.com/currencies: Stripe counts some unlike ISO 4217.
+_ZERO_DECIMAL: Final = (
+    *("BIF", "CLP", "DJF", "GNF", "JPY", "KMF", "KRW", "MGA"),
+    *("PYG", "RWF", "VND", "VUV", "XAF", "XOF", "XPF"),
+)
+_EXPONENTS: Final[Mapping[str, int]] = MappingProxyType(
+    dict.fromkeys(_ZERO_DECIMAL, 0)
+    | dict.fromkeys(("BHD", "JOD", "KWD", "OMR", "TND"), 3)
+    | dict.fromkeys(("ISK", "UGX"), 2)
+)
+
+
+class InexactAmount(Rejected):
+    """An amount that Stripe cannot express in its own unit."""
+
+
+def decline_group(error: Mapping[str, Any]) -> DeclineGroup:
+    """Return what a declined customer can do, from the error of a card; a code in no table is a plain no."""
+    for code in (error.get("decline_code"), error.get("code")):
+        if group := _DECLINE_GROUPS.get(code or ""):
+            return group
+    return _ADVICE.get(error.get("advice_code") or "", _G.OTHER_METHOD)
+
+
+def payment_status(state: str, cancellation_reason: str | None) -> PaymentStatus:
+    """Return our status of a PaymentIntent; a state in no table is still under way."""
+    if state == "canceled" and cancellation_reason in _CANCELED_BY_STRIPE:
+        return PaymentStatus.EXPIRED
+    return _STATES.get(state, PaymentStatus.AUTHORIZING)
+
+
+def to_stripe(minor: int, currency: str) -> int:
+    """Return an amount of ISO minor units in Stripe's smallest unit.
+
+    Raises:
+        InexactAmount: Stripe counts this currency more coarsely than the amount needs.
+    """
+    finer, coarser = _scale(currency)
+    amount, rest = divmod(minor * finer, coarser)
+    if rest or (_EXPONENTS.get(currency) == 3 and amount % 10):  # of three decimals the last must be 0
+        raise InexactAmount(f"{minor} {currency} is no whole number of what Stripe can charge")
+    return amount
+
+
+def from_stripe(amount: int, currency: str) -> int:
+    """Return an amount in Stripe's smallest unit as ISO minor units, rounded down."""
+    finer, coarser = _scale(currency)
+    return amount * coarser // finer
+
+
+def _scale(currency: str) -> tuple[int, int]:
+    """Return by how much Stripe counts finer, and by how much coarser, than ISO; one of them is 1."""
+    more = _EXPONENTS.get(currency, 2) - exponent(currency)
+    return int(10 ** max(more, 0)), int(10 ** max(-more, 0))

@@ -1,0 +1,139 @@
+"""The point of no return: a parcel leaves, and everything that follows from it is written at once."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Row, select, update
+
+from fulfillment.domain.inventory import Movement
+from fulfillment.domain.notifications import Fact
+from fulfillment.domain.policy import Policy
+from fulfillment.domain.shipment import InvalidTransition, WorkStatus
+from fulfillment.storage import journal, signals, stock
+from fulfillment.storage.tables import allocations, labels, order_lines, parcels, shipments, unit_ranges
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HandedOver:
+    """A parcel that has left, with the number to follow it by."""
+
+    shipment_id: str
+    parcel_id: str
+    carrier: str
+    tracking_number: str
+    at: datetime
+
+
+def leave(
+    conn: Connection, order: Row[Any], shipment_id: str, *, by: str, now: datetime, policy: Policy
+) -> HandedOver:
+    """Let a labeled shipment go. The order's row is locked by the caller, who has also checked that it may.
+
+    Raises:
+        InvalidTransition: the shipment has no label to leave with.
+    """
+    _become_handed_over(conn, shipment_id, now)
+    parcel, label = _parcel_and_label(conn, shipment_id)
+    stamps = {"handed_over_at": now, "next_check_at": now + policy.first_scan_within}
+    conn.execute(update(parcels).where(parcels.c.parcel_id == parcel.parcel_id).values(stamps))
+    conn.execute(update(labels).where(labels.c.label_id == label.label_id).values(state="used"))
+    _ship_allocations(conn, shipment_id, by=by, now=now)
+    left = HandedOver(
+        shipment_id=shipment_id,
+        parcel_id=parcel.parcel_id,
+        carrier=label.carrier,
+        tracking_number=label.tracking_number,
+        at=now,
+    )
+    _tell_everyone(conn, order, left, by=by)
+    return left
+
+
+def handed_over(conn: Connection, shipment_id: str) -> HandedOver:
+    """Return what was answered when the shipment left."""
+    parcel, label = _parcel_and_label(conn, shipment_id)
+    return HandedOver(
+        shipment_id=shipment_id,
+        parcel_id=parcel.parcel_id,
+        carrier=label.carrier,
+        tracking_number=label.tracking_number,
+        at=parcel.handed_over_at,
+    )
+
+
+def _become_handed_over(conn: Connection, shipment_id: str, now: datetime) -> None:
+    labeled = (shipments.c.shipment_id == shipment_id) & (shipments.c.work_status == WorkStatus.LABELED.value)
+    moved = conn.execute(
+        update(shipments).where(labeled).values(work_status=WorkStatus.HANDED_OVER.value, handed_over_at=now)
+    )
+    if not moved.rowcount:
+        status = conn.scalar(select(shipments.c.work_status).where(shipments.c.shipment_id == shipment_id))
+        raise InvalidTransition(shipment_id, WorkStatus(status), WorkStatus.HANDED_OVER)
+
+
+def _parcel_and_label(conn: Connection, shipment_id: str) -> tuple[Row[Any], Row[Any]]:
+    parcel = conn.execute(select(parcels).where(parcels.c.shipment_id == shipment_id)).one()
+    live = (labels.c.parcel_id == parcel.parcel_id) & labels.c.state.in_(("live", "used"))
+    return parcel, conn.execute(select(labels).where(live)).one()
+
+
+def _ship_allocations(conn: Connection, shipment_id: str, *, by: str, now: datetime) -> None:
+    active = (allocations.c.shipment_id == shipment_id) & (allocations.c.state == "active")
+    rows = conn.execute(
+        update(allocations).where(active).values(state="shipped").returning(allocations)
+    ).all()
+    for row in sorted(rows, key=lambda row: (row.sku, row.location_id)):
+        stock.move(
+            conn,
+            Movement.SHIPPED,
+            sku=row.sku,
+            location_id=row.location_id,
+            quantity=row.quantity,
+            key=f"{shipment_id}:ship",
+            cause=shipment_id,
+            by=by,
+            at=now,
+        )
+
+
+def _tell_everyone(conn: Connection, order: Row[Any], left: HandedOver, *, by: str) -> None:
+    number = {"carrier": left.carrier, "tracking_number": left.tracking_number}
+    ids = {"shipment_id": left.shipment_id, "parcel_id": left.parcel_id}
+    told = {**ids, **number, "tracking_token": order.tracking_token, "items": _items(conn, left.shipment_id)}
+    journal.event(
+        conn,
+        order.order_id,
+        "shipped",
+        f"Your parcel is on its way with {left.carrier}, tracking number {left.tracking_number}.",
+        at=left.at,
+        data=ids | number,
+    )
+    journal.audit(
+        conn, order.order_id, actor=by, command="hand_over", outcome=f"{left.parcel_id} left", at=left.at
+    )
+    journal.tell(
+        conn, order.order_id, Fact.SHIPPED, subject=left.shipment_id, version=1, data=told, now=left.at
+    )
+    journal.signal(
+        conn,
+        order.order_id,
+        signals.HANDED_OVER,
+        ids | number | {"by": by},
+        fact_key=f"{left.shipment_id}:handed_over",
+        at=left.at,
+    )
+
+
+def _items(conn: Connection, shipment_id: str) -> Sequence[dict[str, Any]]:
+    line = (order_lines.c.order_id == unit_ranges.c.order_id) & (
+        order_lines.c.line_no == unit_ranges.c.line_no
+    )
+    query = (
+        select(order_lines.c.sku, order_lines.c.name, unit_ranges.c.quantity)
+        .join(order_lines, line)
+        .where(unit_ranges.c.shipment_id == shipment_id)
+        .order_by(unit_ranges.c.line_no, unit_ranges.c.first_unit)
+    )
+    return [{"sku": row.sku, "name": row.name, "quantity": row.quantity} for row in conn.execute(query)]

@@ -1,0 +1,88 @@
+"""What every change writes beside itself, in the same transaction: events, audit entries, messages, facts."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, Final
+
+from sqlalchemy import Connection, bindparam, insert, select
+from sqlalchemy.dialects.postgresql import insert as pg_insert
+
+from fulfillment.domain.notifications import Fact, NotificationState
+from fulfillment.storage.tables import audit_entries, order_events, orders, outbox, signals
+
+EMAIL: Final = "email"
+
+_EVENT: Final = insert(order_events)
+_AUDIT: Final = insert(audit_entries)
+_SIGNAL: Final = pg_insert(signals).on_conflict_do_nothing(index_elements=["fact_key"])
+_RECIPIENT: Final = select(orders.c.email).where(orders.c.order_id == bindparam("told_order"))
+_TELL: Final = (
+    pg_insert(outbox)
+    .values(channel=EMAIL, recipient=_RECIPIENT.scalar_subquery(), state=NotificationState.PENDING.value)
+    .on_conflict_do_nothing(constraint="uq_outbox_once")
+)
+
+
+def event(
+    conn: Connection,
+    order_id: str,
+    kind: str,
+    text: str,
+    *,
+    at: datetime,
+    data: Mapping[str, Any] | None = None,
+) -> None:
+    """Add to what people read about the order: one sentence in our words, fit for the customer."""
+    events(conn, order_id, [(kind, text, data or {})], at=at)
+
+
+def events(
+    conn: Connection, order_id: str, happened: list[tuple[str, str, Mapping[str, Any]]], *, at: datetime
+) -> None:
+    """Add several events at once, each with its kind, sentence and data."""
+    if happened:
+        rows = [
+            {"order_id": order_id, "kind": kind, "text": text, "data": data, "at": at}
+            for kind, text, data in happened
+        ]
+        conn.execute(_EVENT, rows)
+
+
+def audit(
+    conn: Connection,
+    order_id: str,
+    *,
+    actor: str,
+    command: str,
+    outcome: str,
+    at: datetime,
+    request_id: str = "",
+    reason: str = "",
+) -> None:
+    """Note who asked for what, and what came of it."""
+    row = {"order_id": order_id, "actor": actor, "command": command, "outcome": outcome, "at": at}
+    conn.execute(_AUDIT, row | {"request_id": request_id, "reason": reason})
+
+
+def tell(
+    conn: Connection,
+    order_id: str,
+    fact: Fact,
+    *,
+    subject: str,
+    version: int,
+    data: Mapping[str, Any],
+    now: datetime,
+) -> None:
+    """Queue a message to the customer. The same fact, subject and version are told once."""
+    row = {"order_id": order_id, "fact": fact.value, "subject": subject, "version": version, "data": data}
+    conn.execute(_TELL, row | {"told_order": order_id, "at": now, "not_before": now})
+
+
+def signal(
+    conn: Connection, order_id: str, name: str, body: Mapping[str, Any], *, fact_key: str, at: datetime
+) -> None:
+    """Queue a fact for the order's workflow. The same key is queued once; the body carries it and its moment."""
+    body = {**body, "fact_key": fact_key, "at": at.isoformat()}
+    row = {"order_id": order_id, "name": name, "body": body, "fact_key": fact_key, "at": at}
+    conn.execute(_SIGNAL, row)

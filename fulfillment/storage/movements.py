@@ -1,0 +1,102 @@
+"""The only writer of stock levels: every change is a movement, made at most once per operation."""
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from typing import Final
+
+from sqlalchemy import Connection, text
+
+from fulfillment.domain.inventory import BUCKETS, EFFECT, InsufficientStock, Level, Movement
+
+Place = tuple[str, str]  # a SKU at a location
+
+# Rows are locked in one order by everybody, so that two orders never wait for each other. The lock is for peace: what
+# keeps a unit from being promised twice is the condition on the update, and the CHECK behind it.
+_MOVE: Final = text(
+    """
+    WITH asked AS (
+        SELECT * FROM unnest(
+            CAST(:skus AS text[]), CAST(:locations AS text[]), CAST(:quantities AS integer[])
+        ) AS a (sku, location_id, quantity)
+    ), held AS (
+        SELECT s.sku, s.location_id, a.quantity
+        FROM stock_levels s JOIN asked a USING (sku, location_id)
+        ORDER BY s.sku, s.location_id FOR UPDATE OF s
+    ), moved AS (
+        INSERT INTO stock_movements
+            (operation_key, kind, sku, location_id, on_hand, reserved, allocated, incoming, cause, "by", at)
+        SELECT :key, :kind, sku, location_id, quantity * CAST(:on_hand AS integer),
+            quantity * CAST(:reserved AS integer), quantity * CAST(:allocated AS integer),
+            quantity * CAST(:incoming AS integer), :cause, :by, CAST(:at AS timestamptz)
+        FROM held
+        ON CONFLICT ON CONSTRAINT uq_stock_movements_once DO NOTHING
+        RETURNING sku, location_id, on_hand, reserved, allocated, incoming
+    ), applied AS (
+        UPDATE stock_levels s SET
+            on_hand = s.on_hand + m.on_hand,
+            reserved = s.reserved + m.reserved,
+            allocated = s.allocated + m.allocated,
+            incoming = s.incoming + m.incoming
+        FROM moved m
+        WHERE s.sku = m.sku AND s.location_id = m.location_id
+            AND (m.reserved + m.allocated <= 0
+                OR s.on_hand - s.reserved - s.allocated - s.safety_stock >= m.reserved + m.allocated)
+            AND s.on_hand + m.on_hand >= s.reserved + m.reserved + s.allocated + m.allocated
+        RETURNING s.sku, s.location_id
+    )
+    SELECT h.sku, h.location_id, m.sku IS NOT NULL AS moved, p.sku IS NOT NULL AS applied
+    FROM held h
+    LEFT JOIN moved m USING (sku, location_id)
+    LEFT JOIN applied p USING (sku, location_id)
+    """
+)
+_LEVEL: Final = "SELECT s.sku, s.location_id, s.on_hand, s.reserved, s.allocated, s.safety_stock, s.incoming FROM stock_levels s"
+_LOCK: Final = text(
+    f"{_LEVEL} JOIN unnest(CAST(:skus AS text[]), CAST(:locations AS text[])) AS a (sku, location_id)"
+    " USING (sku, location_id) ORDER BY s.sku, s.location_id FOR UPDATE OF s"
+)
+_READ: Final = text(f"{_LEVEL} WHERE s.sku = :sku AND s.location_id = :location_id")
+
+
+def move(
+    conn: Connection,
+    kind: Movement,
+    amounts: Mapping[Place, int],
+    *,
+    key: str,
+    cause: str,
+    by: str,
+    at: datetime,
+) -> frozenset[Place]:
+    """Move units of these SKUs at these locations; return where it was done now, and not before by the same key.
+
+    Raises:
+        InsufficientStock: a bucket does not hold enough; the transaction must end.
+    """
+    if not amounts:
+        return frozenset()
+    effect = {bucket: EFFECT[kind].get(bucket, 0) for bucket in BUCKETS}
+    asked = {**_columns(amounts), "quantities": list(amounts.values())}
+    said = {"key": key, "kind": kind.value, "cause": cause, "by": by, "at": at}
+    rows = conn.execute(_MOVE, asked | effect | said).all()
+    refused = [(row.sku, row.location_id) for row in rows if row.moved and not row.applied]
+    if refused := refused or [
+        place for place in amounts if place not in {(r.sku, r.location_id) for r in rows}
+    ]:
+        raise _insufficient(conn, refused[0], amounts[refused[0]])
+    return frozenset((row.sku, row.location_id) for row in rows if row.moved)
+
+
+def lock_levels(conn: Connection, places: Iterable[Place]) -> tuple[Level, ...]:
+    """Lock these rows in the order everybody does, before several movements in one transaction."""
+    return tuple(Level(**row._mapping) for row in conn.execute(_LOCK, _columns(places)))
+
+
+def _columns(places: Iterable[Place]) -> dict[str, list[str]]:
+    pairs = list(places)
+    return {"skus": [sku for sku, _ in pairs], "locations": [location for _, location in pairs]}
+
+
+def _insufficient(conn: Connection, place: Place, asked: int) -> InsufficientStock:
+    row = conn.execute(_READ, {"sku": place[0], "location_id": place[1]}).one_or_none()
+    return InsufficientStock(place[0], abs(asked), Level(**row._mapping).available if row else 0)

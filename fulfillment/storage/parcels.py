@@ -1,0 +1,243 @@
+"""What carriers report about a parcel: every scan once, the state that follows from all of them, its news."""
+
+from collections.abc import Sequence
+from datetime import date, datetime
+from types import MappingProxyType
+from typing import Any, Final
+
+from sqlalchemy import Connection, Row, select, update
+from sqlalchemy.dialects.postgresql import insert
+
+from fulfillment.domain.notifications import Fact
+from fulfillment.domain.order import ENDED as ORDER_ENDED
+from fulfillment.domain.order import Outcome
+from fulfillment.domain.policy import DEFAULT, Policy
+from fulfillment.domain.shipment import WorkStatus
+from fulfillment.domain.tracking import ENDED, RANK, CarrierStatus, Flag, Scan, ScanSource, Tracked, fold
+from fulfillment.storage import hand_over, journal, locks, signals
+from fulfillment.storage.tables import labels, parcels, shipments, tracking_events
+
+_C = CarrierStatus
+_UNHEARD_OF: Final = (_C.PRE_TRANSIT, _C.UNKNOWN)
+_SENTENCE: Final = MappingProxyType(
+    {
+        _C.PICKED_UP: "The carrier has your parcel.",
+        _C.IN_TRANSIT: "Your parcel is on its way.",
+        _C.OUT_FOR_DELIVERY: "Your parcel is out for delivery.",
+        _C.ATTEMPTED: "The carrier tried to deliver your parcel and could not.",
+        _C.AVAILABLE_FOR_PICKUP: "Your parcel is waiting for you at a pickup point.",
+        _C.RETURN_TO_SENDER: "The carrier is bringing your parcel back to us.",
+        _C.LOST: "Your parcel is lost.",
+        _C.DELIVERED: "Your parcel was delivered.",
+        _C.RETURNED: "Your parcel came back to us.",
+        _C.DESTROYED: "Your parcel was destroyed on its way.",
+    }
+)
+_FLAG_SENTENCE: Final = MappingProxyType(
+    {
+        Flag.DELAYED: "The carrier reports a delay.",
+        Flag.ON_HOLD: "The carrier is holding your parcel.",
+        Flag.DAMAGED: "The carrier reports that your parcel is damaged.",
+        Flag.CUSTOMS: "Your parcel is with customs.",
+    }
+)
+_OUTCOME: Final = MappingProxyType(
+    {
+        _C.DELIVERED: Outcome.DELIVERED,
+        _C.LOST: Outcome.LOST,
+        _C.DESTROYED: Outcome.LOST,
+        _C.RETURNED: Outcome.RETURNED,
+    }
+)
+_NEWS: Final = MappingProxyType({Outcome.DELIVERED: Fact.DELIVERED, Outcome.LOST: Fact.LOST})
+
+
+def record(
+    conn: Connection,
+    parcel_id: str,
+    scans: Sequence[Scan],
+    edd: date | None,
+    *,
+    source: str,
+    now: datetime,
+    policy: Policy = DEFAULT,
+) -> None:
+    """Record scans and write what follows from all the parcel's scans; a repeat changes nothing.
+
+    A carrier's scan of a labeled parcel that the dock never handed over is the evidence that it left.
+    """
+    order = locks.order_of_parcel(conn, parcel_id)
+    before = _parcel(conn, parcel_id)
+    _store(conn, before, scans, now)
+    known = _scans(conn, parcel_id)
+    after = fold(known, now=now, future_tolerance=policy.future_scan_tolerance)
+    new_edd = edd if edd and _is_newest(scans, before) else before.edd_date
+    if _left_unseen(before, after):
+        hand_over.leave(conn, order, before.shipment_id, by="carrier", now=now, policy=policy)
+    _write(conn, before, after, new_edd, _next_check(before, after, known, now, policy))
+    _note_events(conn, before, after, source=source, now=now)
+    if outcome := _OUTCOME.get(after.status):
+        _close(conn, order, before, outcome, now)
+    if _is_news(before, after, new_edd, order.promise_date):
+        _signal(conn, before, after, new_edd, now)
+
+
+def _parcel(conn: Connection, parcel_id: str) -> Row[Any]:
+    """The parcel with its shipment's work and the number it travels under."""
+    live = (labels.c.parcel_id == parcels.c.parcel_id) & labels.c.state.in_(("live", "used"))
+    query = (
+        select(
+            parcels,
+            shipments.c.work_status,
+            shipments.c.outcome,
+            labels.c.carrier,
+            labels.c.tracking_number,
+        )
+        .join(shipments, shipments.c.shipment_id == parcels.c.shipment_id)
+        .outerjoin(labels, live)
+        .where(parcels.c.parcel_id == parcel_id)
+    )
+    return conn.execute(query).one()
+
+
+def _store(conn: Connection, parcel: Row[Any], scans: Sequence[Scan], now: datetime) -> None:
+    rows = [
+        {
+            "parcel_id": parcel.parcel_id,
+            "event_hash": scan.digest(parcel.carrier or "", parcel.tracking_number or ""),
+            "status": scan.status.value if scan.status else None,
+            "flag": scan.flag.value if scan.flag else None,
+            "reason": scan.reason,
+            "raw_code": scan.code,
+            "raw_text": scan.text,
+            "place": scan.place,
+            "source": scan.source.value,
+            "correction": scan.correction,
+            "occurred_at": scan.occurred_at,
+            "received_at": now,
+        }
+        for scan in scans
+    ]
+    if rows:
+        conn.execute(insert(tracking_events).on_conflict_do_nothing(), rows)
+
+
+def _scans(conn: Connection, parcel_id: str) -> list[Scan]:
+    rows = conn.execute(select(tracking_events).where(tracking_events.c.parcel_id == parcel_id))
+    return [
+        Scan(
+            status=CarrierStatus(row.status) if row.status else None,
+            occurred_at=row.occurred_at,
+            code=row.raw_code,
+            place=row.place,
+            text=row.raw_text,
+            flag=Flag(row.flag) if row.flag else None,
+            reason=row.reason,
+            source=ScanSource(row.source),
+            correction=row.correction,
+        )
+        for row in rows
+    ]
+
+
+def _is_newest(scans: Sequence[Scan], before: Row[Any]) -> bool:
+    """Whether a report knows at least as much as we do: an old one says an old delivery date."""
+    newest = max((scan.occurred_at for scan in scans), default=None)
+    return newest is None or before.latest_scan_at is None or newest >= before.latest_scan_at
+
+
+def _left_unseen(before: Row[Any], after: Tracked) -> bool:
+    moved = RANK[after.status] >= RANK[_C.PICKED_UP] and after.status is not _C.CANCELLED
+    return bool(moved and before.work_status == WorkStatus.LABELED.value)
+
+
+def _next_check(
+    before: Row[Any], after: Tracked, known: Sequence[Scan], now: datetime, policy: Policy
+) -> datetime | None:
+    """When silence becomes news: only a newer scan moves it, a repeated report does not."""
+    if after.status in ENDED or not (before.handed_over_at or _left_unseen(before, after)):
+        return None
+    moved = after.latest_at is not None and after.latest_at != before.latest_scan_at
+    silent_at: datetime | None = before.next_check_at
+    if silent_at is None or moved:
+        silent_at = (after.latest_at or now) + policy.scan_silence
+    set_aside = [s.occurred_at for s in known if s.occurred_at > now + policy.future_scan_tolerance]
+    return min([silent_at, *set_aside])
+
+
+def _write(
+    conn: Connection, before: Row[Any], after: Tracked, edd: date | None, next_check: datetime | None
+) -> None:
+    values = {
+        "carrier_status": after.status.value,
+        "flags": _words(after),
+        "reason": after.reason,
+        "place": after.place,
+        "edd_first_date": before.edd_first_date or edd,
+        "edd_date": edd,
+        "latest_scan_at": after.latest_at,
+        "delivered_at": after.delivered_at,
+        "next_check_at": next_check,
+    }
+    conn.execute(update(parcels).where(parcels.c.parcel_id == before.parcel_id).values(values))
+
+
+def _words(state: Tracked) -> list[str]:
+    return sorted(flag.value for flag in state.flags)
+
+
+def _note_events(conn: Connection, before: Row[Any], after: Tracked, *, source: str, now: datetime) -> None:
+    data = {"parcel_id": before.parcel_id, "source": source, "place": after.place}
+    happened: list[tuple[str, str, dict[str, Any]]] = []
+    if after.status.value != before.carrier_status and after.status in _SENTENCE:
+        happened.append((after.status.value, _SENTENCE[after.status], data))
+    for flag in sorted(after.flags - set(map(Flag, before.flags))):
+        happened.append((flag.value, _FLAG_SENTENCE[flag], data))
+    journal.events(conn, before.order_id, happened, at=now)
+
+
+def _close(conn: Connection, order: Row[Any], before: Row[Any], outcome: Outcome, now: datetime) -> None:
+    """End the shipment. A parcel found after it was given up has its end rewritten while the order is open."""
+    if before.outcome == outcome.value or order.status in ORDER_ENDED:
+        return
+    left = shipments.c.work_status.in_((WorkStatus.HANDED_OVER.value, WorkStatus.CLOSED.value))
+    closed = conn.execute(
+        update(shipments)
+        .where(shipments.c.shipment_id == before.shipment_id, left)
+        .values(work_status=WorkStatus.CLOSED.value, outcome=outcome.value, closed_at=now)
+    )
+    if closed.rowcount and (fact := _NEWS.get(outcome)):
+        told = {
+            "shipment_id": before.shipment_id,
+            "parcel_id": before.parcel_id,
+            "tracking_token": order.tracking_token,
+        }
+        journal.tell(conn, order.order_id, fact, subject=before.parcel_id, version=1, data=told, now=now)
+
+
+def _is_news(before: Row[Any], after: Tracked, edd: date | None, promise_date: date | None) -> bool:
+    """Whether the order must hear it. Where it stands is compared with what it heard last."""
+    if after.status in _UNHEARD_OF:
+        return False
+    seen = (before.carrier_status, sorted(before.flags), before.edd_date)
+    if (after.status.value, _words(after), edd) == seen:
+        return False
+    if after.status is _C.PICKED_UP and before.handed_over_at and not after.flags:
+        return edd is not None and promise_date is not None and edd > promise_date
+    return True
+
+
+def _signal(conn: Connection, before: Row[Any], after: Tracked, edd: date | None, now: datetime) -> None:
+    flags, day = _words(after), edd.isoformat() if edd else None
+    latest = after.latest_at.isoformat() if after.latest_at else None
+    body = {
+        "shipment_id": before.shipment_id,
+        "parcel_id": before.parcel_id,
+        "status": after.status.value,
+        "flags": flags,
+        "reason": after.reason,
+        "edd": day,
+        "place": after.place,
+    }
+    key = f"{before.parcel_id}:{after.status}:{'+'.join(flags)}:{day}:{latest}"
+    journal.signal(conn, before.order_id, signals.MILESTONE, body, fact_key=key, at=now)

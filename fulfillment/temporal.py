@@ -1,0 +1,113 @@
+"""How every process of ours speaks Temporal: connection, data converter, sandbox, failure types, firewall."""
+
+import asyncio
+import dataclasses
+from collections.abc import Sequence
+from datetime import date, timedelta
+from typing import Any
+
+from temporalio import workflow
+from temporalio.client import Client
+from temporalio.converter import (
+    AdvancedJSONEncoder,
+    CompositePayloadConverter,
+    DataConverter,
+    DefaultPayloadConverter,
+    JSONPlainPayloadConverter,
+    JSONTypeConverter,
+)
+from temporalio.envconfig import ClientConfig
+from temporalio.exceptions import ApplicationError, CancelledError, FailureError
+from temporalio.plugin import SimplePlugin
+from temporalio.runtime import Runtime
+from temporalio.worker import (
+    HandleSignalInput,
+    HandleUpdateInput,
+    Interceptor,
+    WorkflowInboundInterceptor,
+    WorkflowInterceptorClassInput,
+)
+from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
+
+from fulfillment.domain.errors import FulfillmentError
+
+
+class _Encoder(AdvancedJSONEncoder):
+    def default(self, o: Any) -> Any:
+        if isinstance(o, date):
+            return o.isoformat()
+        if isinstance(o, timedelta):
+            return o.total_seconds()
+        return super().default(o)
+
+
+class _DaysAndSpans(JSONTypeConverter):
+    """Promises are dates and policies are spans; the default converter refuses both."""
+
+    def to_typed_value(self, hint: type, value: Any) -> Any:
+        if hint is date:
+            return date.fromisoformat(value)
+        if hint is timedelta:
+            return timedelta(seconds=value)
+        return JSONTypeConverter.Unhandled
+
+
+class _PayloadConverter(CompositePayloadConverter):
+    def __init__(self) -> None:
+        ours = JSONPlainPayloadConverter(encoder=_Encoder, custom_type_converters=[_DaysAndSpans()])
+        defaults = DefaultPayloadConverter.default_encoding_payload_converters
+        super().__init__(*(ours if isinstance(c, JSONPlainPayloadConverter) else c for c in defaults))
+
+
+class Firewall(WorkflowInboundInterceptor):
+    """No malformed signal or update stops an order; each is shown as rejected."""
+
+    async def handle_signal(self, input: HandleSignalInput) -> None:
+        """Let a signal in; what it cannot digest is noted by the workflow."""
+        try:
+            await super().handle_signal(input)
+        except (asyncio.CancelledError, CancelledError):
+            raise
+        except Exception as error:  # noqa: BLE001 FulfillmentError too: it would fail the whole order
+            workflow.instance().command_rejected(input.signal, type(error).__name__)
+
+    async def handle_update_handler(self, input: HandleUpdateInput) -> Any:
+        """Let an update in; what it cannot digest fails the update alone."""
+        try:
+            return await super().handle_update_handler(input)
+        except (asyncio.CancelledError, FailureError):
+            raise
+        except (TypeError, AttributeError, ValueError, KeyError) as error:
+            raise ApplicationError(f"{input.update}: {type(error).__name__}", type="BadCommand") from error
+
+
+class FirewallInterceptor(Interceptor):
+    """Puts the firewall before every workflow."""
+
+    def workflow_interceptor_class(
+        self, input: WorkflowInterceptorClassInput
+    ) -> type[WorkflowInboundInterceptor] | None:
+        """Return the firewall."""
+        return Firewall
+
+
+def plugin(*more: Interceptor) -> SimplePlugin:
+    """Return what client, worker, replayer and tests all need, said once."""
+    return SimplePlugin(
+        "waybill",
+        data_converter=dataclasses.replace(DataConverter.default, payload_converter_class=_PayloadConverter),
+        workflow_runner=SandboxedWorkflowRunner(
+            # Our rooms are passed through: re-importing the domain per workflow costs ten times the CPU.
+            # What the sandbox then no longer sees, ruff's banned-api does.
+            restrictions=SandboxRestrictions.default.with_passthrough_modules("fulfillment", "activities")
+        ),
+        workflow_failure_exception_types=[FulfillmentError],
+        interceptors=[FirewallInterceptor(), *more],
+    )
+
+
+async def connect(*, runtime: Runtime | None = None, interceptors: Sequence[Interceptor] = ()) -> Client:
+    """Connect to the server that the SDK's own environment names: dev server, self-hosted or Cloud."""
+    config = ClientConfig.load_client_connect_config()
+    config.setdefault("target_host", "localhost:7233")
+    return await Client.connect(**config, plugins=[plugin(*interceptors)], runtime=runtime)

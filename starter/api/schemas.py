@@ -1,0 +1,619 @@
+"""What `/v1` reads and answers, and its translation to and from the domain."""
+
+import re
+from collections.abc import Iterator
+from datetime import date, datetime
+from typing import Annotated, Final, Literal, Self
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic_core import PydanticCustomError
+
+from fulfillment.domain.address import Address
+from fulfillment.domain.cases import CaseKind
+from fulfillment.domain.explanation import allowed_actions
+from fulfillment.domain.headline import headline
+from fulfillment.domain.holds import HoldReason
+from fulfillment.domain.order import Customer, Order, OrderLine, UnitRange
+from fulfillment.domain.payment import DeclineGroup, OrderPayment
+from fulfillment.domain.shipment import WaitsFor, WorkStatus
+from fulfillment.domain.stage import Stage
+from fulfillment.domain.tracking import CarrierStatus, Flag
+from fulfillment.domain.view import EventView, OrderRow, OrderView, ParcelView, ShipmentSummary
+from starter.pages.links import tracking_url
+from workflows.contract import order_workflow_id
+
+MAX_LINES: Final = 50
+_MAX_MINOR: Final = 2_000_000_000  # fits the database's integers
+
+# --- what comes in ---------------------------------------------------------------------------------------
+
+_DIGIT_GROUPS: Final = re.compile(r"\d+(?:[ -]\d+)*")
+
+
+def holds_card_number(text: str) -> bool:
+    """Test whether a text holds a run of 13 to 19 digits that passes the Luhn check, spaced or not."""
+    return any(_luhn(run) for match in _DIGIT_GROUPS.finditer(text) for run in _runs(match.group()))
+
+
+def _runs(match: str) -> Iterator[str]:
+    groups = re.split(r"[ -]", match)
+    for first in range(len(groups)):
+        for last in range(first + 1, len(groups) + 1):
+            run = "".join(groups[first:last])
+            if len(run) > 19:
+                break
+            if len(run) >= 13:
+                yield run
+
+
+def _luhn(digits: str) -> bool:
+    doubled = [int(digit) * (2 if n % 2 else 1) for n, digit in enumerate(reversed(digits))]
+    return sum(n - 9 if n > 9 else n for n in doubled) % 10 == 0
+
+
+def _no_card(text: str) -> str:
+    if holds_card_number(text):
+        raise PydanticCustomError("card_number", "holds what looks like a card number; send a token instead")
+    return text
+
+
+_ONE_LINE: Final = r"^[^\x00-\x1f\x7f]*$"
+_LINES: Final = r"^[^\x00-\x08\x0b-\x1f\x7f]*$"
+
+
+def _text(most: int, *, least: int = 1, pattern: str = _ONE_LINE) -> StringConstraints:
+    return StringConstraints(min_length=least, max_length=most, pattern=pattern, strip_whitespace=True)
+
+
+Id = Annotated[str, _text(64, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
+Word = Annotated[str, _text(64, pattern=r"^[A-Za-z0-9][A-Za-z0-9._/ -]*$")]
+Line = Annotated[str, _text(200)]
+OptionalLine = Annotated[str, _text(200, least=0)]
+Note = Annotated[str, _text(500, least=0, pattern=_LINES), AfterValidator(_no_card)]
+Reason = Annotated[str, _text(200), AfterValidator(_no_card)]
+PaymentMethod = Annotated[str, _text(255), AfterValidator(_no_card)]
+Email = Annotated[
+    str, _text(254, pattern=r"^[^@\s\x00-\x1f\x7f]+@[^@\s\x00-\x1f\x7f]+\.[^@\s\x00-\x1f\x7f]+$")
+]
+Phone = Annotated[str, _text(16, least=0, pattern=r"^(\+[1-9][0-9]{1,14})?$")]
+Country = Annotated[str, StringConstraints(pattern=r"^[A-Z]{2}$")]
+Currency = Annotated[str, StringConstraints(pattern=r"^[A-Z]{3}$")]
+Locale = Annotated[str, StringConstraints(pattern=r"^[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8}){0,4}$", max_length=35)]
+Sku = Annotated[str, _text(64)]
+Minor = Annotated[int, Field(strict=True, ge=0, le=_MAX_MINOR)]
+Quantity = Annotated[int, Field(strict=True, ge=1, le=10_000)]
+
+
+class _Request(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class CustomerIn(_Request):
+    """Who ordered."""
+
+    id: Id
+    email: Email
+    phone: Phone = Field("", description="E.164, for example +12085550142.")
+    locale: Locale = Field("en-US", description="BCP 47.")
+
+
+class LineIn(_Request):
+    """One SKU. `unit_price` is for one piece; `discount` and `tax` are for the whole line. Minor units."""
+
+    sku: Sku
+    name: OptionalLine = ""
+    quantity: Quantity
+    unit_price: Annotated[int, Field(strict=True, ge=0, le=100_000_000)]
+    discount: Minor = 0
+    tax: Minor = 0
+
+
+class AddressIn(_Request):
+    """A postal address; `country` is ISO 3166-1 alpha-2."""
+
+    name: Line
+    line1: Line
+    city: Line
+    country: Country
+    line2: OptionalLine = ""
+    company: OptionalLine = ""
+    region: OptionalLine = ""
+    postal_code: Annotated[str, _text(16, least=0)] = ""
+    phone: Annotated[str, _text(32, least=0)] = ""
+
+
+class PaymentIn(_Request):
+    """How the customer pays: the token of a saved method, never a card number."""
+
+    method: PaymentMethod
+
+
+class PlaceOrder(_Request):
+    """An order. Amounts are in minor units of `currency`, and must add up to `total`."""
+
+    order_id: Id | None = Field(None, description="Yours; we make a readable one if you give none.")
+    channel: Word = "storefront"
+    external_ref: Annotated[str, _text(64, least=0)] = Field(
+        "", description="Your own reference; once per channel."
+    )
+    customer: CustomerIn
+    lines: Annotated[list[LineIn], Field(min_length=1, max_length=MAX_LINES)]
+    currency: Currency
+    total: Minor
+    shipping_fee: Minor = 0
+    ship_to: AddressIn
+    service: Literal["standard"] = "standard"
+    payment: PaymentIn
+    note: Note = ""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={
+            "examples": [
+                {
+                    "order_id": "SO-10483",
+                    "channel": "storefront-us",
+                    "customer": {"id": "cus_4103", "email": "noor@example.com", "phone": "+12085550142"},
+                    "lines": [
+                        {
+                            "sku": "TEE-BLK-M",
+                            "name": "Organic tee, black, M",
+                            "quantity": 2,
+                            "unit_price": 2400,
+                        },
+                        {"sku": "MUG-12", "name": "Enamel mug 12 oz", "quantity": 1, "unit_price": 1800},
+                    ],
+                    "currency": "USD",
+                    "total": 6600,
+                    "ship_to": {
+                        "name": "Noor Haddad",
+                        "line1": "103 Main St",
+                        "city": "Boise",
+                        "region": "ID",
+                        "postal_code": "83702",
+                        "country": "US",
+                    },
+                    "service": "standard",
+                    "payment": {"method": "pm_card_visa"},
+                }
+            ]
+        },
+    )
+
+    def order(self, order_id: str, *, placed_at: datetime) -> Order:
+        """Return the order the domain knows.
+
+        Raises:
+            InvalidOrder: the parts do not add up.
+        """
+        lines = tuple(
+            OrderLine(
+                line_no=n,
+                sku=line.sku,
+                name=line.name or line.sku,
+                quantity=line.quantity,
+                unit_price=line.unit_price,
+                discount=line.discount,
+                tax=line.tax,
+            )
+            for n, line in enumerate(self.lines, start=1)
+        )
+        who = self.customer
+        return Order(
+            order_id=order_id,
+            channel=self.channel,
+            external_ref=self.external_ref or order_id,
+            customer=Customer(customer_id=who.id, email=who.email, phone=who.phone, locale=who.locale),
+            lines=lines,
+            currency=self.currency,
+            total=self.total,
+            shipping_fee=self.shipping_fee,
+            ship_to=Address(**self.ship_to.model_dump()),
+            payment_method=self.payment.method,
+            placed_at=placed_at,
+            service=self.service,
+            note=self.note,
+        ).checked()
+
+
+class CancelIn(_Request):
+    """Why the order is cancelled."""
+
+    reason: Reason
+
+
+class HoldIn(_Request):
+    """Why nothing may leave for now."""
+
+    reason: HoldReason
+    note: Note = ""
+
+
+class PackedIn(_Request):
+    """What the packed parcel weighs."""
+
+    weight_g: Annotated[int, Field(strict=True, ge=1, le=70_000)]
+
+
+class ScanIn(_Request):
+    """A step on the floor. `scan_id` is the scanner's own id of the scan: sending it twice is harmless."""
+
+    scan_id: Annotated[str, _text(64, least=0)] = ""
+
+
+class ReceiptIn(_Request):
+    """Goods that came in. `key` makes a repeat harmless, for example the number of the delivery note."""
+
+    sku: Sku
+    location_id: Id
+    quantity: Annotated[int, Field(strict=True, ge=1, le=1_000_000)]
+    key: Annotated[str, _text(120)]
+    replenishment_id: Annotated[str, _text(120)] | None = None
+
+
+# --- what goes out ---------------------------------------------------------------------------------------
+
+
+class ItemOut(BaseModel):
+    """Some units of one line."""
+
+    sku: str
+    name: str
+    quantity: int
+
+
+class LineOut(ItemOut):
+    """A line as ordered, amounts in minor units; `cancelled` units will not come."""
+
+    line_no: int
+    unit_price: int
+    discount: int
+    tax: int
+    cancelled: int
+
+
+class PromiseOut(BaseModel):
+    """The day the order should arrive by; `changed_from` is the day promised first, if it moved."""
+
+    by: date | None
+    changed_from: date | None
+
+
+class ParcelOut(BaseModel):
+    """One parcel; `carrier_status`, `flags` and `reason` are the carrier's news in our words."""
+
+    id: str
+    n: int
+    shipment_id: str
+    stage: Stage
+    carrier: str
+    service: str
+    tracking_number: str
+    carrier_status: CarrierStatus
+    flags: list[Flag]
+    reason: str
+    place: str
+    weight_g: int
+    expected_on: date | None
+    handed_over_at: datetime | None
+    delivered_at: datetime | None
+    items: list[ItemOut]
+
+    @classmethod
+    def of(cls, view: OrderView, shipment: ShipmentSummary, parcel: ParcelView) -> Self:
+        """Return a parcel as the API shows it."""
+        return cls(
+            id=parcel.parcel_id,
+            n=parcel.n,
+            shipment_id=shipment.shipment_id,
+            stage=shipment.stage,
+            carrier=parcel.carrier,
+            service=parcel.service,
+            tracking_number=parcel.tracking_number,
+            carrier_status=parcel.carrier_status,
+            flags=list(parcel.flags),
+            reason=parcel.reason,
+            place=parcel.place,
+            weight_g=parcel.weight_g,
+            expected_on=parcel.edd_date or view.promise_date,
+            handed_over_at=parcel.handed_over_at,
+            delivered_at=parcel.delivered_at,
+            items=items(view.order, shipment.units),
+        )
+
+
+class ShipmentOut(BaseModel):
+    """The work of one location."""
+
+    id: str
+    location_id: str
+    stage: Stage
+    work_status: WorkStatus
+    waits_for: WaitsFor
+    ship_by: datetime
+    items: list[ItemOut]
+
+
+class DeclineOut(BaseModel):
+    """A declined payment; the bank's own words are never shown."""
+
+    group: DeclineGroup
+    text: str
+    pay_by: datetime | None
+
+
+class PaymentOut(BaseModel):
+    """Where the money is, in minor units."""
+
+    status: OrderPayment
+    authorized: int
+    captured: int
+    refunded: int
+    decline: DeclineOut | None = None
+
+
+class HoldOut(BaseModel):
+    """A hold that stands. At `due_at`, if nobody acted, `by_default` happens."""
+
+    id: str
+    reason: HoldReason
+    placed_by: str
+    placed_at: datetime
+    due_at: datetime
+    by_default: str
+    note: str
+
+
+class ShortOut(BaseModel):
+    """A line of which not everything is there; `later` units wait for stock, `cancelled` ones never come."""
+
+    sku: str
+    asked: int
+    got: int
+    later: int
+    cancelled: int
+    expected_on: date | None
+
+
+class OrderOut(BaseModel):
+    """An order as it stands."""
+
+    id: str
+    placed: Literal["confirmed", "short", "declined", "received"]
+    stage: Stage
+    stage_text: str
+    attention: CaseKind | None
+    units_by_stage: dict[str, int]
+    promise: PromiseOut
+    currency: str
+    total: int
+    payable: int
+    lines: list[LineOut]
+    shipments: list[ShipmentOut]
+    parcels: list[ParcelOut]
+    payment: PaymentOut
+    short: list[ShortOut]
+    holds: list[HoldOut]
+    outcome: str | None
+    allowed_actions: list[str]
+    tracking_url: str
+    workflow_id: str
+    created_at: datetime
+    request_id: str
+
+    @classmethod
+    def of(cls, view: OrderView, *, now: datetime, public_url: str, request_id: str) -> Self:
+        """Return an order as the API shows it."""
+        order, placed = view.order, view.placed or "received"
+        return cls(
+            id=order.order_id,
+            placed=placed,  # type: ignore[arg-type]  # checked by pydantic
+            stage=view.stage,
+            stage_text=headline(view, now).sentence,
+            attention=view.attention,
+            units_by_stage=view.units_by_stage,
+            promise=_promise(view),
+            currency=order.currency,
+            total=order.total,
+            payable=view.payable,
+            lines=_lines(view),
+            shipments=[_shipment(view, shipment) for shipment in view.shipments],
+            parcels=[ParcelOut.of(view, s, s.parcel) for s in view.shipments if s.parcel],
+            payment=_payment(view),
+            short=_short(view) if placed == "short" else [],
+            holds=[_hold(view, n) for n in range(len(view.holds))],
+            outcome=view.outcome,
+            allowed_actions=[action for action, why_not in allowed_actions(view).items() if why_not is None],
+            tracking_url=tracking_url(public_url, view.tracking_token),
+            workflow_id=order_workflow_id(order.order_id),
+            created_at=order.placed_at,
+            request_id=request_id,
+        )
+
+
+def items(order: Order, units: tuple[UnitRange, ...]) -> list[ItemOut]:
+    """Return what some units are, one entry a line."""
+    counted: dict[int, int] = {}
+    for unit in units:
+        counted[unit.line_no] = counted.get(unit.line_no, 0) + unit.count
+    lines = ((order.line(line_no), count) for line_no, count in sorted(counted.items()))
+    return [ItemOut(sku=line.sku, name=line.name, quantity=count) for line, count in lines]
+
+
+def _promise(view: OrderView) -> PromiseOut:
+    moved = view.promise_first_date != view.promise_date
+    return PromiseOut(by=view.promise_date, changed_from=view.promise_first_date if moved else None)
+
+
+def _cancelled(view: OrderView, line_no: int) -> int:
+    return sum(unit.count for unit in view.cancelled_units if unit.line_no == line_no)
+
+
+def _lines(view: OrderView) -> list[LineOut]:
+    return [
+        LineOut(
+            line_no=line.line_no,
+            sku=line.sku,
+            name=line.name,
+            quantity=line.quantity,
+            unit_price=line.unit_price,
+            discount=line.discount,
+            tax=line.tax,
+            cancelled=_cancelled(view, line.line_no),
+        )
+        for line in view.order.lines
+    ]
+
+
+def _shipment(view: OrderView, shipment: ShipmentSummary) -> ShipmentOut:
+    return ShipmentOut(
+        id=shipment.shipment_id,
+        location_id=shipment.location_id,
+        stage=shipment.stage,
+        work_status=shipment.work_status,
+        waits_for=shipment.waits_for,
+        ship_by=shipment.ship_by,
+        items=items(view.order, shipment.units),
+    )
+
+
+_DECLINE_TEXT: Final = {
+    DeclineGroup.RETRY_LATER: "The payment did not go through this time. Try again later or pay another way.",
+    DeclineGroup.CHECK_DETAILS: "The payment did not go through. Check the details or pay another way.",
+    DeclineGroup.OTHER_METHOD: "The payment did not go through. Choose another way to pay.",
+    DeclineGroup.NEVER_AGAIN: "The payment did not go through. Choose another way to pay.",
+}
+
+
+def _payment(view: OrderView) -> PaymentOut:
+    money, decline = view.payment, None
+    if money.decline_group:
+        due = next((case.due_at for case in view.cases if case.kind is CaseKind.PAYMENT_DECLINED), None)
+        group = DeclineGroup(money.decline_group)
+        decline = DeclineOut(group=group, text=_DECLINE_TEXT[group], pay_by=due)
+    return PaymentOut(
+        status=money.status,
+        authorized=money.authorized,
+        captured=money.captured,
+        refunded=money.refunded,
+        decline=decline,
+    )
+
+
+def _short(view: OrderView) -> list[ShortOut]:
+    found = []
+    for line in view.order.lines:
+        waiting = [s for s in view.shipments if s.stage is Stage.BACKORDERED]
+        later = sum(u.count for s in waiting for u in s.units if u.line_no == line.line_no)
+        gone = _cancelled(view, line.line_no)
+        if later or gone:
+            got = line.quantity - later - gone
+            found.append(
+                ShortOut(
+                    sku=line.sku,
+                    asked=line.quantity,
+                    got=got,
+                    later=later,
+                    cancelled=gone,
+                    expected_on=view.promise_date if later else None,
+                )
+            )
+    return found
+
+
+def _hold(view: OrderView, n: int) -> HoldOut:
+    hold = view.holds[n]
+    return HoldOut(
+        id=hold.hold_id,
+        reason=hold.reason,
+        placed_by=hold.placed_by,
+        placed_at=hold.placed_at,
+        due_at=hold.due_at,
+        by_default=hold.default,
+        note=hold.note,
+    )
+
+
+class OrderRowOut(BaseModel):
+    """One order of a list."""
+
+    id: str
+    stage: Stage
+    attention: CaseKind | None
+    holds: list[str]
+    promised_by: date | None
+    total: int
+    currency: str
+    customer_id: str
+    created_at: datetime
+    placed: str | None
+
+    @classmethod
+    def of(cls, row: OrderRow) -> Self:
+        """Return a row as the API shows it."""
+        return cls(
+            id=row.order_id,
+            stage=row.stage,
+            attention=row.attention,
+            holds=list(row.holds),
+            promised_by=row.promise_date,
+            total=row.total,
+            currency=row.currency,
+            customer_id=row.customer_id,
+            created_at=row.placed_at,
+            placed=row.placed,
+        )
+
+
+class OrdersOut(BaseModel):
+    """A page of orders, newest first; `next_cursor` is null on the last page."""
+
+    orders: list[OrderRowOut]
+    next_cursor: str | None
+
+
+class ExplanationOut(BaseModel):
+    """What the order waits for, in a sentence and in parts; `actions` says of each why it may not be done."""
+
+    order_id: str
+    sentence: str
+    waits_for: str
+    since: datetime | None
+    next: str
+    who: str | None
+    customer_sees: str
+    actions: dict[str, str | None]
+
+
+class EventOut(BaseModel):
+    """One thing that happened. `seq` grows within an order; it is the id of the live stream."""
+
+    seq: int
+    kind: str
+    text: str
+    at: datetime
+
+    @classmethod
+    def of(cls, event: EventView) -> Self:
+        """Return an event as the API shows it."""
+        return cls(seq=event.seq, kind=event.kind, text=event.text, at=event.at)
+
+
+class EventsOut(BaseModel):
+    """The order's events, oldest first."""
+
+    events: list[EventOut]
+
+
+class DidOut(BaseModel):
+    """What came of a change: a sentence, which shipments stopped, and which had left already."""
+
+    text: str
+    stopped: list[str] = []
+    left: list[str] = []
+
+
+class ChangedOut(OrderOut):
+    """The order after a change."""
+
+    did: DidOut

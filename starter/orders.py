@@ -1,0 +1,223 @@
+"""The typed Temporal client: the only place that starts, updates and signals orders."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from typing import Any, Protocol
+
+from temporalio.client import (
+    Client,
+    WithStartWorkflowOperation,
+    WorkflowHandle,
+    WorkflowUpdateFailedError,
+    WorkflowUpdateRPCTimeoutOrCancelledError,
+)
+from temporalio.common import SearchAttributePair, TypedSearchAttributes, WorkflowIDConflictPolicy
+from temporalio.exceptions import ApplicationError, WorkflowAlreadyStartedError
+from temporalio.service import RPCError, RPCStatusCode
+
+from fulfillment.domain.clock import ShopClock
+from fulfillment.domain.errors import FulfillmentError
+from fulfillment.domain.findings import Unheard
+from fulfillment.domain.holds import HoldReason
+from fulfillment.domain.money import format_minor
+from fulfillment.domain.order import Order
+from fulfillment.domain.policy import Policy
+from workflows import contract
+from workflows.contract import OrderStart, PlaceAnswer, VerbAnswer
+from workflows.order import OrderWorkflow
+
+ANSWER_WITHIN = timedelta(seconds=10)
+
+
+class VerbRefused(FulfillmentError):
+    """The order said no; the message says why and what to do instead. `code` is for programs."""
+
+    def __init__(self, code: str, text: str) -> None:
+        super().__init__(text)
+        self.code = code
+
+
+class TemporalAway(Exception):
+    """Temporal did not answer. Repeat with the same request id: nothing is done twice."""
+
+
+class OrderBook(Protocol):
+    """What we need to read of an order to start its workflow."""
+
+    def get(self, order_id: str) -> Order: ...
+
+    def started(self, order_id: str) -> None: ...
+
+
+class SignalBook(Protocol):
+    """What we need to note facts as handed on."""
+
+    def delivered(self, signal_ids: Sequence[int]) -> None: ...
+
+
+class Orders:
+    """Places orders, carries people's verbs to them, and hands facts on."""
+
+    def __init__(
+        self, client: Client, *, orders: OrderBook, signals: SignalBook, policy: Policy, clock: ShopClock
+    ) -> None:
+        self._client, self._orders, self._signals = client, orders, signals
+        self._policy, self._clock = policy, clock
+
+    async def place(self, order_id: str, *, within: timedelta = ANSWER_WITHIN) -> PlaceAnswer | None:
+        """Start the order and return what placing came to; None when no answer came in time.
+
+        Safe to repeat: the same order finds the same workflow and the same answer, even after its end.
+        """
+        order = await asyncio.to_thread(self._orders.get, order_id)
+        start = self._start(order)
+        try:
+            answer: PlaceAnswer = await self._client.execute_update_with_start_workflow(
+                contract.PLACE,
+                start_workflow_operation=start,
+                id=contract.PLACE,
+                rpc_timeout=within,
+                result_type=PlaceAnswer,
+            )
+        except (RPCError, WorkflowUpdateRPCTimeoutOrCancelledError, WorkflowAlreadyStartedError) as error:
+            await self._unanswered(order_id, start, error)
+            return None
+        await start.workflow_handle()
+        await asyncio.to_thread(self._orders.started, order_id)
+        return answer
+
+    async def _unanswered(
+        self,
+        order_id: str,
+        start: WithStartWorkflowOperation[OrderWorkflow, Any],
+        error: Exception,
+    ) -> None:
+        """Note the order as started where it is; otherwise the relay tries again later."""
+        try:
+            await start.workflow_handle()
+        except (RPCError, WorkflowAlreadyStartedError) as why:
+            if not isinstance(why, WorkflowAlreadyStartedError):
+                return
+        except asyncio.CancelledError:
+            return
+        if isinstance(error, RPCError) and error.status is RPCStatusCode.UNAVAILABLE:
+            return
+        await asyncio.to_thread(self._orders.started, order_id)
+
+    def _start(self, order: Order) -> WithStartWorkflowOperation[OrderWorkflow, Any]:
+        return WithStartWorkflowOperation(
+            OrderWorkflow.run,
+            OrderStart(
+                order_id=order.order_id,
+                currency=order.currency,
+                total=order.total,
+                policy=self._policy,
+                clock=self._clock,
+            ),
+            id=contract.order_workflow_id(order.order_id),
+            task_queue=contract.ORDERS_QUEUE,
+            id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
+            id_reuse_policy=contract.ONCE,
+            static_summary=_summary(order),
+            search_attributes=_attributes(order),
+        )
+
+    async def cancel(self, order_id: str, *, reason: str, by: str, request_id: str) -> VerbAnswer:
+        """Stop everything that has not left.
+
+        Raises:
+            VerbRefused: it is too late, or the order has ended.
+            TemporalAway: nobody answered; repeat with the same request id.
+        """
+        return await self._ask(order_id, contract.CANCEL, {"reason": reason}, by, request_id)
+
+    async def hold(
+        self, order_id: str, *, reason: str, by: str, request_id: str, note: str = ""
+    ) -> VerbAnswer:
+        """Let nothing leave until the hold is released. Raises as `cancel` does."""
+        return await self._ask(order_id, contract.HOLD, {"reason": reason, "note": note}, by, request_id)
+
+    async def release(
+        self, order_id: str, *, reason: HoldReason | str | None, by: str, request_id: str
+    ) -> VerbAnswer:
+        """End one hold, or every one when no reason is given. Raises as `cancel` does."""
+        body = {"reason": str(reason)} if reason else {}
+        return await self._ask(order_id, contract.RELEASE, body, by, request_id)
+
+    async def retry_payment(self, order_id: str, *, method: str, by: str, request_id: str) -> VerbAnswer:
+        """Try to get the money another way. Raises as `cancel` does."""
+        return await self._ask(order_id, contract.RETRY_PAYMENT, {"method": method}, by, request_id)
+
+    async def _ask(
+        self, order_id: str, verb: str, body: Mapping[str, str], by: str, request_id: str
+    ) -> VerbAnswer:
+        try:
+            answer: VerbAnswer = await self._handle(order_id).execute_update(
+                verb,
+                {**body, "by": by, "request_id": request_id},
+                id=request_id,
+                rpc_timeout=ANSWER_WITHIN,
+                result_type=VerbAnswer,
+            )
+        except WorkflowUpdateFailedError as refused:
+            raise _refused(refused) from refused
+        except WorkflowUpdateRPCTimeoutOrCancelledError as error:
+            raise TemporalAway(f"{order_id} did not answer in time") from error
+        except RPCError as error:
+            raise _unreachable(order_id, error) from error
+        return answer
+
+    async def deliver(self, facts: Sequence[Unheard]) -> int:
+        """Hand facts on to their orders; return how many were heard. What fails stays for the relay."""
+        heard = [fact.signal_id for fact in facts if await self._tell(fact)]
+        if heard:
+            await asyncio.to_thread(self._signals.delivered, heard)
+        return len(heard)
+
+    async def _tell(self, fact: Unheard) -> bool:
+        try:
+            await self._handle(fact.order_id).signal(fact.name, fact.body)
+        except RPCError as error:
+            # An order that has ended hears nothing more: the fact is in the books, and that is enough.
+            # Unless it has not begun: then the relay will tell it when it has.
+            return error.status is RPCStatusCode.NOT_FOUND and "completed" in error.message
+        return True
+
+    def _handle(self, order_id: str) -> WorkflowHandle[Any, Any]:
+        return self._client.get_workflow_handle(contract.order_workflow_id(order_id))
+
+
+def _refused(refused: WorkflowUpdateFailedError) -> VerbRefused:
+    cause = refused.cause
+    kind = cause.type if isinstance(cause, ApplicationError) else None
+    code = {"NotAllowed": "not_allowed", "BadCommand": "invalid_request"}.get(kind or "", "not_allowed")
+    text = cause.message if isinstance(cause, ApplicationError) else str(cause)
+    return VerbRefused("too_late" if text.startswith("Too late") else code, text)
+
+
+def _unreachable(order_id: str, error: RPCError) -> Exception:
+    if error.status is RPCStatusCode.NOT_FOUND:
+        return VerbRefused(
+            "not_allowed", f"{order_id} has ended or has not started yet; look at it with `show {order_id}`."
+        )
+    return TemporalAway(f"Temporal does not answer: {error.message}")
+
+
+def _summary(order: Order) -> str:
+    """Return the static summary: what was ordered and where to, without a name."""
+    items = sum(line.quantity for line in order.lines)
+    value = format_minor(order.total, order.currency)
+    return f"{order.order_id} · {items} items · {value} · {order.service} to {order.ship_to.place}"
+
+
+def _attributes(order: Order) -> TypedSearchAttributes:
+    """Return the search attributes that are free at start. Nothing personal: they are never encrypted."""
+    pairs: list[SearchAttributePair[Any]] = [
+        SearchAttributePair(contract.STAGE, "received"),
+        SearchAttributePair(contract.ORDER_ID, order.order_id),
+        SearchAttributePair(contract.CUSTOMER, order.customer.customer_id),
+        SearchAttributePair(contract.CHANNEL, order.channel),
+        SearchAttributePair(contract.VALUE, float(order.total) / 100),
+    ]
+    return TypedSearchAttributes(pairs)

@@ -1,0 +1,73 @@
+"""Creates or updates the Schedules; harmless to repeat."""
+
+from datetime import timedelta
+
+from temporalio.client import (
+    Client,
+    Schedule,
+    ScheduleActionStartWorkflow,
+    ScheduleAlreadyRunningError,
+    ScheduleIntervalSpec,
+    ScheduleOverlapPolicy,
+    SchedulePolicy,
+    ScheduleSpec,
+    ScheduleUpdate,
+    ScheduleUpdateInput,
+)
+
+from fulfillment.domain.clock import ShopClock
+from fulfillment.domain.policy import Policy
+from workflows import contract
+from workflows.contract import ReconciliationStart
+from workflows.reconciliation import ReconciliationWorkflow
+from workflows.replenishment import ReplenishmentWorkflow
+
+# Shop time. Real gaps never fall below a second, however fast the shop's clock runs.
+REPLENISH_EVERY = timedelta(hours=12)
+RECONCILE_EVERY = timedelta(minutes=1)
+SHORTEST = timedelta(seconds=2)
+
+
+async def ensure(client: Client, *, policy: Policy, clock: ShopClock) -> None:
+    """Make both Schedules as they should be."""
+    await _ensure(
+        client,
+        contract.REPLENISHMENT.lower(),
+        ScheduleActionStartWorkflow(
+            ReplenishmentWorkflow.run,
+            id=contract.REPLENISHMENT.lower(),
+            task_queue=contract.ORDERS_QUEUE,
+            static_summary="order from vendors what runs low",
+        ),
+        every=max(clock.real_span(REPLENISH_EVERY), SHORTEST),
+    )
+    await _ensure(
+        client,
+        contract.RECONCILIATION.lower(),
+        ScheduleActionStartWorkflow(
+            ReconciliationWorkflow.run,
+            ReconciliationStart(policy=policy, clock=clock),
+            id=contract.RECONCILIATION.lower(),
+            task_queue=contract.ORDERS_QUEUE,
+            static_summary="find what was missed and hand it on",
+        ),
+        every=max(clock.real_span(RECONCILE_EVERY), SHORTEST),
+    )
+
+
+async def _ensure(
+    client: Client, schedule_id: str, action: ScheduleActionStartWorkflow, *, every: timedelta
+) -> None:
+    schedule = Schedule(
+        action=action,
+        spec=ScheduleSpec(intervals=[ScheduleIntervalSpec(every=every)]),
+        policy=SchedulePolicy(overlap=ScheduleOverlapPolicy.SKIP, catchup_window=timedelta(minutes=1)),
+    )
+    try:
+        await client.create_schedule(schedule_id, schedule)
+    except ScheduleAlreadyRunningError:
+
+        async def as_it_should_be(_: ScheduleUpdateInput) -> ScheduleUpdate:
+            return ScheduleUpdate(schedule=schedule)
+
+        await client.get_schedule_handle(schedule_id).update(as_it_should_be)

@@ -1,0 +1,237 @@
+"""A small world for one order: deeds that note what was asked of them and answer as the test wants."""
+
+from collections.abc import Callable
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+from temporalio import activity
+from temporalio.exceptions import ApplicationError
+
+from activities.payments import AuthorizePayment
+from fulfillment.domain.cases import Case
+from fulfillment.domain.findings import Findings
+from fulfillment.domain.holds import Hold, HoldReason, hold_id
+from fulfillment.domain.inventory import ShortLine
+from fulfillment.domain.label import Label
+from fulfillment.domain.operation import Authorization
+from fulfillment.domain.payment import PaymentStatus
+from fulfillment.domain.record import (
+    ChangePaymentMethod,
+    CloseOrder,
+    Confirm,
+    Confirmed,
+    DeclareLost,
+    OpenCase,
+    PlaceHold,
+    Released,
+    ReleaseHold,
+    ResolveCase,
+    RevisePromise,
+    Stopped,
+    StopShipments,
+)
+from fulfillment.domain.reservation import PlannedShipment, Reservation
+from fulfillment.domain.shipment import WaitsFor
+
+NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
+PROMISED = date(2099, 11, 27)
+
+
+def a_shipment(n: int = 1, *, waits_for: WaitsFor = WaitsFor.PAYMENT, value: int = 6600) -> PlannedShipment:
+    return PlannedShipment(
+        shipment_id=f"SO-1-{n}", location_id="wh-reno", value=value, units=3, waits_for=waits_for
+    )
+
+
+class World:
+    """What the deeds of one order find, and what was done."""
+
+    def __init__(self, *shipments: PlannedShipment, short: tuple[ShortLine, ...] = ()) -> None:
+        self.shipments = shipments
+        self.short = short
+        self.declines: list[str] = []
+        self.holds: dict[HoldReason, Hold] = {}
+        self.left: set[str] = set()
+        self.done: list[str] = []
+        self.label_failures = 0
+        self.expired_captures = 0
+        self.promise = PROMISED
+        self.risky = False
+        self.expires_at: datetime | None = None
+        self.before: dict[str, Callable[[], None]] = {}
+
+    def did(self, prefix: str) -> list[str]:
+        return [deed for deed in self.done if deed.startswith(prefix)]
+
+    def _note(self, deed: str) -> None:
+        self.done.append(deed)
+        if hook := self.before.pop(deed.split(" ")[0], None):
+            hook()
+
+    def activities(self) -> list[Callable[..., Any]]:
+        return [
+            self.reserve_stock,
+            self.authorize_payment,
+            self.capture_payment,
+            self.void_authorization,
+            self.refund_payment,
+            self.buy_label,
+            self.void_label,
+            self.confirm_order,
+            self.place_hold,
+            self.release_hold,
+            self.stop_shipments,
+            self.open_case,
+            self.resolve_case,
+            self.revise_promise,
+            self.declare_lost,
+            self.change_payment_method,
+            self.close_order,
+            self.find_what_was_missed,
+        ]
+
+    @activity.defn
+    def reserve_stock(self, order_id: str) -> Reservation:
+        self._note(f"reserve {order_id}")
+        return Reservation(order_id=order_id, shipments=self.shipments, short=self.short)
+
+    @activity.defn
+    def authorize_payment(self, request: AuthorizePayment) -> Authorization:
+        self._note(f"authorize {request.shipment_id} {request.attempt}")
+        payment_id = f"SO-1:authorize:{request.shipment_id}:{request.attempt}"
+        if self.declines:
+            return Authorization(
+                payment_id=payment_id, status=PaymentStatus.DECLINED, decline_group=self.declines.pop(0)
+            )
+        holds = ()
+        if self.risky:
+            fraud = PlaceHold(
+                order_id="SO-1",
+                reason=HoldReason.FRAUD,
+                by="policy",
+                request_id="-",
+                due_at=self._now() + timedelta(hours=72),
+            )
+            holds = (self._hold(fraud),)
+        return Authorization(
+            payment_id=payment_id,
+            status=PaymentStatus.AUTHORIZED,
+            confirmed=True,
+            promise_date=self.promise,
+            holds=holds,
+            expires_at=self.expires_at,
+        )
+
+    def _now(self) -> datetime:
+        return activity.info().started_time
+
+    def _hold(self, request: PlaceHold) -> Hold:
+        hold = Hold(
+            hold_id=hold_id(request.order_id, request.reason),
+            reason=request.reason,
+            placed_by=request.by,
+            placed_at=self._now(),
+            due_at=request.due_at,
+            note=request.note,
+        )
+        self.holds[request.reason] = hold
+        return hold
+
+    @activity.defn
+    def capture_payment(self, shipment_id: str) -> None:
+        self._note(f"capture {shipment_id}")
+        if self.expired_captures:
+            self.expired_captures -= 1
+            raise ApplicationError("too late", type="AuthorizationExpired", non_retryable=True)
+
+    @activity.defn
+    def void_authorization(self, shipment_id: str) -> None:
+        self._note(f"void {shipment_id}")
+
+    @activity.defn
+    def refund_payment(self, shipment_id: str) -> None:
+        self._note(f"refund {shipment_id}")
+
+    @activity.defn
+    def buy_label(self, parcel_id: str) -> Label:
+        self._note(f"label {parcel_id}")
+        if self.label_failures:
+            self.label_failures -= 1
+            raise ApplicationError("503", type="ProviderUnavailable")
+        return Label(
+            carrier="UPS",
+            service="Ground",
+            tracking_number="1Z1",
+            cost=700,
+            currency="USD",
+            label_url="http://x",
+        )
+
+    @activity.defn
+    def void_label(self, parcel_id: str) -> bool:
+        self._note(f"void-label {parcel_id}")
+        return True
+
+    @activity.defn
+    def confirm_order(self, request: Confirm) -> Confirmed:
+        self._note(f"confirm {request.order_id}")
+        return Confirmed(promise_date=self.promise, released=())
+
+    @activity.defn
+    def place_hold(self, request: PlaceHold) -> Hold:
+        self._note(f"hold {request.reason}")
+        return self._hold(request)
+
+    @activity.defn
+    def release_hold(self, request: ReleaseHold) -> Released:
+        self._note(f"release {request.reason} by {request.by}")
+        for reason in [request.reason] if request.reason else list(self.holds):
+            self.holds.pop(reason, None)
+        return Released(holds=tuple(self.holds.values()), released=())
+
+    @activity.defn
+    def stop_shipments(self, request: StopShipments) -> Stopped:
+        self._note(f"stop {request.reason}")
+        ids = [s.shipment_id for s in self.shipments]
+        return Stopped(
+            stopped=tuple(i for i in ids if i not in self.left),
+            labeled_parcels=(),
+            left=tuple(i for i in ids if i in self.left),
+        )
+
+    @activity.defn
+    def open_case(self, request: OpenCase) -> Case:
+        self._note(f"case {request.kind} {request.subject}")
+        return Case(
+            case_id=f"{request.subject}:{request.kind}",
+            kind=request.kind,
+            subject=request.subject,
+            opened_at=self._now(),
+            due_at=request.due_at,
+            note=request.note,
+        )
+
+    @activity.defn
+    def resolve_case(self, request: ResolveCase) -> None:
+        self._note(f"resolved {request.kind} {request.resolution}")
+
+    @activity.defn
+    def revise_promise(self, request: RevisePromise) -> None:
+        self._note(f"promise {request.promised_date}")
+
+    @activity.defn
+    def declare_lost(self, request: DeclareLost) -> None:
+        self._note(f"lost {request.parcel_id}")
+
+    @activity.defn
+    def change_payment_method(self, request: ChangePaymentMethod) -> None:
+        self._note(f"method {request.method}")
+
+    @activity.defn
+    def close_order(self, request: CloseOrder) -> datetime | None:
+        self._note(f"close {request.outcome}")
+        return NOON if request.outcome == "delivered" else None
+
+    @activity.defn
+    def find_what_was_missed(self) -> Findings:
+        return Findings(unheard=(), unstarted=(), silent_parcels=(), doubtful_operations=())

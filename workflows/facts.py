@@ -1,0 +1,132 @@
+"""Facts that the doors and the floor tell an order, read leniently: a malformed one is refused, never fatal."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date
+from typing import Any, Self
+
+from fulfillment.domain.cases import CaseKind
+from fulfillment.domain.errors import FulfillmentError
+from fulfillment.domain.tracking import CarrierStatus, Flag
+
+
+class BadFact(FulfillmentError):
+    """The fact cannot be read."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Packed:
+    """The floor has packed a shipment into a parcel."""
+
+    shipment_id: str
+    parcel_id: str
+
+    @classmethod
+    def read(cls, body: Any) -> Self:
+        """Read the fact.
+
+        Raises:
+            BadFact: a field is missing or of another kind.
+        """
+        return cls(shipment_id=_text(body, "shipment_id"), parcel_id=_text(body, "parcel_id"))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HandedOver:
+    """The carrier has the parcel: the point of no return is behind us."""
+
+    shipment_id: str
+    carrier: str
+    tracking_number: str
+
+    @classmethod
+    def read(cls, body: Any) -> Self:
+        """Read the fact.
+
+        Raises:
+            BadFact: a field is missing or of another kind.
+        """
+        return cls(
+            shipment_id=_text(body, "shipment_id"),
+            carrier=_text(body, "carrier"),
+            tracking_number=_text(body, "tracking_number"),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Milestone:
+    """The carrier's news about a parcel, after the fold."""
+
+    shipment_id: str
+    parcel_id: str
+    status: CarrierStatus
+    flags: frozenset[Flag]
+    reason: str
+    edd: date | None
+
+    @classmethod
+    def read(cls, body: Any) -> Self:
+        """Read the fact.
+
+        Raises:
+            BadFact: a field is missing, of another kind, or a word nobody knows.
+        """
+        try:
+            return cls(
+                shipment_id=_text(body, "shipment_id"),
+                parcel_id=_text(body, "parcel_id"),
+                status=CarrierStatus(_text(body, "status")),
+                flags=frozenset(Flag(flag) for flag in body.get("flags") or ()),
+                reason=body.get("reason") or "",
+                edd=date.fromisoformat(body["edd"]) if body.get("edd") else None,
+            )
+        except (TypeError, ValueError) as error:
+            raise BadFact(f"milestone: {error}") from error
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StockFilled:
+    """A receipt covered these waiting shipments."""
+
+    shipment_ids: tuple[str, ...]
+
+    @classmethod
+    def read(cls, body: Any) -> Self:
+        """Read the fact.
+
+        Raises:
+            BadFact: a field is missing or of another kind.
+        """
+        ids = body.get("shipment_ids") if isinstance(body, Mapping) else None
+        if not isinstance(ids, list) or not all(isinstance(n, str) for n in ids):
+            raise BadFact("`shipment_ids` is missing or not a list of texts")
+        return cls(shipment_ids=tuple(ids))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Overdue:
+    """Something should have happened by now and has not."""
+
+    shipment_id: str
+    subject: str
+    kind: CaseKind
+
+    @classmethod
+    def read(cls, body: Any) -> Self:
+        """Read the fact.
+
+        Raises:
+            BadFact: a field is missing, of another kind, or a word nobody knows.
+        """
+        try:
+            kind = CaseKind(_text(body, "kind"))
+        except ValueError as error:
+            raise BadFact(f"overdue: {error}") from error
+        return cls(shipment_id=_text(body, "shipment_id"), subject=_text(body, "subject"), kind=kind)
+
+
+def _text(body: Any, field: str) -> str:
+    value = body.get(field) if isinstance(body, Mapping) else None
+    if not isinstance(value, str) or not value:
+        raise BadFact(f"`{field}` is missing or not a text")
+    return value

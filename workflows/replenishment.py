@@ -1,0 +1,16 @@
+"""Below the reorder point an order goes to the vendor. Runs on a Schedule."""
+
+from temporalio import workflow
+
+from workflows import contract, steps
+
+
+@workflow.defn(name=contract.REPLENISHMENT)
+class ReplenishmentWorkflow:
+    """One look at what runs low."""
+
+    @workflow.run
+    async def run(self) -> str:
+        """Order what runs low; its receipt fills the backorders and wakes their orders."""
+        ordered = await steps.order_what_is_low()
+        return f"{ordered} orders to vendors"

@@ -1,0 +1,370 @@
+"""One shipment, from the shelf to the door: a coroutine inside its order's workflow."""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from datetime import date, datetime, timedelta
+from functools import partial
+from typing import Protocol
+
+from temporalio import workflow
+from temporalio.exceptions import ActivityError
+
+from activities.errors import is_refusal
+from fulfillment.domain.cases import CaseKind
+from fulfillment.domain.holds import HoldReason
+from fulfillment.domain.operation import Authorization
+from fulfillment.domain.order import Outcome
+from fulfillment.domain.payment import PaymentStatus
+from fulfillment.domain.policy import Policy
+from fulfillment.domain.provider_errors import LabelRefused
+from fulfillment.domain.record import DeclareLost, RevisePromise
+from fulfillment.domain.reservation import PlannedShipment
+from fulfillment.domain.shipment import Stop, WaitsFor
+from fulfillment.domain.tracking import ENDED, CarrierStatus
+from workflows import options, steps
+from workflows.casebook import Casebook
+from workflows.compensation import Compensations
+from workflows.facts import HandedOver, Milestone, Overdue
+from workflows.playbooks import CASE_OF_FLAG, CASE_OF_STATUS, ENDED_BY_A_SCAN
+
+Fact = Milestone | Overdue
+
+
+class OrderDesk(Protocol):
+    """What a shipment needs of the order it belongs to."""
+
+    order_id: str
+    currency: str
+    policy: Policy
+    cases: Casebook
+    promise_date: date | None
+
+    def now(self) -> datetime:
+        """The shop's time."""
+        ...
+
+    async def sleep(self, span: timedelta, summary: str) -> None:
+        """Wait for a span of shop time."""
+        ...
+
+    async def another_way_to_pay(self, after: int) -> int:
+        """Wait until the customer has given the method that follows the `after`-th one; return its number."""
+        ...
+
+    async def place_payment_hold(self, shipment_id: str) -> None:
+        """Hold the order until the customer pays."""
+        ...
+
+    async def release_hold(self, reason: HoldReason) -> None:
+        """End a hold whose reason is gone."""
+        ...
+
+    def show(self) -> None:
+        """Bring what the Temporal UI shows up to date."""
+        ...
+
+
+class StoppedOnTheWay(Exception):
+    """The shipment was stopped before it left."""
+
+
+class ShipmentProcess:
+    """One shipment of an order. Trouble becomes its outcome: it never stops its sisters."""
+
+    def __init__(self, order: OrderDesk, plan: PlannedShipment) -> None:
+        self.id = plan.shipment_id
+        self.plan = plan
+        self.doing = "waits for its stock" if plan.waits_for is WaitsFor.STOCK else "waits for its payment"
+        self.parcel_id: str | None = None
+        self.carrier = ""
+        self.tracking_number = ""
+        self.carrier_status: CarrierStatus | None = None
+        self.edd: date | None = None
+        self.outcome: Outcome | None = None
+        self.handed_over = False
+        self.refunded = False
+        self._order = order
+        self._undo = Compensations()
+        self._attempts = 0
+        self._expires_at: datetime | None = None
+        self._paid = plan.value == 0
+        self._stock_is_here = plan.waits_for is not WaitsFor.STOCK
+        self._stopped = False
+        self._facts: deque[Fact] = deque()
+
+    # --- what is told to it ---------------------------------------------------------------------------
+
+    @property
+    def paid(self) -> bool:
+        """Whether the money for it is held, or none is needed."""
+        return self._paid
+
+    @property
+    def has_stock(self) -> bool:
+        """Whether everything in it is there."""
+        return self._stock_is_here
+
+    @property
+    def stopped(self) -> bool:
+        """Whether it was stopped before it left."""
+        return self._stopped
+
+    def stop(self) -> None:
+        """Note that it was stopped; the books were first."""
+        self._stopped = True
+
+    def stock_filled(self) -> None:
+        """Note that everything in it is there."""
+        self._stock_is_here = True
+
+    def packed(self, parcel_id: str) -> None:
+        """Note that the floor packed it."""
+        self.parcel_id = parcel_id
+
+    def left(self, fact: HandedOver) -> None:
+        """Note that the carrier has it."""
+        self.handed_over = True
+        self.carrier, self.tracking_number = fact.carrier, fact.tracking_number
+
+    def note(self, fact: Fact) -> None:
+        """Note news; `run` acts on it."""
+        self._facts.append(fact)
+
+    # --- what it does ---------------------------------------------------------------------------------
+
+    async def run(self) -> Outcome:
+        """Return how it ended."""
+        try:
+            await self._get_stock()
+            await self._get_paid()
+            await self._wait_until_packed()
+            await self._buy_label()
+            await self._hand_over()
+            await self._capture()
+            self.outcome = await self._follow_to_the_door()
+        except StoppedOnTheWay:
+            self.doing = "is being stopped"
+            await self.undo()
+            self.outcome = Outcome.CANCELLED
+        self.doing = f"ended: {self.outcome}"
+        return self.outcome
+
+    async def authorize(self) -> Authorization:
+        """Try once to reserve the money for it; a decline is an answer."""
+        self._attempts += 1
+        self._undo.add(partial(steps.void_authorization, self.id))  # before: the answer may be lost
+        answer = await steps.authorize_payment(self.id, self._attempts, self.plan.value, self._order.currency)
+        if answer.status is PaymentStatus.ACTION_REQUIRED:
+            # Nobody sits at a browser here: the customer is asked for another way, and this attempt is let go.
+            await steps.void_authorization(self.id)
+        self._paid = answer.status is PaymentStatus.AUTHORIZED
+        self._expires_at = answer.expires_at
+        return answer
+
+    async def undo(self) -> None:
+        """Give back its label and its money."""
+        await self._undo.run()
+
+    async def _get_stock(self) -> None:
+        await self._until(lambda: self._stock_is_here)
+
+    async def _get_paid(self) -> None:
+        """Get the money for goods that had to wait; what was there at placing is paid already."""
+        method = 0
+        while not self._paid:
+            self.doing = "waits for its payment"
+            await self.authorize()
+            if not self._paid:
+                method = await self._ask_for_another_method(method)
+        if method:
+            await self._order.release_hold(HoldReason.PAYMENT)
+            await self._order.cases.resolve(
+                self._order.order_id, CaseKind.PAYMENT_DECLINED, resolution="paid another way"
+            )
+
+    async def _ask_for_another_method(self, method: int) -> int:
+        await self._order.place_payment_hold(self.id)
+        asked = asyncio.create_task(self._order.another_way_to_pay(method))
+        await self._until(asked.done)
+        return asked.result()
+
+    async def _wait_until_packed(self) -> None:
+        self.doing = "is picked and packed"
+        await self._until(lambda: self.parcel_id is not None)
+
+    async def _buy_label(self) -> None:
+        parcel_id = self._parcel()
+        await self._renew_authorization()
+        self.doing = "waits for its label"
+        self._undo.add(partial(steps.void_label, parcel_id))  # before: the answer may be lost
+        try:
+            await self._label(parcel_id)
+        except ActivityError as failure:
+            if is_refusal(failure, Stop):
+                raise StoppedOnTheWay from failure
+            if not is_refusal(failure, LabelRefused):
+                raise
+            await self._ask_support_for_a_label(parcel_id)
+
+    async def _label(self, parcel_id: str) -> None:
+        """Buy it. When the carrier is down people hear of it, and the deed is tried on without end."""
+        try:
+            await steps.buy_label(parcel_id, patience=options.CARRIER_FIRST)
+        except ActivityError as failure:
+            if is_refusal(failure, LabelRefused) or is_refusal(failure, Stop):
+                raise
+            await self._open(CaseKind.CARRIER_DOWN, "labels fail; tried again without end")
+            await steps.buy_label(parcel_id, patience=options.CARRIER)
+            await self._resolve(CaseKind.CARRIER_DOWN, resolution="cured")
+
+    async def _ask_support_for_a_label(self, parcel_id: str) -> None:
+        """No carrier takes the parcel: it waits for a person, who may cancel or correct and release."""
+        await self._open(CaseKind.LABEL_REFUSED, "no carrier takes the parcel as it is")
+        await self._until(lambda: self.handed_over)
+
+    async def _renew_authorization(self) -> None:
+        """Nothing leaves on money that is about to run out."""
+        lead = self._order.policy.authorization_lead
+        if self._expires_at and self._expires_at - lead <= self._order.now():
+            self._paid = False
+            await steps.void_authorization(self.id)
+            await self._get_paid()
+
+    async def _hand_over(self) -> None:
+        self.doing = "waits for the carrier"
+        await self._until(lambda: self.handed_over)
+        await self._resolve(CaseKind.WAREHOUSE_LATE, CaseKind.LABEL_REFUSED, resolution="handed over")
+
+    async def _capture(self) -> None:
+        """Take the money: the goods have left, so nothing stops this any more."""
+        self.doing = "is on its way"
+        if self.plan.value == 0:
+            return
+        method = 0
+        while not await steps.capture_payment(self.id):
+            await self._open(CaseKind.CAPTURE_FAILED, "the goods left on money that ran out")
+            while not (await self.authorize()).status is PaymentStatus.AUTHORIZED:
+                method = await self._order.another_way_to_pay(method)
+        await self._resolve(CaseKind.CAPTURE_FAILED, resolution="captured")
+
+    async def _follow_to_the_door(self) -> Outcome:
+        """Act on the carrier's news until the parcel has an end."""
+        late = asyncio.create_task(self._watch_the_promise())
+        while True:
+            await workflow.wait_condition(lambda: bool(self._facts))
+            if outcome := await self._act_on(self._facts.popleft()):
+                late.cancel()
+                return outcome
+
+    async def _watch_the_promise(self) -> None:
+        """A parcel that has not come by the day after its promise is late, whatever the carrier says."""
+        while self._order.promise_date:
+            due = workflow_midnight(self._order.promise_date + timedelta(days=1))
+            if due <= self._order.now():
+                self.note(Overdue(shipment_id=self.id, subject=self._parcel(), kind=CaseKind.DELAYED))
+                due = self._order.now() + timedelta(days=1)
+            await self._order.sleep(due - self._order.now(), f"{self.id} should have arrived")
+
+    async def _act_on(self, fact: Fact) -> Outcome | None:
+        if isinstance(fact, Milestone):
+            return await self._milestone(fact)
+        return await self._overdue(fact)
+
+    async def _milestone(self, news: Milestone) -> Outcome | None:
+        self.carrier_status, self.edd = news.status, news.edd or self.edd
+        await self._resolve(*ENDED_BY_A_SCAN, resolution="a scan came")
+        if news.status in ENDED:
+            return await self._arrived(news.status)
+        if case := CASE_OF_STATUS.get(news.status):
+            await self._open(case, news.reason)
+        for flag in sorted(news.flags):
+            if case := CASE_OF_FLAG.get(flag):
+                await self._open(case, news.reason)
+        if self.edd and self._order.promise_date and self.edd > self._order.promise_date:
+            await self._comes_later(self.edd, news.reason or "the carrier is running late")
+        self._order.show()
+        return None
+
+    async def _arrived(self, status: CarrierStatus) -> Outcome:
+        await self._resolve(*CaseKind, resolution=status)
+        if status is CarrierStatus.DELIVERED:
+            return Outcome.DELIVERED
+        if status in (CarrierStatus.LOST, CarrierStatus.DESTROYED):
+            await self._refund()
+            return Outcome.LOST
+        return Outcome.RETURNED
+
+    async def _overdue(self, fact: Overdue) -> Outcome | None:
+        if fact.kind is CaseKind.LOST:
+            await steps.declare_lost(DeclareLost(order_id=self._order.order_id, parcel_id=self._parcel()))
+            return await self._arrived(CarrierStatus.LOST)
+        if fact.kind is CaseKind.DELAYED:
+            await self._comes_later(self._a_new_guess(), "it is slower than usual")
+        else:
+            await self._open(fact.kind, "no news from the carrier")
+        self._order.show()
+        return None
+
+    def _a_new_guess(self) -> date:
+        tomorrow = (self._order.now() + timedelta(days=1)).date()
+        return max(tomorrow, self.edd) if self.edd else tomorrow
+
+    async def _comes_later(self, day: date, reason: str) -> None:
+        """Move the promise, tell the customer once, and keep the old date visible."""
+        if self._order.promise_date and day <= self._order.promise_date:
+            return
+        self._order.promise_date = day
+        await steps.revise_promise(
+            RevisePromise(
+                order_id=self._order.order_id, shipment_id=self.id, promised_date=day, reason=reason
+            )
+        )
+        await self._open(CaseKind.DELAYED, reason)
+
+    async def _refund(self) -> None:
+        await steps.refund_payment(self.id)
+        self.refunded = self.plan.value > 0
+
+    # --- small things ---------------------------------------------------------------------------------
+
+    def _parcel(self) -> str:
+        return self.parcel_id or self.id
+
+    async def _until(self, there: Callable[[], bool]) -> None:
+        """Wait for a fact, acting on what is overdue meanwhile.
+
+        Raises:
+            StoppedOnTheWay: somebody stopped the shipment first.
+        """
+        while True:
+            await workflow.wait_condition(lambda: there() or self._stopped or bool(self._facts))
+            if self._stopped and not self.handed_over:
+                raise StoppedOnTheWay
+            if there():
+                return
+            await self._note_trouble(self._facts.popleft())
+
+    async def _note_trouble(self, fact: Fact) -> None:
+        if isinstance(fact, Overdue):
+            await self._open(fact.kind, "it should have left by now")
+        else:
+            self.carrier_status = fact.status
+
+    async def _open(self, kind: CaseKind, note: str) -> None:
+        now, within = self._order.now(), self._order.policy.support_answer_within
+        await self._order.cases.open(self._subject(kind), kind, now=now, within=within, note=note)
+        self._order.show()
+
+    async def _resolve(self, *kinds: CaseKind, resolution: str) -> None:
+        for kind in kinds:
+            await self._order.cases.resolve(self._subject(kind), kind, resolution=resolution)
+        self._order.show()
+
+    def _subject(self, kind: CaseKind) -> str:
+        return self._order.order_id if kind is CaseKind.PAYMENT_DECLINED else self.id
+
+
+def workflow_midnight(day: date) -> datetime:
+    """Return the start of a day in UTC."""
+    return datetime.combine(day, datetime.min.time(), tzinfo=workflow.now().tzinfo)

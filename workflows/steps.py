@@ -1,0 +1,225 @@
+"""Each deed as one awaitable line, with its options and its caption in the Temporal UI."""
+
+from datetime import datetime
+from typing import Any, TypeVar
+
+from temporalio import workflow
+from temporalio.exceptions import (
+    ActivityError,
+    ApplicationError,
+    FailureError,
+    is_cancelled_exception,
+)
+from temporalio.types import MethodSyncSingleParam
+
+from activities.errors import is_refusal
+from activities.inventory import InventoryActivities
+from activities.payments import AuthorizePayment, PaymentActivities
+from activities.reconciliation import ReconciliationActivities
+from activities.records import RecordActivities
+from activities.replenishment import ReplenishmentActivities
+from activities.shipping import ShippingActivities
+from fulfillment.domain.cases import Case
+from fulfillment.domain.findings import Findings
+from fulfillment.domain.holds import Hold
+from fulfillment.domain.label import Label
+from fulfillment.domain.money import format_minor
+from fulfillment.domain.operation import Authorization
+from fulfillment.domain.payment import AuthorizationExpired
+from fulfillment.domain.record import (
+    ChangePaymentMethod,
+    CloseOrder,
+    Confirm,
+    Confirmed,
+    DeclareLost,
+    OpenCase,
+    PlaceHold,
+    Released,
+    ReleaseHold,
+    ResolveCase,
+    RevisePromise,
+    Stopped,
+    StopShipments,
+)
+from fulfillment.domain.reservation import Reservation
+from workflows import options
+
+A = TypeVar("A")
+R = TypeVar("R")
+
+
+async def reserve_stock(order_id: str) -> Reservation:
+    """Claim every line's stock."""
+    return await _in_database(InventoryActivities.reserve_stock, order_id, "reserve every line")
+
+
+async def authorize_payment(shipment_id: str, attempt: int, amount: int, currency: str) -> Authorization:
+    """Reserve the money for a shipment."""
+    return await workflow.execute_activity_method(
+        PaymentActivities.authorize_payment,
+        AuthorizePayment(shipment_id=shipment_id, attempt=attempt),
+        activity_id=f"authorize-{shipment_id}-{attempt}",
+        summary=f"hold {format_minor(amount, currency)} for {shipment_id}",
+        **options.PAYMENT,
+    )
+
+
+async def capture_payment(shipment_id: str) -> bool:
+    """Take the money for what has left; False when the authorization ran out before."""
+    try:
+        await workflow.execute_activity_method(
+            PaymentActivities.capture_payment,
+            shipment_id,
+            summary=f"capture what {shipment_id} holds",
+            **options.PAYMENT,
+        )
+    except ActivityError as failure:
+        if is_refusal(failure, AuthorizationExpired):
+            return False
+        raise
+    return True
+
+
+async def void_authorization(shipment_id: str) -> None:
+    """Let a shipment's money go."""
+    await workflow.execute_activity_method(
+        PaymentActivities.void_authorization,
+        shipment_id,
+        summary=f"void the authorization of {shipment_id}",
+        **options.PAYMENT,
+    )
+
+
+async def refund_payment(shipment_id: str) -> None:
+    """Give back what was captured for a shipment."""
+    await workflow.execute_activity_method(
+        PaymentActivities.refund_payment,
+        shipment_id,
+        summary=f"refund {shipment_id}",
+        **options.PAYMENT,
+    )
+
+
+async def ask_about_operation(key: str) -> bool:
+    """Ask the payment provider about a request left in doubt."""
+    return await workflow.execute_activity_method(
+        PaymentActivities.ask_about_operation, key, summary=f"ask about {key}", **options.PAYMENT
+    )
+
+
+async def buy_label(parcel_id: str, *, patience: options.Patience) -> Label:
+    """Choose a rate and buy a label for a parcel."""
+    return await workflow.execute_activity_method(
+        ShippingActivities.buy_label, parcel_id, summary=f"label for parcel {parcel_id}", **patience
+    )
+
+
+async def void_label(parcel_id: str) -> bool:
+    """Give a label back; False when the carrier refuses."""
+    return await workflow.execute_activity_method(
+        ShippingActivities.void_label, parcel_id, summary=f"void the label of {parcel_id}", **options.CARRIER
+    )
+
+
+async def ask_carrier_once(parcel_id: str) -> None:
+    """Ask the carrier what became of a parcel; the next sweep asks again."""
+    await workflow.execute_activity_method(
+        ShippingActivities.ask_carrier,
+        parcel_id,
+        summary=f"where is {parcel_id}?",
+        **options.CARRIER_ONCE,
+    )
+
+
+async def confirm_order(order_id: str) -> Confirmed:
+    """Confirm an order of which no shipment needs money yet."""
+    return await _in_database(RecordActivities.confirm_order, Confirm(order_id=order_id), "confirm")
+
+
+async def place_hold(request: PlaceHold) -> Hold:
+    """Put a hold on the order."""
+    return await _in_database(RecordActivities.place_hold, request, f"hold: {request.reason}")
+
+
+async def release_hold(request: ReleaseHold) -> Released:
+    """End holds, and let go to the floor what nothing blocks any more."""
+    return await _in_database(
+        RecordActivities.release_hold, request, f"release {request.reason or 'every hold'}"
+    )
+
+
+async def stop_shipments(request: StopShipments) -> Stopped:
+    """Stop everything that has not left."""
+    return await _in_database(RecordActivities.stop_shipments, request, f"stop: {request.reason}")
+
+
+async def open_case(request: OpenCase) -> Case:
+    """Say that something is wrong, and who acts until when."""
+    return await _in_database(RecordActivities.open_case, request, f"{request.kind} about {request.subject}")
+
+
+async def resolve_case(request: ResolveCase) -> None:
+    """The case is over."""
+    await _in_database(
+        RecordActivities.resolve_case, request, f"{request.kind} is over: {request.resolution}"
+    )
+
+
+async def revise_promise(request: RevisePromise) -> None:
+    """Tell the customer of another day."""
+    await _in_database(
+        RecordActivities.revise_promise, request, f"now promised {request.promised_date.isoformat()}"
+    )
+
+
+async def declare_lost(request: DeclareLost) -> None:
+    """Give a parcel up."""
+    await _in_database(RecordActivities.declare_lost, request, f"{request.parcel_id} is lost")
+
+
+async def change_payment_method(request: ChangePaymentMethod) -> None:
+    """Use another way to pay from now on."""
+    await _in_database(RecordActivities.change_payment_method, request, "another way to pay")
+
+
+async def close_order(request: CloseOrder) -> datetime | None:
+    """Write the end of the order."""
+    return await _in_database(RecordActivities.close_order, request, f"close: {request.outcome}")
+
+
+async def order_what_is_low() -> int:
+    """Order from the vendors what runs low."""
+    return await workflow.execute_local_activity_method(
+        ReplenishmentActivities.order_what_is_low, summary="order what runs low", **options.DATABASE_FAST
+    )
+
+
+async def find_what_was_missed() -> Findings:
+    """Look for what nobody acted on."""
+    return await workflow.execute_local_activity_method(
+        ReconciliationActivities.find_what_was_missed, summary="what was missed?", **options.DATABASE_FAST
+    )
+
+
+async def note_heard(signal_ids: tuple[int, ...]) -> None:
+    """Note facts as handed on."""
+    await _in_database(ReconciliationActivities.note_heard, signal_ids, f"{len(signal_ids)} facts handed on")
+
+
+async def note_silence(parcel_id: str) -> None:
+    """Let an order hear that its parcel is silent."""
+    await _in_database(ReconciliationActivities.note_silence, parcel_id, f"{parcel_id} is silent")
+
+
+async def _in_database(deed: MethodSyncSingleParam[Any, A, R], request: A, summary: str) -> R:
+    """Run a database deed beside the workflow; in an outage, the same deed as a regular activity."""
+    try:
+        return await workflow.execute_local_activity_method(
+            deed, request, summary=summary, **options.DATABASE_FAST
+        )
+    except FailureError as failure:
+        if is_cancelled_exception(failure) or (
+            isinstance(failure, ApplicationError) and failure.non_retryable
+        ):
+            raise
+    return await workflow.execute_activity_method(deed, request, summary=summary, **options.DATABASE)
