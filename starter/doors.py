@@ -2,16 +2,23 @@
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
-from typing import Any, Protocol
+from datetime import datetime
+from typing import Annotated, Any, Protocol
+
+from fastapi import Depends, Request
 
 from fulfillment.domain.findings import Unheard
 from fulfillment.domain.holds import HoldReason
+from fulfillment.domain.inventory import Level
 from fulfillment.domain.order import Order
 from fulfillment.domain.policy import Policy
+from fulfillment.domain.replenishment import Ordered
 from fulfillment.domain.view import EventView, OrderView
+from fulfillment.storage.hand_over import HandedOver
 from fulfillment.storage.idempotency import InProgress, Mismatch, New, Replay
 from fulfillment.storage.orders import Accepted
+from fulfillment.storage.stock import Receipt
+from fulfillment.storage.warehouse import WorkItem
 from starter.access import Keyring
 from workflows.contract import PlaceAnswer, VerbAnswer
 
@@ -66,10 +73,51 @@ class Facts(Protocol):
     def for_order(self, order_id: str) -> tuple[Unheard, ...]: ...
 
 
+class Floor(Protocol):
+    """The warehouse floor. Every step answers a repeat as it answered the first time."""
+
+    def work(self, location_id: str | None = None) -> tuple[WorkItem, ...]: ...
+
+    def start_picking(self, shipment_id: str, *, by: str, scan_id: str = "") -> None: ...
+
+    def picked(self, shipment_id: str, *, by: str, scan_id: str = "") -> None: ...
+
+    def pack(self, shipment_id: str, *, weight_g: int, by: str) -> str: ...
+
+    def hand_over(self, shipment_id: str, *, by: str) -> HandedOver: ...
+
+
+class Stock(Protocol):
+    """Goods in, and what is where."""
+
+    def receive(
+        self,
+        sku: str,
+        location_id: str,
+        quantity: int,
+        *,
+        key: str,
+        by: str,
+        replenishment_id: str | None = None,
+    ) -> Receipt: ...
+
+    def levels(self, sku: str | None = None) -> tuple[Level, ...]: ...
+
+
+class Expected(Protocol):
+    """What vendors still owe us."""
+
+    def due(self) -> tuple[Ordered, ...]:
+        """Return the orders to vendors that should have arrived by now."""
+        ...
+
+
 class Keys(Protocol):
     """One key, one body, one answer."""
 
-    def begin(self, owner: str, route: str, key: str, body_hash: str) -> New | Replay | Mismatch | InProgress: ...
+    def begin(
+        self, owner: str, route: str, key: str, body_hash: str
+    ) -> New | Replay | Mismatch | InProgress: ...
 
     def finish(self, owner: str, route: str, key: str, *, status: int, answer: Any) -> None: ...
 
@@ -84,6 +132,9 @@ class Doors:
     intake: Intake
     views: Views
     facts: Facts
+    floor: Floor
+    stock: Stock
+    expected: Expected
     idempotency: Keys
     keyring: Keyring
     policy: Policy
@@ -92,3 +143,12 @@ class Doors:
     public_url: str
     shop_name: str
     ping: Callable[[], None]
+
+
+def doors_of(request: Request) -> Doors:
+    """Return what this application stands on."""
+    doors: Doors = request.app.state.doors
+    return doors
+
+
+Standing = Annotated[Doors, Depends(doors_of)]

@@ -92,9 +92,11 @@ class OrderWorkflow:
                 if background.done():
                     background.result()  # they never end by themselves: this raises their bug
             return await process
+        except asyncio.CancelledError:
+            return await asyncio.shield(self._cancelled_from_outside(process))
         except BaseException as error:
-            if is_the_end(error):  # a bug undoes nothing: the order waits for its fix
-                await asyncio.shield(self._abandon(str(error) or "the workflow was cancelled"))
+            if is_the_end(error):  # any other bug undoes nothing: the order waits for its fix
+                await self._abandon(str(error))
             raise
 
     # --- the process ----------------------------------------------------------------------------------
@@ -234,10 +236,18 @@ class OrderWorkflow:
         for shipment in self._shipments.values():
             await shipment.undo()
 
+    async def _cancelled_from_outside(self, process: "asyncio.Task[OrderResult]") -> OrderResult:
+        """Somebody cancelled the workflow itself: treat it as the verb. What has left is still followed."""
+        await self._give_up("the workflow was cancelled", "temporal", by="temporal")
+        result = await process
+        if result.outcome is Outcome.CANCELLED:
+            raise asyncio.CancelledError
+        return result
+
     async def _abandon(self, why: str) -> None:
-        """Somebody cancelled the workflow itself: treat it as the verb, then let it end."""
+        """The order fails: stop what has not left, and let its money go."""
         await self._stop_shipments(
-            StopShipments(order_id=self.order_id, reason=why, by="temporal", request_id="workflow-cancel")
+            StopShipments(order_id=self.order_id, reason=why, by="waybill", request_id="failed")
         )
         for shipment in self._shipments.values():
             if shipment.stopped:
@@ -297,7 +307,7 @@ class OrderWorkflow:
         raise TypeError(f"nobody knows how to {verb}")
 
     async def _cancel(self, verb: CancelOrder) -> VerbAnswer:
-        await workflow.wait_condition(lambda: bool(self._shipments))
+        await workflow.wait_condition(lambda: bool(self._shipments) or self._ended)
         request = StopShipments(
             order_id=self.order_id, reason=verb.reason, by=verb.by, request_id=verb.request_id
         )
@@ -400,9 +410,9 @@ class OrderWorkflow:
             await self._release_holds(hold.reason, by="policy", request_id=request_id, defaulted=True)
         self.show()
 
-    async def _give_up(self, why: str, request_id: str) -> None:
+    async def _give_up(self, why: str, request_id: str, *, by: str = "policy") -> None:
         try:
-            await self._cancel(CancelOrder(reason=why, by="policy", request_id=request_id))
+            await self._cancel(CancelOrder(reason=why, by=by, request_id=request_id))
         except NotAllowed as no:  # everything left meanwhile: then there is nothing to hold
             self._say(str(no))
 

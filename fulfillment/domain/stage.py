@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Final
 
 from fulfillment.domain.order import OrderStatus
 from fulfillment.domain.payment import OrderPayment, PaymentStatus
@@ -27,7 +28,8 @@ class Stage(StrEnum):
     LOST = "lost"
 
 
-_UNDER_WAY = (
+# An order is where its furthest-behind part is: what is still to be done comes before what is over.
+FURTHEST_BEHIND_FIRST: Final = (
     Stage.CONFIRMED,
     Stage.BACKORDERED,
     Stage.ALLOCATED,
@@ -35,8 +37,11 @@ _UNDER_WAY = (
     Stage.PACKED,
     Stage.IN_TRANSIT,
     Stage.OUT_FOR_DELIVERY,
+    Stage.DELIVERED,
+    Stage.RETURNED,
+    Stage.LOST,
+    Stage.CANCELLED,
 )
-_AT_REST = (Stage.DELIVERED, Stage.RETURNED, Stage.LOST, Stage.CANCELLED)
 _BY_WORK = {
     WorkStatus.RELEASED: Stage.ALLOCATED,
     WorkStatus.PICKING: Stage.PICKING,
@@ -82,7 +87,7 @@ def order_stage(status: OrderStatus, shipments: Sequence[ShipmentView]) -> Stage
     parts = {shipment_stage(shipment) for shipment in shipments if shipment.units}
     if not parts:
         return Stage.CONFIRMED
-    return next(stage for stage in (*_UNDER_WAY, *_AT_REST) if stage in parts)
+    return next(stage for stage in FURTHEST_BEHIND_FIRST if stage in parts)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, Row, bindparam, func, insert, select, update
 
-from fulfillment.domain.cases import OWNER, SEVERITY, Case, CaseKind, CaseState, case_id
+from fulfillment.domain.cases import SEVERITY, Case, CaseKind, CaseState, case_id
 from fulfillment.storage.tables import cases
 
 _THIS: Final = (cases.c.subject == bindparam("the_subject")) & (cases.c.kind == bindparam("the_kind"))

@@ -11,7 +11,7 @@ from fulfillment.domain.inventory import Movement
 from fulfillment.domain.notifications import Fact
 from fulfillment.domain.policy import Policy
 from fulfillment.domain.shipment import InvalidTransition, WorkStatus
-from fulfillment.storage import journal, signals, stock
+from fulfillment.storage import journal, movements, signals
 from fulfillment.storage.tables import allocations, labels, order_lines, parcels, shipments, unit_ranges
 
 
@@ -69,7 +69,8 @@ def _become_handed_over(conn: Connection, shipment_id: str, now: datetime) -> No
         update(shipments).where(labeled).values(work_status=WorkStatus.HANDED_OVER.value, handed_over_at=now)
     )
     if not moved.rowcount:
-        status = conn.scalar(select(shipments.c.work_status).where(shipments.c.shipment_id == shipment_id))
+        here = select(shipments.c.work_status).where(shipments.c.shipment_id == shipment_id)
+        status: str = conn.execute(here).scalar_one()
         raise InvalidTransition(shipment_id, WorkStatus(status), WorkStatus.HANDED_OVER)
 
 
@@ -84,18 +85,15 @@ def _ship_allocations(conn: Connection, shipment_id: str, *, by: str, now: datet
     rows = conn.execute(
         update(allocations).where(active).values(state="shipped").returning(allocations)
     ).all()
-    for row in sorted(rows, key=lambda row: (row.sku, row.location_id)):
-        stock.move(
-            conn,
-            Movement.SHIPPED,
-            sku=row.sku,
-            location_id=row.location_id,
-            quantity=row.quantity,
-            key=f"{shipment_id}:ship",
-            cause=shipment_id,
-            by=by,
-            at=now,
-        )
+    movements.move(
+        conn,
+        Movement.SHIPPED,
+        {(row.sku, row.location_id): row.quantity for row in rows},
+        key=f"{shipment_id}:ship",
+        cause=shipment_id,
+        by=by,
+        at=now,
+    )
 
 
 def _tell_everyone(conn: Connection, order: Row[Any], left: HandedOver, *, by: str) -> None:

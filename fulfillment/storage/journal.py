@@ -1,6 +1,6 @@
 """What every change writes beside itself, in the same transaction: events, audit entries, messages, facts."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
@@ -37,7 +37,7 @@ def event(
 
 
 def events(
-    conn: Connection, order_id: str, happened: list[tuple[str, str, Mapping[str, Any]]], *, at: datetime
+    conn: Connection, order_id: str, happened: Sequence[tuple[str, str, Mapping[str, Any]]], *, at: datetime
 ) -> None:
     """Add several events at once, each with its kind, sentence and data."""
     if happened:

@@ -4,7 +4,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, func, select
 
-from fulfillment.domain.errors import FulfillmentError, UnknownOrder
+from fulfillment.domain.errors import FulfillmentError
 from fulfillment.storage.tables import orders, parcels, shipments
 
 
@@ -14,14 +14,6 @@ class UnknownShipment(FulfillmentError):
     def __init__(self, wanted: str) -> None:
         super().__init__(f"there is no shipment or parcel {wanted}")
         self.wanted = wanted
-
-
-def order(conn: Connection, order_id: str) -> Row[Any]:
-    """Lock an order and return its row as it stands now."""
-    row = _locked(conn, orders.c.order_id == order_id)
-    if row is None:
-        raise UnknownOrder(order_id)
-    return row
 
 
 def order_of_shipment(conn: Connection, shipment_id: str) -> Row[Any]:

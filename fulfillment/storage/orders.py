@@ -23,7 +23,8 @@ OUT_OF_STOCK: Final = "out_of_stock"
 
 _THE_ORDER: Final = orders.c.order_id == bindparam("the_order")
 _READ: Final = select(orders).where(_THE_ORDER)
-_LOCK: Final = _READ.with_for_update()
+# FOR NO KEY UPDATE: rows that refer to the order may be inserted meanwhile.
+_LOCK: Final = _READ.with_for_update(key_share=True)
 _LINES: Final = (
     select(order_lines)
     .where(order_lines.c.order_id == bindparam("the_order"))

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from sqlalchemy import Connection, Engine, and_, exists, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Engine, and_, exists, or_, select, update
 
 from fulfillment.domain.clock import ShopClock
 from fulfillment.domain.notifications import Fact, NotificationState
@@ -76,13 +76,19 @@ class OutboxStore:
 
 
 def _withdraw_stale(conn: Connection, now: datetime) -> None:
-    stale = and_(
-        outbox.c.state == NotificationState.PENDING.value, outbox.c.not_before <= now, _no_longer_true()
+    stale = and_(_due(now), _no_longer_true())
+    withdrawn = {"state": NotificationState.WITHDRAWN.value, "why": _STALE, "lease_until": None}
+    conn.execute(update(outbox).where(stale).values(withdrawn))
+
+
+def _due(now: datetime) -> ColumnElement[bool]:
+    return or_(
+        and_(outbox.c.state == NotificationState.PENDING.value, outbox.c.not_before <= now),
+        and_(outbox.c.state == NotificationState.CLAIMED.value, outbox.c.lease_until <= now),
     )
-    conn.execute(update(outbox).where(stale).values(state=NotificationState.WITHDRAWN.value, why=_STALE))
 
 
-def _no_longer_true() -> Any:
+def _no_longer_true() -> ColumnElement[bool]:
     waits = exists().where(backorders.c.order_id == outbox.c.order_id, backorders.c.state == "waiting")
     newer = outbox.alias("newer")
     superseded = exists().where(
@@ -103,21 +109,17 @@ def _no_longer_true() -> Any:
 
 
 def _leased(conn: Connection, limit: int, now: datetime, until: datetime) -> tuple[Message, ...]:
-    due = or_(
-        and_(outbox.c.state == NotificationState.PENDING.value, outbox.c.not_before <= now),
-        and_(outbox.c.state == NotificationState.CLAIMED.value, outbox.c.lease_until <= now),
-    )
     chosen = (
         select(outbox.c.notification_id)
-        .where(due)
+        .where(_due(now))
         .order_by(outbox.c.notification_id)
         .limit(limit)
         .with_for_update(skip_locked=True)
-        .scalar_subquery()
+        .cte("chosen")
     )
     taken = (
         update(outbox)
-        .where(outbox.c.notification_id.in_(chosen))
+        .where(outbox.c.notification_id == chosen.c.notification_id)
         .values(state=NotificationState.CLAIMED.value, lease_until=until, tries=outbox.c.tries + 1)
         .returning(outbox)
     )

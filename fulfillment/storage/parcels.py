@@ -1,6 +1,6 @@
 """What carriers report about a parcel: every scan once, the state that follows from all of them, its news."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date, datetime
 from types import MappingProxyType
 from typing import Any, Final
@@ -188,7 +188,7 @@ def _words(state: Tracked) -> list[str]:
 
 def _note_events(conn: Connection, before: Row[Any], after: Tracked, *, source: str, now: datetime) -> None:
     data = {"parcel_id": before.parcel_id, "source": source, "place": after.place}
-    happened: list[tuple[str, str, dict[str, Any]]] = []
+    happened: list[tuple[str, str, Mapping[str, Any]]] = []
     if after.status.value != before.carrier_status and after.status in _SENTENCE:
         happened.append((after.status.value, _SENTENCE[after.status], data))
     for flag in sorted(after.flags - set(map(Flag, before.flags))):

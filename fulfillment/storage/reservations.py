@@ -278,7 +278,7 @@ def _stored(conn: Connection, order_id: str) -> Reservation:
     )
 
 
-def _as_planned(row: Row[Any]) -> PlannedShipment:
+def _as_planned(row: Row[*tuple[Any, ...]]) -> PlannedShipment:
     return PlannedShipment(
         shipment_id=row.shipment_id,
         location_id=row.location_id,

@@ -6,7 +6,7 @@ import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 from anyio import CancelScope
 from fastapi import Depends, Header, Request
@@ -69,9 +69,21 @@ def asked(request: Request, body: BaseModel, *, caller: Caller, key: str) -> Ask
     return Asked(owner=caller.name, route=route, key=key, body_hash=fingerprint(request, body))
 
 
-async def once(
-    keys: Keys, what: Asked, work: Callable[[], Awaitable[tuple[int, BaseModel]]]
-) -> JSONResponse:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answered:
+    """An answer, and whether it is the one of an earlier request."""
+
+    body: Any
+    status: int = 200
+    replayed: bool = False
+
+    def response(self, **headers: str) -> JSONResponse:
+        """Return it as an HTTP answer."""
+        marked = {REPLAYED: "true"} if self.replayed else {}
+        return JSONResponse(self.body, self.status, headers={**headers, **marked})
+
+
+async def once(keys: Keys, what: Asked, work: Callable[[], Awaitable[Answered]]) -> Answered:
     """Answer a request with a key: by doing the work, or with what it came to before.
 
     A refusal or a failure keeps nothing: the key is free again, and everything behind it is safe to repeat.
@@ -82,17 +94,16 @@ async def once(
     name = (what.owner, what.route, what.key)
     match await run_in_threadpool(keys.begin, *name, what.body_hash):
         case Replay(status=status, answer=answer):
-            return JSONResponse(answer, status, headers={REPLAYED: "true"})
+            return Answered(body=answer, status=status, replayed=True)
         case Mismatch():
             raise Problem("idempotency_mismatch")
         case InProgress():
             raise Problem("idempotency_in_progress", headers={"Retry-After": "1"})
     try:
-        status, answer = await work()
+        answered = await work()
     except BaseException:
         with CancelScope(shield=True):
             await run_in_threadpool(keys.abandon, *name)
         raise
-    body = answer.model_dump(mode="json")
-    await run_in_threadpool(partial(keys.finish, *name, status=status, answer=body))
-    return JSONResponse(body, status)
+    await run_in_threadpool(partial(keys.finish, *name, status=answered.status, answer=answered.body))
+    return answered

@@ -20,6 +20,9 @@ from fulfillment.domain.holds import NoSuchHold
 from fulfillment.domain.inventory import InsufficientStock, UnknownSku
 from fulfillment.domain.order import InvalidOrder
 from fulfillment.domain.shipment import Stop
+from fulfillment.storage.locks import UnknownShipment
+from fulfillment.storage.orders import OrderExists
+from starter.orders import TemporalAway
 
 MEDIA_TYPE: Final = "application/problem+json"
 _RETRY_SECONDS: Final = "2"
@@ -214,12 +217,14 @@ def answer(request: Request, problem: Problem, *, status: int | None = None) -> 
 def of_business(error: FulfillmentError) -> Problem:
     """Return a rule's no as a problem."""
     match error:
-        case UnknownOrder() | NoSuchHold():
+        case UnknownOrder() | UnknownShipment() | NoSuchHold():
             return Problem("not_found", f"{error}.")
         case InvalidOrder(param=param, why=why):
             return Problem("invalid_request", str(error), errors=[field_error(param, "invalid", why)])
         case UnknownSku():
             return Problem("unknown_sku", f"{error}.")
+        case OrderExists():
+            return Problem("order_exists", f"{error}.")
         case InsufficientStock():
             return Problem("insufficient_stock", f"{error}.")
         case Stop():
@@ -288,8 +293,8 @@ async def _http(request: Request, error: Exception) -> JSONResponse:
     return answer(request, Problem(code, headers=found.headers), status=found.status_code)
 
 
-async def _database_away(request: Request, error: Exception) -> JSONResponse:
-    _log.warning("database_away", error=type(error).__name__)
+async def _away(request: Request, error: Exception) -> JSONResponse:
+    _log.warning("something we stand on is away", error=type(error).__name__, path=request.url.path)
     return answer(request, Problem("temporarily_unavailable"))
 
 
@@ -300,9 +305,10 @@ def install(app: FastAPI) -> None:
         (FulfillmentError, _business),
         (RequestValidationError, _validation),
         (HTTPException, _http),
-        (OperationalError, _database_away),
-        (InterfaceError, _database_away),
-        (PoolTimeout, _database_away),
+        (OperationalError, _away),
+        (InterfaceError, _away),
+        (PoolTimeout, _away),
+        (TemporalAway, _away),
     )
     for kind, handler in handlers:
         app.add_exception_handler(kind, handler)

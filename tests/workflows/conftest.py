@@ -116,7 +116,7 @@ async def place(environment: WorkflowEnvironment) -> AsyncIterator[PlaceOrder]:
     running: list[Worker] = []
 
     async def place_in(world: World) -> tuple[RunningOrder, PlaceAnswer]:
-        for queue in QUEUES:
+        for queue in QUEUES if not running else ():
             worker = Worker(
                 client,
                 task_queue=queue,
@@ -134,13 +134,14 @@ async def place(environment: WorkflowEnvironment) -> AsyncIterator[PlaceOrder]:
             task_queue=contract.ORDERS_QUEUE,
             id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
         )
-        answer = await client.execute_update_with_start_workflow(
-            contract.PLACE,
-            start_workflow_operation=start,
-            id=contract.PLACE,
-            rpc_timeout=timedelta(seconds=10),
-            result_type=PlaceAnswer,
-        )
+        with environment.with_time_skipping_disabled():  # time passes only when a test says so
+            answer = await client.execute_update_with_start_workflow(
+                contract.PLACE,
+                start_workflow_operation=start,
+                id=contract.PLACE,
+                rpc_timeout=timedelta(seconds=10),
+                result_type=PlaceAnswer,
+            )
         return RunningOrder(environment, world, await start.workflow_handle()), answer
 
     yield place_in

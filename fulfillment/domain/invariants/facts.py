@@ -10,6 +10,7 @@ from datetime import date, datetime, timedelta
 from typing import TypeVar
 
 from fulfillment.domain.order import ENDED
+from fulfillment.domain.shipment import WorkStatus
 
 Row = TypeVar("Row")
 Key = TypeVar("Key", bound=Hashable)
@@ -278,6 +279,16 @@ class ShipmentFact:
     closed_at: datetime | None
     handed_by: str | None
 
+    @property
+    def left(self) -> bool:
+        """Whether the carrier has it, or had it."""
+        return self.work_status in (WorkStatus.HANDED_OVER, WorkStatus.CLOSED)
+
+    @property
+    def terminal(self) -> bool:
+        """Whether its work is over."""
+        return self.work_status in (WorkStatus.CLOSED, WorkStatus.CANCELLED)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ParcelFact:
@@ -426,6 +437,10 @@ class Books:
     def shipment_of(self) -> dict[str, ShipmentFact]:
         """Return the shipments by their id."""
         return {shipment.shipment_id: shipment for shipment in self.shipments}
+
+    def parcel_of(self) -> dict[str, ParcelFact]:
+        """Return the parcels by their shipment."""
+        return {parcel.shipment_id: parcel for parcel in self.parcels}
 
     def open_cases(self) -> list[CaseFact]:
         """Return the cases nobody resolved."""

@@ -30,7 +30,6 @@ _STATES_THERE: Mapping[str, frozenset[str]] = {
 _PAID_FOR = "purchased"
 _OURS_PAID = frozenset({"live", "used", "void_refused"})
 _LIVE = frozenset({"buying", "live", "used"})
-_LEFT_STATES = frozenset({"handed_over", "closed"})
 
 
 # --- both books --------------------------------------------------------------------------------------
@@ -115,7 +114,8 @@ def _unlike(ours: PaymentFact, there: LedgerPayment, books: Books, *, refund_fai
     states = _STATES_THERE.get(ours.status, frozenset())
     if there.state not in states and not (ran_out and there.state == "canceled"):
         yield f"{ours.payment_id}: {ours.status} in our books, {there.state} at the provider ({there.ref})"
-    for word in ("authorized", "captured", "refunded"):
+    words = ("captured", "refunded") if there.state == "canceled" else ("authorized", "captured", "refunded")
+    for word in words:  # what a hold amounted to is of no interest once it is let go
         mine, theirs = getattr(ours, word), getattr(there, word)
         if mine != theirs and not (word == "refunded" and refund_failed):
             yield f"{ours.payment_id}: {mine} {word} in our books, {theirs} at the provider ({there.ref})"
@@ -223,7 +223,7 @@ def labelled_and_free(evidence: Evidence) -> Found:
     used = {label.parcel_id: label for label in books.labels if label.state == "used"}
     labels = {parcel.shipment_id: used.get(parcel.parcel_id) for parcel in books.parcels}
     addresses = {order.order_id: order.address_hash for order in books.orders}
-    left = [shipment for shipment in books.shipments if shipment.work_status in _LEFT_STATES]
+    left = [shipment for shipment in books.shipments if shipment.left]
     violations = [
         f"{shipment.shipment_id}: {why}"
         for shipment in left

@@ -20,7 +20,6 @@ from fulfillment.domain.payment import OperationKind, PaymentStatus
 from fulfillment.domain.shipment import WorkStatus
 from fulfillment.domain.tracking import CarrierStatus
 
-_LEFT = frozenset({WorkStatus.HANDED_OVER, WorkStatus.CLOSED})
 _HOLDING = frozenset({PaymentStatus.AUTHORIZING, PaymentStatus.ACTION_REQUIRED, PaymentStatus.AUTHORIZED})
 _GONE = frozenset({CarrierStatus.LOST, CarrierStatus.DESTROYED})
 # The provider's words for a payment that holds money, or still may.
@@ -115,7 +114,7 @@ def captured_what_shipped(evidence: Evidence) -> Found:
     lost = {scan.parcel_id for scan in books.scans if scan.status in _GONE}
     lost_shipments = {parcel.shipment_id for parcel in books.parcels if parcel.parcel_id in lost}
     excuses = _Excuses(books)
-    left = [shipment for shipment in books.shipments if shipment.work_status in _LEFT]
+    left = [shipment for shipment in books.shipments if shipment.left]
     violations = []
     for shipment in left:
         captured, refunded = taken.get(shipment.shipment_id, (0, 0))
@@ -154,7 +153,7 @@ class _Excuses:
         self._books, self._orders = books, books.order_of()
         self._moving = {operation.subject for operation in books.in_doubt()}
         self._named = {case.subject for case in books.open_cases() if case.kind in _NAMED_BY}
-        self._parcels = {parcel.shipment_id: parcel.parcel_id for parcel in books.parcels}
+        self._parcels = {shipment_id: parcel.parcel_id for shipment_id, parcel in books.parcel_of().items()}
 
     def hold_for(self, shipment: ShipmentFact) -> bool:
         """Test whether there is one. After its order's end only a case is."""
@@ -184,7 +183,7 @@ class _Excuses:
 def nothing_shipped_unpaid(evidence: Evidence) -> Found:
     books, taken, excuses = evidence.books, _taken(evidence), _Excuses(evidence.books)
     payments = grouped(books.payments, lambda payment: payment.shipment_id)
-    left = [s for s in books.shipments if s.work_status in _LEFT and s.value > 0]
+    left = [s for s in books.shipments if s.left and s.value > 0]
     violations = []
     for shipment in left:
         attempts = payments.get(shipment.shipment_id, [])
@@ -217,7 +216,7 @@ def _covers(payment: PaymentFact, shipment: ShipmentFact, books: Books) -> bool:
 )
 def nothing_paid_and_kept_back(evidence: Evidence) -> Found:
     books, taken, excuses = evidence.books, _taken(evidence), _Excuses(evidence.books)
-    stayed = [shipment for shipment in books.shipments if shipment.work_status not in _LEFT]
+    stayed = [shipment for shipment in books.shipments if not shipment.left]
     violations = []
     for shipment in stayed:
         captured, refunded = taken.get(shipment.shipment_id, (0, 0))
@@ -312,9 +311,8 @@ def _both(shipment: ShipmentFact, refund: OperationFact | None, books: Books) ->
     left_at = shipment.handed_over_at
     if left_at is None:
         return ""
-    if shipment.work_status not in _LEFT:
+    if not shipment.left:
         return f"was handed over and is {shipment.work_status}"
     if refund and (refund.ended_at or refund.claimed_at) < left_at - books.skew:
         return f"was refunded by {refund.operation_key} before it left"
     return ""
-

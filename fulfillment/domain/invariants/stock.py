@@ -1,9 +1,8 @@
 """Stock: nothing is promised twice, and every counter can be explained."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 
-from fulfillment.domain.inventory import BUCKETS, EFFECT, Movement
 from fulfillment.domain.invariants.check import Found, invariant
 from fulfillment.domain.invariants.facts import (
     AllocationFact,
@@ -15,12 +14,11 @@ from fulfillment.domain.invariants.facts import (
     OrderFact,
     ShipmentFact,
 )
+from fulfillment.domain.inventory import BUCKETS, EFFECT, Movement
 from fulfillment.domain.order import OrderStatus
 from fulfillment.domain.shipment import WorkStatus
 
 Place = tuple[str, str]
-_LEFT = frozenset({WorkStatus.HANDED_OVER, WorkStatus.CLOSED})
-_TERMINAL = _LEFT | {WorkStatus.CANCELLED}
 _MAY_RESERVE = frozenset(
     {OrderStatus.RECEIVED, OrderStatus.RESERVED, OrderStatus.PAYMENT_FAILED, OrderStatus.CANCELLING}
 )
@@ -251,7 +249,7 @@ def _is_over(
     backorder: BackorderFact, orders: Mapping[str, OrderFact], shipments: Mapping[str, ShipmentFact]
 ) -> bool:
     order, shipment = orders.get(backorder.order_id), shipments.get(backorder.shipment_id)
-    return order is None or order.ended or shipment is None or shipment.work_status in _TERMINAL
+    return order is None or order.ended or shipment is None or shipment.left or shipment.terminal
 
 
 @invariant(
@@ -281,16 +279,16 @@ def _allocations_over(books: Books) -> Iterator[str]:
     shipments = books.shipment_of()
     for allocation in books.allocations:
         shipment = shipments.get(allocation.shipment_id)
-        status = shipment.work_status if shipment else "unknown"
-        if allocation.state in _wrong_for(status):
+        if shipment is None or allocation.state not in _states_for(shipment):
+            status = shipment.work_status if shipment else "unknown"
             yield f"{_said(allocation)} is {allocation.state}, its shipment {status}"
 
 
-def _wrong_for(work_status: str) -> Iterable[str]:
-    """Return the states no allocation of a shipment with this status may have."""
-    if work_status in _LEFT:
-        return ("active",)
-    return ("active", "shipped") if work_status in _TERMINAL else ("shipped",)
+def _states_for(shipment: ShipmentFact) -> tuple[str, ...]:
+    """Return the states an allocation of this shipment may have."""
+    if shipment.left:
+        return ("shipped", "released")
+    return ("released",) if shipment.terminal else ("active", "released")
 
 
 def _said(allocation: AllocationFact) -> str:

@@ -1,0 +1,55 @@
+"""What must always be true, each as a function over plain facts; the audit, the fault suite and the tests judge by it.
+
+It shares no code with what writes: it is told what the books, the providers' ledgers and Temporal say, and believes
+none of them alone.
+"""
+
+from typing import Final
+
+from fulfillment.domain.invariants import ledgers, messages, money, orders, parcels, sources, stock
+from fulfillment.domain.invariants.check import Check, Invariant, Verdict
+from fulfillment.domain.invariants.facts import Books, Evidence, Ledger, Runs
+
+ALL: Final[tuple[Invariant, ...]] = (
+    sources.everything_was_read,
+    stock.no_oversell,
+    stock.counters_equal_movements,
+    stock.stock_moved_once,
+    stock.promises_match_counters,
+    stock.every_unit_once,
+    stock.claims_cover_units,
+    stock.claims_end,
+    money.amounts_add_up,
+    money.money_once,
+    money.captured_what_shipped,
+    money.nothing_shipped_unpaid,
+    money.nothing_paid_and_kept_back,
+    money.no_authorization_left_open,
+    money.nothing_left_in_doubt,
+    money.never_both,
+    ledgers.both_books_agree,
+    ledgers.one_live_label,
+    ledgers.one_parcel_per_number,
+    ledgers.labelled_and_free,
+    parcels.parcels_follow_their_scans,
+    messages.told_once,
+    messages.every_message_ends,
+    messages.every_event_ends,
+    messages.facts_are_heard,
+    orders.one_order_per_request,
+    orders.accepted_is_running,
+    orders.nothing_wedged,
+    orders.everyone_waits,
+    orders.statuses_follow,
+    orders.promises_stay,
+    orders.acts_are_signed,
+    orders.at_rest,
+)
+
+
+def judge(evidence: Evidence) -> tuple[Check, ...]:
+    """Return every check of the evidence."""
+    return tuple(check(evidence) for check in ALL)
+
+
+__all__ = ["ALL", "Books", "Check", "Evidence", "Invariant", "Ledger", "Runs", "Verdict", "judge"]

@@ -1,0 +1,235 @@
+"""A fact into the e-mail that tells it: subject, text and HTML. The subject is the news."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from decimal import Decimal
+from email.utils import parseaddr
+from pathlib import Path
+from typing import Any, Final
+
+from babel.numbers import format_currency
+from jinja2 import DictLoader, Environment, FileSystemLoader, StrictUndefined, Template, select_autoescape
+from markupsafe import Markup
+from mjml import mjml2html
+
+from fulfillment.domain.address import Address
+from fulfillment.domain.headline import DELAY_REASONS, day
+from fulfillment.domain.money import Money, exponent
+from fulfillment.domain.notifications import Fact, message_id
+from fulfillment.domain.order import Order, UnitRange
+from fulfillment.domain.shipment import WaitsFor, WorkStatus
+from fulfillment.domain.view import OrderView, ShipmentSummary
+
+TEMPLATES: Final = Path(__file__).parent / "templates"
+_LANGUAGE: Final = "en"
+_LOCALE: Final = "en_US"
+_DELIVERIES: Final = frozenset(
+    {Fact.SHIPPED, Fact.DELAYED}
+)  # the facts whose parcel Gmail can show as a card
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mail:
+    """An e-mail, ready to send. `at` is when its fact came true."""
+
+    message_id: str
+    recipient: str
+    subject: str
+    text: str
+    html: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Item:
+    """Some pieces of one line."""
+
+    quantity: int
+    name: str
+
+
+class Renderer:
+    """Writes the messages. `mail_from` is the sender as in `Northwind Outfitters <orders@northwind.example>`.
+
+    The layout is translated from MJML once, its placeholders still in it.
+    """
+
+    def __init__(self, *, mail_from: str, public_url: str) -> None:
+        name, address = parseaddr(mail_from)
+        self._shop, self._host = name or address, address.rpartition("@")[2]
+        self._public_url = public_url.rstrip("/")
+        self._words = _environment(FileSystemLoader(TEMPLATES))
+        html = mjml2html((TEMPLATES / "layout.mjml").read_text("utf-8"))
+        self._html = _environment(DictLoader({"layout.html": html})).get_template("layout.html")
+
+    def render(
+        self,
+        view: OrderView,
+        fact: Fact,
+        *,
+        subject: str,
+        version: int,
+        recipient: str,
+        at: datetime,
+        data: Mapping[str, Any],
+    ) -> Mail:
+        """Return the message that tells `fact` about `subject`: the order, one of its shipments or parcels."""
+        shipment = _shipment(view, subject)
+        words = self._about(view, fact, shipment, data)
+        title, paragraphs = _read(self._template(f"{_LANGUAGE}/{fact}.txt"), words)
+        page = {**words, "subject": title, "paragraphs": paragraphs}
+        page["linked_data"] = self._linked_data(view, shipment, words) if fact in _DELIVERIES else ""
+        return Mail(
+            message_id=message_id(view.order.order_id, fact, subject, version, self._host),
+            recipient=recipient,
+            subject=title,
+            text=self._template("layout.txt").render(page).strip() + "\n",
+            html=self._html.render(page),
+            at=at,
+        )
+
+    def _template(self, name: str) -> Template:
+        return self._words.get_template(name)
+
+    def _about(
+        self, view: OrderView, fact: Fact, shipment: ShipmentSummary | None, data: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        """Return all that a template may speak of; None where there is none of it."""
+        order, parcel = view.order, shipment.parcel if shipment else None
+        return {
+            "shop": self._shop,
+            "name": _line(order.ship_to.name),
+            "order_id": order.order_id,
+            "tracking_url": f"{self._public_url}/t/{view.tracking_token}",
+            "place": order.ship_to.place,
+            "status": view.status.value,
+            "promise": view.promise_date,
+            "days_late": _days_late(view),
+            "reason": _delay_reason(data, parcel.reason if parcel else ""),
+            "payable": Money(minor=view.payable, currency=order.currency) if view.payable else None,
+            "value": Money(minor=shipment.value, currency=order.currency) if shipment else None,
+            "was_charged": view.payment.captured > 0,
+            "decline": view.payment.decline_group,
+            "waits": any(_waits_for_stock(s) for s in view.shipments),
+            "is_part": len(_coming(view)) > 1,
+            "is_whole": not _coming(view),
+            "items": _items(order, _units(view, fact, shipment)),
+            "carrier": parcel.carrier if parcel else "",
+            "tracking_number": parcel.tracking_number if parcel else "",
+            "parcel_place": parcel.place if parcel else "",
+            "arrives": (parcel.edd_date if parcel else None) or view.promise_date,
+            "delivered": parcel.delivered_at if parcel else None,
+        }
+
+    def _linked_data(
+        self, view: OrderView, shipment: ShipmentSummary | None, words: Mapping[str, Any]
+    ) -> Markup:
+        """Return a schema.org/ParcelDelivery (https://developers.google.com/workspace/gmail/markup), if any."""
+        arrives: date | None = words["arrives"]
+        if shipment is None or arrives is None or not words["carrier"]:
+            return Markup("")
+        delivery = {
+            "@context": "http://schema.org",
+            "@type": "ParcelDelivery",
+            "carrier": {"@type": "Organization", "name": words["carrier"]},
+            "deliveryAddress": _postal_address(view.order.ship_to),
+            "expectedArrivalUntil": arrives.isoformat(),
+            "itemShipped": [{"@type": "Product", "name": item.name} for item in words["items"]],
+            "partOfOrder": {
+                "@type": "Order",
+                "orderNumber": view.order.order_id,
+                "merchant": {"@type": "Organization", "name": self._shop},
+            },
+            "trackingNumber": words["tracking_number"],
+            "trackingUrl": words["tracking_url"],
+        }
+        # Inside a script element nothing is escaped, so nothing may look like the end of it.
+        return Markup(json.dumps(delivery).replace("<", "\\u003c"))
+
+
+def _environment(loader: FileSystemLoader | DictLoader) -> Environment:
+    made = Environment(
+        loader=loader,
+        undefined=StrictUndefined,
+        autoescape=select_autoescape(enabled_extensions=("html",), default=False),
+    )
+    made.filters["day"] = day
+    made.filters["money"] = _money
+    return made
+
+
+def _money(amount: Money) -> str:
+    value = Decimal(amount.minor).scaleb(-exponent(amount.currency))
+    return format_currency(value, amount.currency, locale=_LOCALE)
+
+
+def _read(template: Template, words: Mapping[str, Any]) -> tuple[str, list[str]]:
+    """Return the subject and the paragraphs of a message: they are divided by empty lines."""
+    parts = (_line(part) for part in template.render(words).split("\n\n"))
+    subject, *paragraphs = [part for part in parts if part]
+    return subject, paragraphs
+
+
+def _line(text: str) -> str:
+    return " ".join(text.split())
+
+
+def _shipment(view: OrderView, subject: str) -> ShipmentSummary | None:
+    for shipment in view.shipments:
+        if subject in (shipment.shipment_id, shipment.parcel.parcel_id if shipment.parcel else ""):
+            return shipment
+    return None
+
+
+def _coming(view: OrderView) -> list[ShipmentSummary]:
+    return [s for s in view.shipments if s.work_status is not WorkStatus.CANCELLED]
+
+
+def _waits_for_stock(shipment: ShipmentSummary) -> bool:
+    return shipment.work_status is WorkStatus.SCHEDULED and shipment.waits_for is WaitsFor.STOCK
+
+
+def _units(view: OrderView, fact: Fact, shipment: ShipmentSummary | None) -> Sequence[UnitRange]:
+    """Return the units that the news is about."""
+    if shipment is not None:
+        return shipment.units
+    match fact:
+        case Fact.BACKORDERED:
+            return [units for s in view.shipments if _waits_for_stock(s) for units in s.units]
+        case Fact.PART_CANCELLED | Fact.CANCELLED:
+            return view.cancelled_units
+        case _:
+            return [units for s in _coming(view) for units in s.units]
+
+
+def _items(order: Order, units: Sequence[UnitRange]) -> list[Item]:
+    counted: dict[int, int] = {}
+    for some in units:
+        counted[some.line_no] = counted.get(some.line_no, 0) + some.count
+    return [Item(quantity=counted[n], name=_line(order.line(n).name)) for n in sorted(counted)]
+
+
+def _days_late(view: OrderView) -> int:
+    if view.promise_date is None or view.promise_first_date is None:
+        return 0
+    return (view.promise_date - view.promise_first_date).days
+
+
+def _delay_reason(data: Mapping[str, Any], parcel_reason: str) -> str:
+    """Return why it is late in our words. A code we have no words for is not shown."""
+    said = str(data.get("reason") or parcel_reason)
+    return DELAY_REASONS.get(said, said if " " in said else "")
+
+
+def _postal_address(address: Address) -> dict[str, str]:
+    return {
+        "@type": "PostalAddress",
+        "name": address.name,
+        "streetAddress": ", ".join(part for part in (address.line1, address.line2) if part),
+        "addressLocality": address.city,
+        "addressRegion": address.region,
+        "addressCountry": address.country,
+        "postalCode": address.postal_code,
+    }

@@ -1,0 +1,165 @@
+"""E-mail over SMTP. Until the message is sent nothing has happened; after it only an answer tells."""
+
+import smtplib
+import ssl
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from email.headerregistry import Address as MailAddress
+from email.message import EmailMessage
+from email.policy import SMTP, SMTPUTF8
+from email.utils import parseaddr
+from typing import Final
+
+from fulfillment.domain.provider_errors import (
+    AuthConfig,
+    OutcomeUnknown,
+    ProviderUnavailable,
+    Rejected,
+    Undeliverable,
+)
+from fulfillment.providers.notifications.messages import Mail
+
+_TIMEOUT: Final = 20.0
+_TLS_FROM_THE_START: Final = 465
+_NO_ADDRESS: Final = "this is no e-mail address"
+
+
+class SmtpChannel:
+    """A mail server. One thread at a time: the connection is kept between messages until `close`.
+
+    TLS is used wherever the server offers it, and always before a password is sent.
+    """
+
+    def __init__(self, *, host: str, port: int, mail_from: str, user: str = "", password: str = "") -> None:
+        self._host, self._port, self._user, self._password = host, port, user, password
+        self._name, self._address = parseaddr(mail_from)
+        self._server: smtplib.SMTP | None = None
+
+    def send(self, mail: Mail) -> None:
+        """Send one message. Its Message-ID is its own, so a repeat collapses at the receiver.
+
+        Raises:
+            ProviderUnavailable: not now; nothing was sent.
+            OutcomeUnknown: it was sent and the answer is lost.
+            Undeliverable: this recipient or this message is refused for good.
+            Rejected: the server refuses us.
+        """
+        message = self._composed(mail)
+        with self._kept_while_it_works():
+            server = self._connected()
+            utf8 = _needs_utf8(mail.recipient)
+            if utf8 and not server.has_extn("smtputf8"):
+                raise Undeliverable(f"{self._host} takes no address beyond ASCII")
+            options = ("SMTPUTF8",) if utf8 else ()
+            self._sender_accepted(server, options)
+            _recipient_accepted(server, mail.recipient)
+            _message_accepted(server, message.as_bytes(policy=SMTPUTF8 if utf8 else SMTP))
+
+    def close(self) -> None:
+        """Say goodbye, if there is a connection."""
+        if self._server is not None:
+            with suppress(smtplib.SMTPException, OSError):
+                self._server.quit()
+            self._server = None
+
+    def _composed(self, mail: Mail) -> EmailMessage:
+        message = EmailMessage(policy=SMTP)
+        try:
+            message["From"] = MailAddress(self._name, addr_spec=self._address)
+            message["To"] = MailAddress(addr_spec=mail.recipient)
+        except (ValueError, IndexError) as error:  # IndexError: what the parser of 3.11 says to "a@"
+            raise Undeliverable(_NO_ADDRESS) from error
+        message["Subject"] = mail.subject
+        message["Date"] = mail.at
+        message["Message-ID"] = mail.message_id
+        message["Auto-Submitted"] = "auto-generated"
+        message["X-Entity-Ref-ID"] = mail.message_id.strip("<>")
+        message["List-Unsubscribe"] = f"<mailto:{self._address}?subject=unsubscribe>"
+        message.set_content(mail.text)
+        message.add_alternative(mail.html, subtype="html")
+        return message
+
+    @contextmanager
+    def _kept_while_it_works(self) -> Iterator[None]:
+        """Keep the connection for the next message, unless this one failed."""
+        try:
+            yield
+        except BaseException:
+            self._dropped()
+            raise
+
+    def _dropped(self) -> None:
+        if self._server is not None:
+            self._server.close()
+            self._server = None
+
+    def _connected(self) -> smtplib.SMTP:
+        if self._server is None:
+            try:
+                self._server = self._connect()
+            except (smtplib.SMTPAuthenticationError, smtplib.SMTPNotSupportedError) as error:
+                raise AuthConfig(f"{self._host} does not accept our credentials: {error}") from error
+            except (smtplib.SMTPException, OSError) as error:
+                raise ProviderUnavailable(f"{self._host}:{self._port} is away: {error}") from error
+        return self._server
+
+    def _connect(self) -> smtplib.SMTP:
+        context = ssl.create_default_context()
+        if self._port == _TLS_FROM_THE_START:
+            server: smtplib.SMTP = smtplib.SMTP_SSL(self._host, self._port, timeout=_TIMEOUT, context=context)
+        else:
+            server = smtplib.SMTP(self._host, self._port, timeout=_TIMEOUT)
+            server.ehlo_or_helo_if_needed()
+            if server.has_extn("starttls") or self._user:
+                server.starttls(context=context)
+        server.ehlo_or_helo_if_needed()
+        if self._user:
+            server.login(self._user, self._password)
+        return server
+
+    def _sender_accepted(self, server: smtplib.SMTP, options: tuple[str, ...]) -> None:
+        with _nothing_sent_yet():
+            code, said = server.mail(self._address, options)
+        if code >= 500:
+            raise Rejected(f"{self._host} refuses {self._address}: {_text(said)}", code=str(code))
+        _accepted(code, said)
+
+
+def _recipient_accepted(server: smtplib.SMTP, recipient: str) -> None:
+    with _nothing_sent_yet():
+        code, said = server.rcpt(recipient)
+    _accepted(code, said)
+
+
+def _message_accepted(server: smtplib.SMTP, message: bytes) -> None:
+    try:
+        code, said = server.data(message)
+    except smtplib.SMTPDataError as no:  # it did not even want to see it
+        code, said = no.smtp_code, no.smtp_error if isinstance(no.smtp_error, bytes) else b""
+    except (smtplib.SMTPException, OSError) as error:
+        raise OutcomeUnknown(f"the answer to DATA is lost: {error}") from error
+    _accepted(code, said)
+
+
+def _accepted(code: int, said: bytes) -> None:
+    """Return if the server said yes; 4xx is a no for now, 5xx for good (RFC 5321 4.2.1)."""
+    if code >= 500:
+        raise Undeliverable(f"{code} {_text(said)}")
+    if code >= 400:
+        raise ProviderUnavailable(f"{code} {_text(said)}", code=str(code))
+
+
+@contextmanager
+def _nothing_sent_yet() -> Iterator[None]:
+    try:
+        yield
+    except (smtplib.SMTPException, OSError) as error:
+        raise ProviderUnavailable(f"the mail server hung up: {error}") from error
+
+
+def _needs_utf8(address: str) -> bool:
+    return not address.isascii()
+
+
+def _text(said: bytes) -> str:
+    return said.decode("utf-8", "replace")

@@ -1,0 +1,251 @@
+"""What follows when an order may go on: it is confirmed, and what is paid and not held goes to the floor."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Any, Final
+
+from sqlalchemy import Connection, Row, bindparam, func, insert, or_, select, update
+
+from fulfillment.domain.holds import SCOPE, Hold, HoldScope
+from fulfillment.domain.inventory import Movement, ShortLine
+from fulfillment.domain.notifications import Fact
+from fulfillment.domain.order import OrderStatus
+from fulfillment.domain.payment import PaymentStatus
+from fulfillment.domain.policy import Policy
+from fulfillment.domain.promise import promised
+from fulfillment.domain.shipment import WaitsFor, WorkStatus
+from fulfillment.storage import holds, journal
+from fulfillment.storage.movements import move
+from fulfillment.storage.orders import OUT_OF_STOCK, short_lines
+from fulfillment.storage.tables import (
+    allocations,
+    backorders,
+    locations,
+    order_lines,
+    orders,
+    payments,
+    promises,
+    reservations,
+    shipments,
+    unit_ranges,
+)
+
+BLOCKING: Final = (HoldScope.RELEASE, HoldScope.BOTH)
+CONFIRMED: Final = (
+    OrderStatus.CONFIRMED,
+    OrderStatus.IN_FULFILLMENT,
+    OrderStatus.FULFILLED,
+    OrderStatus.COMPLETED,
+)
+_UNPAID: Final = (OrderStatus.RESERVED, OrderStatus.PAYMENT_FAILED)
+_GOING_ON: Final = (OrderStatus.CONFIRMED, OrderStatus.IN_FULFILLMENT)
+
+_MONEY: Final = (
+    select(payments.c.payment_id)
+    .where(
+        payments.c.shipment_id == shipments.c.shipment_id,
+        or_(
+            payments.c.status == PaymentStatus.CAPTURED.value,
+            (payments.c.status == PaymentStatus.AUTHORIZED.value)
+            & or_(payments.c.expires_at.is_(None), payments.c.expires_at > bindparam("now")),
+        ),
+    )
+    .exists()
+)
+_FROM_QUEUE: Final = (
+    select(backorders.c.line_no).where(backorders.c.shipment_id == shipments.c.shipment_id).exists()
+)
+_SOME_GONE: Final = (
+    select(unit_ranges.c.line_no)
+    .where(unit_ranges.c.order_id == bindparam("the_order"), unit_ranges.c.cancelled_reason == OUT_OF_STOCK)
+    .exists()
+)
+_PARTS: Final = (
+    select(
+        shipments.c.shipment_id,
+        shipments.c.n,
+        shipments.c.work_status,
+        shipments.c.waits_for,
+        locations.c.address["country"].astext.label("country"),
+        or_(shipments.c.value == 0, _MONEY).label("paid"),
+        _FROM_QUEUE.label("from_queue"),
+        _SOME_GONE.label("some_gone"),
+    )
+    .join(locations, locations.c.location_id == shipments.c.location_id)
+    .where(
+        shipments.c.order_id == bindparam("the_order"),
+        shipments.c.work_status != WorkStatus.CANCELLED.value,
+    )
+    .order_by(shipments.c.n)
+)
+_CONSUME: Final = (
+    update(reservations)
+    .where(reservations.c.order_id == bindparam("the_order"), reservations.c.state == "active")
+    .values(state="consumed")
+    .returning(reservations.c.sku, reservations.c.location_id, reservations.c.quantity)
+)
+_ALLOCATE: Final = insert(allocations).from_select(
+    ["shipment_id", "sku", "location_id", "quantity", "state"],
+    select(
+        shipments.c.shipment_id,
+        order_lines.c.sku,
+        shipments.c.location_id,
+        func.sum(unit_ranges.c.quantity),
+        func.text("active"),
+    )
+    .join(unit_ranges, unit_ranges.c.shipment_id == shipments.c.shipment_id)
+    .join(
+        order_lines,
+        (order_lines.c.order_id == unit_ranges.c.order_id) & (order_lines.c.line_no == unit_ranges.c.line_no),
+    )
+    .where(shipments.c.order_id == bindparam("the_order"), ~_FROM_QUEUE)
+    .group_by(shipments.c.shipment_id, order_lines.c.sku),
+)
+_PROMISE: Final = insert(promises)
+_ORDER: Final = update(orders).where(orders.c.order_id == bindparam("the_order"))
+_WAIT: Final = update(shipments).where(shipments.c.shipment_id.in_(bindparam("those", expanding=True)))
+_RELEASE: Final = _WAIT.where(shipments.c.work_status == WorkStatus.SCHEDULED.value).returning(
+    shipments.c.shipment_id
+)
+
+Happened = tuple[str, str, Mapping[str, Any]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Advanced:
+    """How far the order came: whether it stands confirmed, and what went to the floor just now."""
+
+    confirmed: bool
+    promise_date: date | None
+    released: tuple[str, ...]
+    holds: tuple[Hold, ...]
+
+
+def advance(conn: Connection, order: Row[Any], *, now: datetime, policy: Policy) -> Advanced:
+    """Confirm the locked order if it is paid, and release what may go. Harmless when nothing changed."""
+    parts = conn.execute(_PARTS, {"the_order": order.order_id, "now": now}).all()
+    standing = holds.active(conn, order.order_id)
+    status, promise_date = OrderStatus(order.status), order.promise_date
+    happened: list[Happened] = []
+    changes: dict[str, Any] = {}
+    if status in _UNPAID and _may_confirm(parts):
+        status, promise_date = OrderStatus.CONFIRMED, _promise(order, parts, now=now, policy=policy)
+        changes |= _confirm(conn, order, parts, promise_date, happened, now=now)
+    released: tuple[str, ...] = ()
+    if status in _GOING_ON:
+        released = _release(conn, parts, standing, happened, now=now)
+        status = OrderStatus.IN_FULFILLMENT if released else status
+    if status != order.status or changes:
+        conn.execute(_ORDER, {"the_order": order.order_id, "status": status.value, **changes})
+    journal.events(conn, order.order_id, happened, at=now)
+    return Advanced(
+        confirmed=status in CONFIRMED, promise_date=promise_date, released=released, holds=standing
+    )
+
+
+def _may_confirm(parts: Sequence[Row[*tuple[Any, ...]]]) -> bool:
+    return bool(parts) and all(part.paid for part in parts if part.waits_for != WaitsFor.STOCK)
+
+
+def _promise(
+    order: Row[Any], parts: Sequence[Row[*tuple[Any, ...]]], *, now: datetime, policy: Policy
+) -> date:
+    return promised(
+        now=now,
+        abroad=any(part.country != order.ship_to["country"] for part in parts),
+        waits_for_stock=any(part.waits_for == WaitsFor.STOCK for part in parts),
+        policy=policy,
+    )
+
+
+def _confirm(
+    conn: Connection,
+    order: Row[Any],
+    parts: Sequence[Row[*tuple[Any, ...]]],
+    promise_date: date,
+    happened: list[Happened],
+    *,
+    now: datetime,
+) -> dict[str, Any]:
+    """Turn the order's reservations into allocations and promise a day; return what changes of its row."""
+    _allocate(conn, order, now=now)
+    conn.execute(
+        _PROMISE,
+        {
+            "order_id": order.order_id,
+            "n": 1,
+            "promised_date": promise_date,
+            "source": "confirmed",
+            "at": now,
+            "told_at": now,
+        },
+    )
+    is_short = any(part.from_queue or part.some_gone for part in parts)
+    short = short_lines(conn, order.order_id) if is_short else ()
+    _tell(conn, order, promise_date, short, now=now)
+    text = f"Your order is confirmed. We expect it to reach you by {promise_date:%A, %B} {promise_date.day}."
+    happened.append(("confirmed", text, {"promise_date": promise_date.isoformat()}))
+    return {
+        "confirmed_at": now,
+        "placed": "short" if short else "confirmed",
+        "promise_first_date": promise_date,
+        "promise_date": promise_date,
+    }
+
+
+def _allocate(conn: Connection, order: Row[Any], *, now: datetime) -> None:
+    claimed = conn.execute(_CONSUME, {"the_order": order.order_id}).all()
+    if claimed:
+        conn.execute(_ALLOCATE, {"the_order": order.order_id})
+        amounts = {(row.sku, row.location_id): row.quantity for row in claimed}
+        key, cause = f"{order.order_id}:allocate", order.order_id
+        move(conn, Movement.ALLOCATED, amounts, key=key, cause=cause, by=order.channel, at=now)
+
+
+def _tell(
+    conn: Connection, order: Row[Any], promise_date: date, short: tuple[ShortLine, ...], *, now: datetime
+) -> None:
+    lines = [
+        {"line_no": s.line_no, "sku": s.sku, "asked": s.asked, "got": s.got}
+        | {"backordered": s.backordered, "cancelled": s.cancelled}
+        for s in short
+    ]
+    data = {"promise_date": promise_date.isoformat(), "total": order.total, "currency": order.currency}
+    facts = {
+        Fact.CONFIRMED: lines,
+        Fact.BACKORDERED: [line for line in lines if line["backordered"]],
+        Fact.PART_CANCELLED: [line for line in lines if line["cancelled"]],
+    }
+    for fact, about in facts.items():
+        if about or fact is Fact.CONFIRMED:
+            told = data | {"short": about}
+            journal.tell(conn, order.order_id, fact, subject=order.order_id, version=1, data=told, now=now)
+
+
+def _release(
+    conn: Connection,
+    parts: Sequence[Row[*tuple[Any, ...]]],
+    standing: tuple[Hold, ...],
+    happened: list[Happened],
+    *,
+    now: datetime,
+) -> tuple[str, ...]:
+    """Send to the floor what is paid and there, or note that a hold keeps it."""
+    ready = {
+        part.shipment_id: part.n
+        for part in parts
+        if part.work_status == WorkStatus.SCHEDULED and part.paid and part.waits_for != WaitsFor.STOCK
+    }
+    if not ready:
+        return ()
+    if any(SCOPE[hold.reason] in BLOCKING for hold in standing):
+        conn.execute(_WAIT, {"those": list(ready), "waits_for": WaitsFor.HOLD.value})
+        return ()
+    values = {"work_status": WorkStatus.RELEASED.value, "waits_for": WaitsFor.NOTHING.value}
+    gone = conn.execute(_RELEASE, {"those": list(ready), **values, "released_at": now}).scalars()
+    released = tuple(sorted(gone, key=lambda shipment_id: ready[shipment_id]))
+    for shipment_id in released:
+        text = f"Our warehouse is preparing shipment {ready[shipment_id]}."
+        happened.append(("released", text, {"shipment_id": shipment_id}))
+    return released

@@ -1,0 +1,163 @@
+"""Our books as the audit reads them: SELECTs of its own, one snapshot, nothing shared with what writes."""
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import Any, Final, TypeVar
+
+from sqlalchemy import Connection, Engine, text
+
+from fulfillment.domain.address import Address
+from fulfillment.domain.invariants import facts
+from fulfillment.domain.invariants.facts import Books, OrderFact, ParcelFact
+
+Fact = TypeVar("Fact")
+
+# Real time. What follows from a deed is there within the first; what only a sweep finds, within the second; and two
+# transactions that met at a row may have read their clocks this far apart.
+_GRACE: Final = timedelta(seconds=15)
+_PATIENCE: Final = timedelta(seconds=90)
+_SKEW: Final = timedelta(seconds=1)
+
+_LEVELS: Final = "SELECT sku, location_id, on_hand, reserved, allocated, incoming FROM stock_levels"
+_MOVEMENTS: Final = """
+SELECT kind, sku, location_id, sum(on_hand)::int AS on_hand, sum(reserved)::int AS reserved,
+    sum(allocated)::int AS allocated, sum(incoming)::int AS incoming, count(*)::int AS movements,
+    (count(*) FILTER (WHERE "by" = ''))::int AS unsigned
+FROM stock_movements GROUP BY kind, sku, location_id
+"""
+_REPEATED: Final = """
+SELECT operation_key, kind, sku, location_id, count(*)::int AS times
+FROM stock_movements GROUP BY operation_key, kind, sku, location_id HAVING count(*) > 1
+"""
+_RESERVATIONS: Final = "SELECT order_id, sku, location_id, quantity, state FROM reservations"
+_ALLOCATIONS: Final = "SELECT shipment_id, sku, location_id, quantity, state FROM allocations"
+_BACKORDERS: Final = """
+SELECT order_id, line_no, shipment_id, sku, location_id, quantity, filled, promise_date, state FROM backorders
+"""
+_REPLENISHMENTS: Final = """
+SELECT replenishment_id, sku, location_id, quantity, received, state FROM replenishment_orders
+"""
+_ORDERS: Final = """
+SELECT o.order_id, o.channel, o.external_ref, o.status, o.currency, o.shipping_fee, o.total,
+    o.promise_first_date, o.promise_date, o.outcome, o.accepted_at, o.started_at, o.completed_at,
+    e.last_event_at, o.ship_to
+FROM orders o
+LEFT JOIN (SELECT order_id, max(at) AS last_event_at FROM order_events GROUP BY order_id) e USING (order_id)
+"""
+_LINES: Final = """
+SELECT order_id, line_no, sku, quantity, unit_price, discount, tax, shipping_share FROM order_lines
+"""
+_UNITS: Final = """
+SELECT order_id, line_no, first_unit, quantity, shipment_id, cancelled_reason FROM unit_ranges
+"""
+_HOLDS: Final = """
+SELECT hold_id, order_id, placed_by, state, released_by, placed_at, due_at, ended_at FROM holds
+"""
+_CASES: Final = "SELECT case_id, order_id, subject, kind, owner, state, due_at FROM cases"
+_PROMISES: Final = "SELECT order_id, n, promised_date, reason, told_at FROM promises"
+_ACTS: Final = "SELECT entry_id, order_id, actor, command FROM audit_entries"
+_PAYMENTS: Final = """
+SELECT payment_id, order_id, shipment_id, provider_ref, status, asked, authorized, captured, refunded,
+    created_at, expires_at
+FROM payments
+"""
+_OPERATIONS: Final = """
+SELECT operation_key, order_id, kind, subject, amount, state, claimed_at, ended_at FROM provider_operations
+"""
+_SHIPMENTS: Final = """
+SELECT s.shipment_id, s.order_id, s.work_status, s.waits_for, s.value, s.outcome, s.ship_by, s.released_at,
+    s.handed_over_at, s.closed_at, g.body ->> 'by' AS handed_by
+FROM shipments s LEFT JOIN signals g ON g.fact_key = s.shipment_id || ':handed_over'
+"""
+_PARCELS: Final = """
+SELECT parcel_id, order_id, shipment_id, carrier_status, flags, handed_over_at, latest_scan_at, next_check_at,
+    delivered_at
+FROM parcels
+"""
+_LABELS: Final = """
+SELECT label_id, parcel_id, state, provider_shipment_ref, carrier, tracking_number, cost, address_hash, created_at
+FROM labels
+"""
+_SCANS: Final = """
+SELECT parcel_id, status, flag, reason, raw_code AS code, raw_text AS text, place, source, correction,
+    occurred_at, received_at
+FROM tracking_events
+"""
+_MESSAGES: Final = """
+SELECT notification_id, order_id, fact, subject, version, channel, md5(lower(recipient)) AS recipient, state, why,
+    not_before, lease_until
+FROM outbox
+"""
+_EVENTS: Final = "SELECT provider, event_id, kind, subject, state, why, received_at FROM inbox"
+_SIGNALS: Final = """
+SELECT signal_id, order_id, name, fact_key, at FROM signals WHERE delivered_at IS NULL
+"""
+
+
+class AuditStore:
+    """Reads everything the invariants are judged by. `now` is shop time, `speed` shop seconds per real one."""
+
+    def __init__(self, engine: Engine, now: Callable[[], datetime], *, speed: float = 1.0) -> None:
+        self._engine, self._now, self._speed = engine, now, speed
+
+    def books(self, *, since: datetime | None = None) -> Books:
+        """Return the books of one moment; `since` is when the audit began to wait for rest."""
+        now = self._now()
+        snapshot = self._engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+        with snapshot.connect() as conn:
+            return read(conn, now=now, since=since or now, speed=self._speed)
+
+
+def read(conn: Connection, *, now: datetime, since: datetime, speed: float = 1.0) -> Books:
+    """Return the books as this transaction sees them."""
+    return Books(
+        now=now,
+        since=since,
+        grace=_GRACE * speed,
+        patience=_PATIENCE * speed,
+        skew=_SKEW * speed,
+        levels=_all(conn, _LEVELS, facts.LevelFact),
+        movements=_all(conn, _MOVEMENTS, facts.MovementFact),
+        repeated_movements=_all(conn, _REPEATED, facts.RepeatedMovementFact),
+        reservations=_all(conn, _RESERVATIONS, facts.ReservationFact),
+        allocations=_all(conn, _ALLOCATIONS, facts.AllocationFact),
+        backorders=_all(conn, _BACKORDERS, facts.BackorderFact),
+        replenishments=_all(conn, _REPLENISHMENTS, facts.ReplenishmentFact),
+        orders=_all(conn, _ORDERS, _order),
+        lines=_all(conn, _LINES, facts.LineFact),
+        units=_all(conn, _UNITS, facts.UnitsFact),
+        holds=_all(conn, _HOLDS, facts.HoldFact),
+        cases=_all(conn, _CASES, facts.CaseFact),
+        promises=_all(conn, _PROMISES, facts.PromiseFact),
+        acts=_all(conn, _ACTS, facts.ActFact),
+        payments=_all(conn, _PAYMENTS, facts.PaymentFact),
+        operations=_all(conn, _OPERATIONS, facts.OperationFact),
+        shipments=_all(conn, _SHIPMENTS, facts.ShipmentFact),
+        parcels=_all(conn, _PARCELS, _parcel),
+        labels=_all(conn, _LABELS, facts.LabelFact),
+        scans=_all(conn, _SCANS, facts.ScanFact),
+        messages=_all(conn, _MESSAGES, facts.MessageFact),
+        events=_all(conn, _EVENTS, facts.EventFact),
+        signals=_all(conn, _SIGNALS, facts.SignalFact),
+    )
+
+
+def _all(conn: Connection, query: str, fact: Callable[..., Fact]) -> tuple[Fact, ...]:
+    """Return every row of a query as a fact; the columns bear the names of its fields."""
+    return tuple(fact(**row) for row in conn.execute(text(query)).mappings())
+
+
+def _order(*, ship_to: dict[str, Any], **columns: Any) -> OrderFact:
+    return OrderFact(**columns, address_hash=_digest(ship_to))
+
+
+def _digest(ship_to: dict[str, Any]) -> str:
+    """Return the hash a label for this address bears; none where the row is no address."""
+    try:
+        return Address(**ship_to).digest()
+    except TypeError:
+        return ""
+
+
+def _parcel(*, flags: list[str], **columns: Any) -> ParcelFact:
+    return ParcelFact(**columns, flags=tuple(flags))

@@ -1,0 +1,300 @@
+"""The floor: what is to be done there, and each step done once. The shipment's row decides who wins."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+from sqlalchemy import Connection, Engine, Row, exists, func, or_, select, update
+from sqlalchemy.dialects.postgresql import aggregate_order_by, array
+
+from fulfillment.crashpoints import crashpoint
+from fulfillment.domain.address import Address
+from fulfillment.domain.payment import PaymentStatus
+from fulfillment.domain.policy import DEFAULT, Policy
+from fulfillment.domain.shipment import ON_THE_FLOOR, InvalidTransition, Stop, WorkStatus, parcel_id
+from fulfillment.storage import hand_over, journal, locks, signals
+from fulfillment.storage.hand_over import HandedOver
+from fulfillment.storage.holds import active as active_holds
+from fulfillment.storage.tables import (
+    holds,
+    labels,
+    order_lines,
+    orders,
+    parcels,
+    payments,
+    shipments,
+    unit_ranges,
+)
+
+_W = WorkStatus
+_PROGRESS: Final = (_W.SCHEDULED, *ON_THE_FLOOR, _W.HANDED_OVER, _W.CLOSED)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Item:
+    """Pieces of one SKU to pick and pack."""
+
+    sku: str
+    name: str
+    quantity: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkItem:
+    """A shipment on the floor. `held` names what stops it: nobody goes on with it while it is not empty."""
+
+    shipment_id: str
+    order_id: str
+    location_id: str
+    work_status: WorkStatus
+    items: tuple[Item, ...]
+    ship_by: datetime
+    late: bool
+    service: str
+    ship_to: Address
+    held: tuple[str, ...]
+    picker: str | None
+    parcel_id: str | None
+    weight_g: int | None
+    carrier: str | None
+    tracking_number: str | None
+    label_url: str | None
+
+
+class WarehouseStore:
+    """The floor's work. `now` is shop time."""
+
+    def __init__(self, engine: Engine, now: Callable[[], datetime], *, policy: Policy = DEFAULT) -> None:
+        self._engine, self._now, self._policy = engine, now, policy
+
+    def work(self, location_id: str | None = None) -> tuple[WorkItem, ...]:
+        """Return what is on the floor of a location, or of all of them: what is latest comes first."""
+        with self._engine.connect() as conn:
+            rows = conn.execute(_on_the_floor(location_id)).all()
+            items = _items(conn, [row.shipment_id for row in rows])
+        now = self._now()
+        return tuple(_work_item(row, items.get(row.shipment_id, ()), now) for row in rows)
+
+    def start_picking(self, shipment_id: str, *, by: str, scan_id: str = "") -> None:
+        """Take a released shipment to pick it.
+
+        Raises:
+            Stop: it is held, cancelled or not paid; what to do with the goods is in the message.
+            InvalidTransition: it is not on the floor yet.
+        """
+        step = _Step("start_picking", _W.RELEASED, _W.PICKING, "picking", "We are picking your items.")
+        with self._engine.begin() as conn:
+            self._do(conn, step, shipment_id, by=by, scan_id=scan_id, picker=by)
+
+    def picked(self, shipment_id: str, *, by: str, scan_id: str = "") -> None:
+        """Note that every piece is in the tote. Raises as `start_picking` does."""
+        step = _Step("picked", _W.PICKING, _W.PICKED, "picked", "Your items are picked.")
+        with self._engine.begin() as conn:
+            self._do(conn, step, shipment_id, by=by, scan_id=scan_id, picked_at=self._now())
+
+    def pack(self, shipment_id: str, *, weight_g: int, by: str) -> str:
+        """Close the parcel and return its id; a repeat returns the same one. Raises as `start_picking` does."""
+        step = _Step("pack", _W.PICKED, _W.PACKED, "packed", "Your parcel is packed.")
+        now = self._now()
+        with self._engine.begin() as conn:
+            if self._do(conn, step, shipment_id, by=by, packed_at=now):
+                _make_parcel(conn, shipment_id, weight_g, now)
+            packed = _parcel_of(conn, shipment_id)
+            crashpoint("pack.before_commit")
+        crashpoint("pack.after_commit")
+        return packed
+
+    def hand_over(self, shipment_id: str, *, by: str) -> HandedOver:
+        """Give the parcel to the carrier: from here it cannot be stopped. A repeat answers the same.
+
+        Raises:
+            Stop: as for `start_picking`, and when the label was made for another address.
+            InvalidTransition: it has no label yet.
+        """
+        with self._engine.begin() as conn:
+            left = self._hand_over(conn, shipment_id, by)
+            crashpoint("hand_over.before_commit")
+        crashpoint("hand_over.after_commit")
+        return left
+
+    def _hand_over(self, conn: Connection, shipment_id: str, by: str) -> HandedOver:
+        order = locks.order_of_shipment(conn, shipment_id)
+        shipment = _shipment(conn, shipment_id)
+        if _is_done(shipment, _W.HANDED_OVER):
+            return hand_over.handed_over(conn, shipment_id)
+        now = self._now()
+        _check_may_go_on(conn, shipment, now)
+        _check_step(shipment, _W.LABELED, _W.HANDED_OVER)
+        _check_label(conn, shipment_id, Address(**order.ship_to).digest())
+        return hand_over.leave(conn, order, shipment_id, by=by, now=now, policy=self._policy)
+
+    def _do(
+        self, conn: Connection, step: "_Step", shipment_id: str, *, by: str, scan_id: str = "", **stamps: Any
+    ) -> bool:
+        """Do a step and return True; False when it was done before."""
+        locks.order_of_shipment(conn, shipment_id)
+        shipment = _shipment(conn, shipment_id)
+        if _is_done(shipment, step.to):
+            return False
+        now = self._now()
+        _check_may_go_on(conn, shipment, now)
+        _check_step(shipment, step.of, step.to)
+        here = (shipments.c.shipment_id == shipment_id) & (shipments.c.work_status == step.of.value)
+        conn.execute(update(shipments).where(here).values(work_status=step.to.value, **stamps))
+        data = {"shipment_id": shipment_id}
+        journal.event(conn, shipment.order_id, step.kind, step.sentence, at=now, data=data)
+        journal.audit(
+            conn,
+            shipment.order_id,
+            actor=by,
+            command=step.command,
+            outcome=f"{shipment_id} {step.to}",
+            at=now,
+            request_id=scan_id,
+        )
+        return True
+
+
+@dataclass(frozen=True, slots=True)
+class _Step:
+    """One step of the floor: what it is called, where it leads from and to, and what people read of it."""
+
+    command: str
+    of: WorkStatus
+    to: WorkStatus
+    kind: str
+    sentence: str
+
+
+def _shipment(conn: Connection, shipment_id: str) -> Row[Any]:
+    return conn.execute(select(shipments).where(shipments.c.shipment_id == shipment_id)).one()
+
+
+def _is_done(shipment: Row[Any], to: WorkStatus) -> bool:
+    status = WorkStatus(shipment.work_status)
+    return status in _PROGRESS and _PROGRESS.index(status) >= _PROGRESS.index(to)
+
+
+def _check_may_go_on(conn: Connection, shipment: Row[Any], now: datetime) -> None:
+    if shipment.work_status == _W.CANCELLED.value:
+        raise Stop(shipment.shipment_id, "it was cancelled: put the goods back on the shelf")
+    if standing := active_holds(conn, shipment.order_id):
+        reasons = ", ".join(hold.reason for hold in standing)
+        raise Stop(
+            shipment.shipment_id,
+            f"its order is on hold ({reasons}): set the goods aside until it is released",
+        )
+    if shipment.value and not _is_paid(conn, shipment.shipment_id, now):
+        raise Stop(shipment.shipment_id, "its payment is not ready: set the goods aside and wait")
+
+
+def _check_step(shipment: Row[Any], of: WorkStatus, to: WorkStatus) -> None:
+    if shipment.work_status != of.value:
+        raise InvalidTransition(shipment.shipment_id, WorkStatus(shipment.work_status), to)
+
+
+def _check_label(conn: Connection, shipment_id: str, address_hash: str) -> None:
+    live = (
+        select(labels.c.address_hash)
+        .join(parcels, parcels.c.parcel_id == labels.c.parcel_id)
+        .where(parcels.c.shipment_id == shipment_id, labels.c.state == "live")
+    )
+    if conn.scalar(live) != address_hash:
+        raise Stop(
+            shipment_id,
+            "the address changed after the label was printed: set the parcel aside until it has a new label",
+        )
+
+
+def _is_paid(conn: Connection, shipment_id: str, now: datetime) -> bool:
+    live = exists().where(
+        payments.c.shipment_id == shipment_id,
+        payments.c.status == PaymentStatus.AUTHORIZED.value,
+        or_(payments.c.expires_at.is_(None), payments.c.expires_at > now),
+    )
+    return bool(conn.scalar(select(live)))
+
+
+def _make_parcel(conn: Connection, shipment_id: str, weight_g: int, now: datetime) -> None:
+    order_id = _shipment(conn, shipment_id).order_id
+    n = (conn.scalar(select(func.max(parcels.c.n)).where(parcels.c.order_id == order_id)) or 0) + 1
+    made = {"parcel_id": parcel_id(order_id, n), "shipment_id": shipment_id, "weight_g": weight_g}
+    conn.execute(parcels.insert().values(made | {"order_id": order_id, "n": n}))
+    journal.signal(conn, order_id, signals.PACKED, made, fact_key=f"{shipment_id}:packed", at=now)
+
+
+def _parcel_of(conn: Connection, shipment_id: str) -> str:
+    packed: str = conn.execute(
+        select(parcels.c.parcel_id).where(parcels.c.shipment_id == shipment_id)
+    ).scalar_one()
+    return packed
+
+
+def _on_the_floor(location_id: str | None) -> Any:
+    reason = func.array_agg(aggregate_order_by(holds.c.reason, holds.c.reason))
+    held = (
+        select(func.coalesce(reason, array([], type_=holds.c.reason.type)))
+        .where(holds.c.order_id == shipments.c.order_id, holds.c.state == "active")
+        .scalar_subquery()
+    )
+    live = (labels.c.parcel_id == parcels.c.parcel_id) & (labels.c.state == "live")
+    query = (
+        select(
+            *shipments.c["shipment_id", "order_id", "location_id", "work_status", "ship_by", "picker"],
+            *orders.c["service", "ship_to"],
+            *parcels.c["parcel_id", "weight_g"],
+            *labels.c["carrier", "tracking_number", "label_url"],
+            held.label("held"),
+        )
+        .join(orders, orders.c.order_id == shipments.c.order_id)
+        .outerjoin(parcels, parcels.c.shipment_id == shipments.c.shipment_id)
+        .outerjoin(labels, live)
+        .where(shipments.c.work_status.in_([status.value for status in ON_THE_FLOOR]))
+        .order_by(shipments.c.ship_by, shipments.c.shipment_id)
+    )
+    return query if location_id is None else query.where(shipments.c.location_id == location_id)
+
+
+def _items(conn: Connection, shipment_ids: list[str]) -> dict[str, tuple[Item, ...]]:
+    line = (order_lines.c.order_id == unit_ranges.c.order_id) & (
+        order_lines.c.line_no == unit_ranges.c.line_no
+    )
+    query = (
+        select(
+            unit_ranges.c.shipment_id,
+            order_lines.c.sku,
+            order_lines.c.name,
+            func.sum(unit_ranges.c.quantity).label("quantity"),
+        )
+        .join(order_lines, line)
+        .where(unit_ranges.c.shipment_id.in_(shipment_ids))
+        .group_by(unit_ranges.c.shipment_id, order_lines.c.sku, order_lines.c.name)
+        .order_by(order_lines.c.sku)
+    )
+    found: dict[str, tuple[Item, ...]] = {}
+    for row in conn.execute(query):
+        item = Item(sku=row.sku, name=row.name, quantity=row.quantity)
+        found[row.shipment_id] = (*found.get(row.shipment_id, ()), item)
+    return found
+
+
+def _work_item(row: Row[Any], items: tuple[Item, ...], now: datetime) -> WorkItem:
+    return WorkItem(
+        shipment_id=row.shipment_id,
+        order_id=row.order_id,
+        location_id=row.location_id,
+        work_status=WorkStatus(row.work_status),
+        items=items,
+        ship_by=row.ship_by,
+        late=row.ship_by < now,
+        service=row.service,
+        ship_to=Address(**row.ship_to),
+        held=tuple(row.held),
+        picker=row.picker,
+        parcel_id=row.parcel_id,
+        weight_g=row.weight_g,
+        carrier=row.carrier,
+        tracking_number=row.tracking_number,
+        label_url=row.label_url,
+    )

@@ -1,0 +1,94 @@
+"""News of orders as it happens: one look at the database serves everybody who watches."""
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
+from contextlib import asynccontextmanager
+from typing import Final
+
+import structlog
+from fastapi.concurrency import run_in_threadpool
+
+from starter.api.problems import Problem
+
+PING_SECONDS: Final = 15.0
+LOOK_EVERY_SECONDS: Final = 0.5
+MAX_WATCHERS: Final = 500
+PING: Final = b": ping\n\n"
+_TROUBLE_PAUSE: Final = 2.0
+_log = structlog.get_logger(__name__)
+
+
+class Watch:
+    """Wakes whoever waits for an order's news. `heads` gives the number of each order's latest event.
+
+    However many wait, a look costs one query; while nobody waits there is none. Events are numbered under their
+    order's lock, so whatever comes before the latest number is there already.
+    """
+
+    def __init__(
+        self,
+        heads: Callable[[Collection[str]], Mapping[str, int]],
+        *,
+        every: float = LOOK_EVERY_SECONDS,
+        ping: float = PING_SECONDS,
+    ) -> None:
+        self._heads, self._every, self._ping = heads, every, ping
+        self._watched: Counter[str] = Counter()
+        self._latest: dict[str, int] = {}
+        self._changed = asyncio.Condition()
+        self._looking: asyncio.Task[None] | None = None
+
+    @property
+    def watchers(self) -> int:
+        """How many watch now."""
+        return self._watched.total()
+
+    @asynccontextmanager
+    async def watching(self, order_id: str) -> AsyncIterator[None]:
+        """Look after this order until the block is left.
+
+        Raises:
+            Problem: too many watch already.
+        """
+        self._watched[order_id] += 1
+        self._looking = self._looking or asyncio.create_task(self._look())
+        try:
+            yield
+        finally:
+            self._watched[order_id] -= 1
+            if not self._watched[order_id]:
+                del self._watched[order_id]
+                self._latest.pop(order_id, None)
+
+    def check_room(self) -> None:
+        """Refuse another watcher while there are too many.
+
+        Raises:
+            Problem: 503, come back later.
+        """
+        if self.watchers >= MAX_WATCHERS:
+            raise Problem("temporarily_unavailable", "Too many are watching at the moment.")
+
+    async def news(self, order_id: str, after: int) -> bool:
+        """Wait for an event later than number `after`; False when it is time to say that we are still there."""
+        try:
+            async with asyncio.timeout(self._ping), self._changed:
+                await self._changed.wait_for(lambda: self._latest.get(order_id, 0) > after)
+        except TimeoutError:
+            return False
+        return True
+
+    async def _look(self) -> None:
+        while self._watched:
+            try:
+                heads = await run_in_threadpool(self._heads, tuple(self._watched))
+            except Exception as error:  # the database is away, and comes back
+                _log.warning("cannot look for news", why=str(error))
+                await asyncio.sleep(_TROUBLE_PAUSE)
+                continue
+            async with self._changed:
+                self._latest = {order_id: heads.get(order_id, 0) for order_id in self._watched}
+                self._changed.notify_all()
+            await asyncio.sleep(self._every)
+        self._looking = None
