@@ -18,18 +18,18 @@ def refusal(error: FulfillmentError) -> ApplicationError:
 
 
 def trouble(error: ProviderError) -> ApplicationError:
-    """Return a provider's trouble as a failure: retried with patience, unless the request itself was wrong."""
-    return ApplicationError(
-        str(error),
-        type=type(error).__name__,
-        non_retryable=isinstance(error, Rejected),
-        next_retry_delay=_wait(error),
-    )
+    """Return a provider's trouble as a failure that is retried with patience.
+
+    Even a request that was wrong: it is our mistake, and no order fails for it; it goes on with the fix.
+    """
+    return ApplicationError(str(error), type=type(error).__name__, next_retry_delay=_wait(error))
 
 
 def _wait(error: ProviderError) -> timedelta | None:
     if isinstance(error, RateLimited):
         return error.retry_after
+    if isinstance(error, Rejected):
+        return timedelta(minutes=1)
     return timedelta(seconds=1) if isinstance(error, Conflict) else None
 
 

@@ -19,7 +19,7 @@ from fulfillment.domain.payment import (
     PaymentSnapshot,
     PaymentStatus,
 )
-from fulfillment.domain.provider_errors import FailureStored, OutcomeUnknown, Rejected, StateConflict
+from fulfillment.domain.provider_errors import FailureStored, OutcomeUnknown, StateConflict
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -207,7 +207,7 @@ class PaymentActivities:
             raise
         except Declined:
             raise  # recorded with its group, by the caller
-        except (FulfillmentError, Rejected) as no:
+        except FulfillmentError as no:
             self._books.failed(operation.key, type(no).__name__)
             raise
 

@@ -36,6 +36,7 @@ _LONGEST_WAIT: Final = 5.0
 _BUSY: Final = 429
 _RECEIPTS_EVERY: Final = 2.0
 _LAST_WORDS: Final = 2.0
+_HEAVIEST_G: Final = 30_000
 
 
 class BotSettings(BaseSettings):
@@ -55,7 +56,7 @@ class BotSettings(BaseSettings):
     bots_pack_minutes: float = 5.0
     bots_load_minutes: float = 15.0
     bots_stopped_minutes: float = 60.0
-    bots_weight_g: int = 800
+    bots_piece_g: int = 400
 
 
 class Api(Protocol):
@@ -63,7 +64,7 @@ class Api(Protocol):
 
     def get(self, path: str, **params: str | int | None) -> Any: ...
 
-    def post(self, path: str, body: Any = None, *, key: str = "") -> Any: ...
+    def post(self, path: str, body: Any = None) -> Any: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,8 +131,8 @@ class Agenda:
 class Bots:
     """The people of every warehouse. `world` is the physical world behind the dock; None where there is none."""
 
-    def __init__(self, shop: Api, world: Api | None, pace: Pace, *, weight_g: int) -> None:
-        self._shop, self._world, self._pace, self._weight_g = shop, world, pace, weight_g
+    def __init__(self, shop: Api, world: Api | None, pace: Pace, *, piece_g: int) -> None:
+        self._shop, self._world, self._pace, self._piece_g = shop, world, pace, piece_g
         self._agenda = Agenda()
         self._taken: set[str] = set()
         self._left: dict[str, float] = {}
@@ -170,16 +171,16 @@ class Bots:
         return len(taken)
 
     def _read_board(self) -> list[Job]:
-        items = self._shop.get("/v1/warehouse/work")["data"]
+        items = self._shop.get("/v1/warehouse/work")["work"]
         self._forget_what_is_gone({item["shipment_id"] for item in items})
         return [
             Job(subject=item["shipment_id"], step=step, body=item)
             for item in items
-            if (step := _STEP.get(item["work_status"]))
+            if not item["held"] and (step := _STEP.get(item["work_status"]))
         ]
 
     def _read_deliveries(self) -> list[Job]:
-        due = self._shop.get("/v1/receipts/due")["data"]
+        due = self._shop.get("/v1/receipts/due")["due"]
         return [Job(subject=delivery["replenishment_id"], step=_RECEIVE, body=delivery) for delivery in due]
 
     def _takes(self, subject: str) -> bool:
@@ -226,7 +227,10 @@ class Bots:
             self._done(job.subject)
 
     def _words(self, job: Job) -> dict[str, Any] | None:
-        return {"weight_g": self._weight_g} if job.step == "packed" else None
+        if job.step != "packed":
+            return None
+        pieces = sum(item["quantity"] for item in job.body["items"])
+        return {"weight_g": min(_HEAVIEST_G, pieces * self._piece_g)}
 
     def _work_on(self, job: Job) -> None:
         try:
@@ -241,7 +245,7 @@ class Bots:
 
     def _receive(self, job: Job) -> None:
         words = {name: job.body[name] for name in ("sku", "location_id", "quantity", "replenishment_id")}
-        self._shop.post("/v1/receipts", words, key=job.subject)
+        self._shop.post("/v1/receipts", words | {"key": job.subject})
         self._done(job.subject)
 
     def _again(self, job: Job, trouble: Exception) -> None:
@@ -267,7 +271,7 @@ def run(settings: BotSettings, stopping: threading.Event) -> None:
         api_client(settings.public_url, settings.api_key, read_timeout=10.0),
         world,
         Pace.of(settings),
-        weight_g=settings.bots_weight_g,
+        piece_g=settings.bots_piece_g,
     )
     threads = bots.start(settings.bots_threads)
     if settings.ready_file:

@@ -5,14 +5,12 @@ import hmac
 import re
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Annotated, Final
 
 from fastapi import Depends, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
-from fulfillment.domain.view import OrderView
 from starter.api.problems import Problem
 
 
@@ -111,8 +109,3 @@ _TOKEN: Final = re.compile(r"[A-Za-z0-9_-]{22}")
 def is_tracking_token(text: str) -> bool:
     """Test whether a text can be a tracking token at all; what cannot is not looked up."""
     return _TOKEN.fullmatch(text) is not None
-
-
-def still_open(view: OrderView, now: datetime, life: timedelta) -> bool:
-    """Test whether a tracking link still works: it ends some time after its order did."""
-    return view.completed_at is None or now < view.completed_at + life

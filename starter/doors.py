@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from typing import Annotated, Any, Protocol
 
 from fastapi import Depends, Request
@@ -11,15 +11,18 @@ from fulfillment.domain.findings import Unheard
 from fulfillment.domain.holds import HoldReason
 from fulfillment.domain.inventory import Level
 from fulfillment.domain.order import Order
-from fulfillment.domain.policy import Policy
 from fulfillment.domain.replenishment import Ordered
-from fulfillment.domain.view import EventView, OrderView
+from fulfillment.domain.tracking import Scan
+from fulfillment.domain.view import EventView, OrderRow, OrderView
 from fulfillment.storage.hand_over import HandedOver
 from fulfillment.storage.idempotency import InProgress, Mismatch, New, Replay
+from fulfillment.storage.inbox import PaymentHint
 from fulfillment.storage.orders import Accepted
 from fulfillment.storage.stock import Receipt
+from fulfillment.storage.views import OrderFilter
 from fulfillment.storage.warehouse import WorkItem
-from starter.access import Keyring
+from starter.access import Keyring, is_tracking_token
+from starter.api.problems import Problem
 from workflows.contract import PlaceAnswer, VerbAnswer
 
 
@@ -58,7 +61,11 @@ class Views(Protocol):
 
     def view(self, order_id: str) -> OrderView: ...
 
-    def by_token(self, token: str) -> OrderView: ...
+    def by_token(self, token: str) -> OrderView | None:
+        """Return the order of a tracking link that still works."""
+        ...
+
+    def list(self, wanted: OrderFilter) -> tuple[tuple[OrderRow, ...], str | None]: ...
 
     def events(self, order_id: str, after_seq: int) -> tuple[EventView, ...]: ...
 
@@ -112,6 +119,29 @@ class Expected(Protocol):
         ...
 
 
+class PaymentNews(Protocol):
+    """Where a payment provider's events are recorded, each once."""
+
+    def record(
+        self, provider: str, event_id: str, hint: PaymentHint, body: Mapping[str, Any]
+    ) -> tuple[Unheard, ...]: ...
+
+
+class ParcelNews(Protocol):
+    """Where a carrier's reports are recorded, each once."""
+
+    def record_report(
+        self,
+        provider: str,
+        event_id: str,
+        carrier: str,
+        tracking_number: str,
+        scans: tuple[Scan, ...],
+        edd: date | None,
+        body: Mapping[str, Any],
+    ) -> tuple[Unheard, ...]: ...
+
+
 class Keys(Protocol):
     """One key, one body, one answer."""
 
@@ -126,7 +156,11 @@ class Keys(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Doors:
-    """Everything the routes need. `now` is shop time, `real_now` the providers' clock."""
+    """Everything the routes need.
+
+    `now` is shop time, `real_now` the providers' clock. `ping` raises while the database is away. An empty
+    webhook secret lets nothing in.
+    """
 
     processes: Processes
     intake: Intake
@@ -135,14 +169,17 @@ class Doors:
     floor: Floor
     stock: Stock
     expected: Expected
+    payment_news: PaymentNews
+    parcel_news: ParcelNews
     idempotency: Keys
     keyring: Keyring
-    policy: Policy
     now: Callable[[], datetime]
     real_now: Callable[[], datetime]
+    ping: Callable[[], None]
     public_url: str
     shop_name: str
-    ping: Callable[[], None]
+    stripe_secrets: tuple[str, ...]
+    easypost_secrets: tuple[str, ...]
 
 
 def doors_of(request: Request) -> Doors:
@@ -152,3 +189,15 @@ def doors_of(request: Request) -> Doors:
 
 
 Standing = Annotated[Doors, Depends(doors_of)]
+
+
+def tracked(doors: Doors, token: str) -> OrderView:
+    """Return the order a tracking link is for.
+
+    Raises:
+        Problem: 404, the same for every link that does not work.
+    """
+    view = doors.views.by_token(token) if is_tracking_token(token) else None
+    if view is None:
+        raise Problem("not_found", "This link does not work (any more).")
+    return view

@@ -26,7 +26,7 @@ from workflows import cockpit, contract, facts, steps
 from workflows.casebook import Casebook
 from workflows.compensation import is_the_end
 from workflows.contract import OrderResult, OrderStart, PlaceAnswer, Placed, VerbAnswer
-from workflows.shipment import ShipmentProcess
+from workflows.shipment import ShipmentProcess, StoppedOnTheWay
 from workflows.verbs import CancelOrder, HoldOrder, NotAllowed, ReleaseOrder, RetryPayment, Verb
 
 _LOG_KEPT = 60
@@ -139,7 +139,10 @@ class OrderWorkflow:
         """Return the first decline, None when all the money is held and the order confirmed."""
         confirmed = False
         for shipment in self._waiting_for_payment():
-            answer = await shipment.authorize()
+            try:
+                answer = await shipment.authorize()
+            except StoppedOnTheWay:
+                raise OrderEnded(Outcome.CANCELLED, "stopped while it was being paid") from None
             if self._cancelled:
                 raise OrderEnded(Outcome.CANCELLED, self._cancelled.reason)
             if not shipment.paid:

@@ -151,7 +151,11 @@ class ShipmentProcess:
         return self.outcome
 
     async def authorize(self) -> Authorization:
-        """Try once to reserve the money for it; a decline is an answer."""
+        """Try once to reserve the money for it; a decline is an answer.
+
+        Raises:
+            StoppedOnTheWay: somebody stopped the shipment first.
+        """
         self._attempts += 1
         self._undo.add(partial(steps.void_authorization, self.id))  # before: the answer may be lost
         answer = await steps.authorize_payment(self.id, self._attempts, self.plan.value, self._order.currency)

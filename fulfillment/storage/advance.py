@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any, Final
 
-from sqlalchemy import Connection, Row, bindparam, func, insert, or_, select, update
+from sqlalchemy import Connection, Row, Text, bindparam, func, insert, literal, or_, select, update
 
 from fulfillment.domain.holds import SCOPE, Hold, HoldScope
 from fulfillment.domain.inventory import Movement, ShortLine
@@ -92,7 +92,7 @@ _ALLOCATE: Final = insert(allocations).from_select(
         order_lines.c.sku,
         shipments.c.location_id,
         func.sum(unit_ranges.c.quantity),
-        func.text("active"),
+        literal("active", Text),
     )
     .join(unit_ranges, unit_ranges.c.shipment_id == shipments.c.shipment_id)
     .join(

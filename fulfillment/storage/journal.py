@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import Connection, bindparam, insert, select
+from sqlalchemy import Connection, bindparam, exists, insert, select
 from sqlalchemy.dialects.postgresql import insert as pg_insert
 
 from fulfillment.domain.notifications import Fact, NotificationState
@@ -14,6 +14,13 @@ EMAIL: Final = "email"
 
 _EVENT: Final = insert(order_events)
 _AUDIT: Final = insert(audit_entries)
+_AUDITED: Final = select(
+    exists().where(
+        audit_entries.c.order_id == bindparam("the_order"),
+        audit_entries.c.command == bindparam("the_command"),
+        audit_entries.c.request_id == bindparam("the_request"),
+    )
+)
 _SIGNAL: Final = pg_insert(signals).on_conflict_do_nothing(index_elements=["fact_key"])
 _RECIPIENT: Final = select(orders.c.email).where(orders.c.order_id == bindparam("told_order"))
 _TELL: Final = (
@@ -62,6 +69,14 @@ def audit(
     """Note who asked for what, and what came of it."""
     row = {"order_id": order_id, "actor": actor, "command": command, "outcome": outcome, "at": at}
     conn.execute(_AUDIT, row | {"request_id": request_id, "reason": reason})
+
+
+def audited(conn: Connection, order_id: str, command: str, request_id: str) -> bool:
+    """Test whether this request was noted before; a request without an id never was."""
+    if not request_id:
+        return False
+    said = {"the_order": order_id, "the_command": command, "the_request": request_id}
+    return bool(conn.execute(_AUDITED, said).scalar_one())
 
 
 def tell(

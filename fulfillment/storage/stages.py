@@ -1,36 +1,71 @@
-"""The stage of an order as a SQL expression, made from the domain's own functions, so that lists can be paged by it."""
+"""Stage and attention as SQL, made from the domain's own functions, so that lists can be filtered and paged by them."""
 
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Integer, case, exists, func, literal, select
+from sqlalchemy import ColumnElement, case, exists, func, literal, select
 
 from fulfillment.domain.cases import CaseState
 from fulfillment.domain.order import OrderStatus
 from fulfillment.domain.shipment import WaitsFor, WorkStatus
-from fulfillment.domain.stage import FURTHEST_BEHIND_FIRST, ShipmentView, Stage, order_stage, shipment_stage
+from fulfillment.domain.stage import FURTHEST_BEHIND_FIRST, ShipmentView, order_stage, shipment_stage
 from fulfillment.domain.tracking import CarrierStatus
 from fulfillment.storage.tables import cases, orders, parcels, shipments, unit_ranges
 
-E_ = TypeVar("E_", WorkStatus, WaitsFor, CarrierStatus, OrderStatus)
+
+def _part(work: WorkStatus, waits_for: WaitsFor, carrier: CarrierStatus | None) -> ShipmentView:
+    return ShipmentView(work=work, waits_for=waits_for, carrier=carrier, units=1)
 
 
-def is_at(stage: Stage) -> ColumnElement[bool]:
-    """Return the condition that a row of `orders` is at this stage."""
-    fixed, by_parts = _statuses(stage)
-    parts = _STAGE_OF_PARTS == FURTHEST_BEHIND_FIRST.index(stage) if stage in FURTHEST_BEHIND_FIRST else None
-    at_rest = orders.c.status.in_([status.value for status in fixed])
-    if parts is None:
-        return at_rest
-    return at_rest | (orders.c.status.in_([status.value for status in by_parts]) & parts)
+_DELIVERED: Final = _part(WorkStatus.CLOSED, WaitsFor.NOTHING, CarrierStatus.DELIVERED)
+_PICKING: Final = _part(WorkStatus.PICKING, WaitsFor.NOTHING, None)
+
+
+def stage_of() -> ColumnElement[str]:
+    """Return the stage of a row of `orders`, as `order_stage` computes it."""
+    fixed = {
+        status.value: literal(order_stage(status, [_DELIVERED]).value)
+        for status in OrderStatus
+        if order_stage(status, [_DELIVERED]) is order_stage(status, [_PICKING])
+    }
+    of_parts = {place: literal(stage.value) for place, stage in enumerate(FURTHEST_BEHIND_FIRST)}
+    without_parts = literal(order_stage(OrderStatus.CONFIRMED, []).value)
+    furthest_behind = case(of_parts, value=_place_of_parts(), else_=without_parts)
+    return case(fixed, value=orders.c.status, else_=furthest_behind)
 
 
 def attention_of() -> ColumnElement[Any]:
-    """Return the kind of an order's most urgent open case, as `domain.cases.attention` chooses it."""
+    """Return the kind of an order's most urgent open case, as `attention` chooses it."""
     return (
         select(cases.c.kind)
         .where(cases.c.order_id == orders.c.order_id, cases.c.state != CaseState.RESOLVED.value)
+        # Ids are compared letter by letter, as Python does, whatever the database's language is.
         .order_by(cases.c.severity, cases.c.due_at, cases.c.case_id.collate("C"))
         .limit(1)
         .scalar_subquery()
     )
+
+
+def _place_of_parts() -> ColumnElement[int]:
+    """The place in `FURTHEST_BEHIND_FIRST` of the part that is furthest behind; null without any part."""
+    has_units = exists().where(unit_ranges.c.shipment_id == shipments.c.shipment_id)
+    by_work = {work.value: _place(work) for work in WorkStatus}
+    return (
+        select(func.min(case(by_work, value=shipments.c.work_status)))
+        .outerjoin(parcels, parcels.c.shipment_id == shipments.c.shipment_id)
+        .where(shipments.c.order_id == orders.c.order_id, has_units)
+        .scalar_subquery()
+    )
+
+
+def _place(work: WorkStatus) -> ColumnElement[int]:
+    """A work status leads to one stage, or to one for each thing waited for, or for each word of the carrier."""
+
+    def place(waits_for: WaitsFor, carrier: CarrierStatus | None) -> int:
+        return FURTHEST_BEHIND_FIRST.index(shipment_stage(_part(work, waits_for, carrier)))
+
+    by_wait = {wait.value: literal(place(wait, None)) for wait in WaitsFor}
+    by_carrier = {word.value: literal(place(WaitsFor.NOTHING, word)) for word in CarrierStatus}
+    unscanned = literal(place(WaitsFor.NOTHING, None))
+    if len({place(wait, None) for wait in WaitsFor}) > 1:
+        return case(by_wait, value=shipments.c.waits_for)
+    return case(by_carrier, value=parcels.c.carrier_status, else_=unscanned)

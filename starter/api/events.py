@@ -6,12 +6,13 @@ from typing import Annotated, Final
 from fastapi import APIRouter, Depends, Header, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import JSONResponse
-from fastapi.sse import EventSourceResponse, format_sse_event
+from fastapi.sse import KEEPALIVE_COMMENT, EventSourceResponse, format_sse_event
 from sqlalchemy.exc import SQLAlchemyError
 
 from starter.access import Caller, Needs, Scope, anyone
-from starter.api.live import PING, Watch
+from starter.api.live import Watch
 from starter.api.orders import OrderId
+from starter.api.problems import Problem
 from starter.api.schemas import EventOut, EventsOut, TrackOut
 from starter.doors import Doors, Standing, tracked
 
@@ -64,9 +65,12 @@ async def events(
 
 
 async def _events(doors: Doors, watch: Watch, order_id: str, after: int) -> AsyncIterator[bytes]:
+    yield format_sse_event(retry=_RETRY_MS)
     async with watch.watching(order_id):
-        yield format_sse_event(retry=_RETRY_MS)
         while True:
+            if await watch.news(order_id, after) is None:
+                yield KEEPALIVE_COMMENT
+                continue
             try:
                 found = await run_in_threadpool(doors.views.events, order_id, after)
             except SQLAlchemyError:
@@ -75,8 +79,6 @@ async def _events(doors: Doors, watch: Watch, order_id: str, after: int) -> Asyn
                 data = EventOut.of(event).model_dump_json()
                 yield format_sse_event(data_str=data, event=event.kind, id=str(event.seq))
                 after = event.seq
-            while not await watch.news(order_id, after):
-                yield PING
 
 
 @router.get(
@@ -92,7 +94,7 @@ def track(token: str, response: Response, doors: Standing) -> TrackOut:
     "/track/{token}/events",
     summary="Track an order, live",
     dependencies=[Depends(anyone)],
-    response_class=EventSourceResponse,
+    responses={200: {"content": {"text/event-stream": {}}}},
 )
 async def track_events(
     token: str, doors: Standing, watch: Watching, after: After = 0, last_event_id: LastEventId = None
@@ -105,15 +107,17 @@ async def track_events(
 
 
 async def _states(doors: Doors, watch: Watch, order_id: str, token: str, after: int) -> AsyncIterator[bytes]:
+    yield format_sse_event(retry=_RETRY_MS)
     async with watch.watching(order_id):
-        yield format_sse_event(retry=_RETRY_MS)
         while True:
-            while not await watch.news(order_id, after):
-                yield PING
+            head = await watch.news(order_id, after)
+            if head is None:
+                yield KEEPALIVE_COMMENT
+                continue
             try:
-                view = await run_in_threadpool(doors.views.by_token, token)
-            except SQLAlchemyError:
+                view = await run_in_threadpool(tracked, doors, token)
+            except (SQLAlchemyError, Problem):
                 return
-            state = TrackOut.of(view, now=doors.now())
-            after = max(after, state.seq)
-            yield format_sse_event(data_str=state.model_dump_json(), event="state", id=str(state.seq))
+            after = head
+            data = TrackOut.of(view, now=doors.now()).model_dump_json()
+            yield format_sse_event(data_str=data, event="state", id=str(after))

@@ -8,13 +8,13 @@ from typing import Final
 
 import structlog
 from fastapi.concurrency import run_in_threadpool
+from sqlalchemy.exc import SQLAlchemyError
 
 from starter.api.problems import Problem
 
 PING_SECONDS: Final = 15.0
 LOOK_EVERY_SECONDS: Final = 0.5
 MAX_WATCHERS: Final = 500
-PING: Final = b": ping\n\n"
 _TROUBLE_PAUSE: Final = 2.0
 _log = structlog.get_logger(__name__)
 
@@ -46,11 +46,7 @@ class Watch:
 
     @asynccontextmanager
     async def watching(self, order_id: str) -> AsyncIterator[None]:
-        """Look after this order until the block is left.
-
-        Raises:
-            Problem: too many watch already.
-        """
+        """Look after this order until the block is left."""
         self._watched[order_id] += 1
         self._looking = self._looking or asyncio.create_task(self._look())
         try:
@@ -70,25 +66,33 @@ class Watch:
         if self.watchers >= MAX_WATCHERS:
             raise Problem("temporarily_unavailable", "Too many are watching at the moment.")
 
-    async def news(self, order_id: str, after: int) -> bool:
-        """Wait for an event later than number `after`; False when it is time to say that we are still there."""
+    async def news(self, order_id: str, after: int) -> int | None:
+        """Wait for events later than number `after` and return the latest one's.
+
+        None says that nothing happened for so long that the reader should hear that we are still there.
+        """
         try:
             async with asyncio.timeout(self._ping), self._changed:
                 await self._changed.wait_for(lambda: self._latest.get(order_id, 0) > after)
         except TimeoutError:
-            return False
-        return True
+            return None
+        return self._latest.get(order_id, after)
 
     async def _look(self) -> None:
-        while self._watched:
-            try:
-                heads = await run_in_threadpool(self._heads, tuple(self._watched))
-            except Exception as error:  # the database is away, and comes back
-                _log.warning("cannot look for news", why=str(error))
-                await asyncio.sleep(_TROUBLE_PAUSE)
-                continue
-            async with self._changed:
-                self._latest = {order_id: heads.get(order_id, 0) for order_id in self._watched}
-                self._changed.notify_all()
-            await asyncio.sleep(self._every)
-        self._looking = None
+        try:
+            while self._watched:
+                await self._look_once()
+        finally:
+            self._looking = None
+
+    async def _look_once(self) -> None:
+        try:
+            heads = await run_in_threadpool(self._heads, tuple(self._watched))
+        except SQLAlchemyError as error:  # the database is away, and comes back
+            _log.warning("cannot look for news", why=type(error).__name__)
+            await asyncio.sleep(_TROUBLE_PAUSE)
+            return
+        async with self._changed:
+            self._latest = {order_id: heads.get(order_id, 0) for order_id in self._watched}
+            self._changed.notify_all()
+        await asyncio.sleep(self._every)

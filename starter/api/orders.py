@@ -17,6 +17,7 @@ from fulfillment.domain.headline import headline
 from fulfillment.domain.holds import HoldReason
 from fulfillment.domain.stage import Stage
 from fulfillment.domain.view import OrderView
+from fulfillment.storage.views import OrderFilter
 from starter.access import Caller, Needs, Scope
 from starter.api.idempotency import Answered, Key, asked, once
 from starter.api.problems import Problem, of_business
@@ -90,13 +91,24 @@ def orders(
     _caller: Reading,
     stage: Annotated[Stage | None, Query()] = None,
     attention: Annotated[CaseKind | None, Query()] = None,
+    needs_attention: Annotated[bool, Query(description="Only those with an open case.")] = False,
     customer_id: Annotated[str | None, Query(max_length=64)] = None,
     placed_after: Annotated[AwareDatetime | None, Query()] = None,
     limit: Annotated[int, Query(ge=1, le=200)] = 50,
     cursor: Annotated[str | None, Query(max_length=200)] = None,
 ) -> OrdersOut:
     """List orders, newest first, page by page."""
-    raise NotImplementedError
+    wanted = OrderFilter(
+        stage=stage,
+        attention=attention,
+        needs_attention=needs_attention,
+        customer_id=customer_id,
+        placed_after=placed_after,
+        cursor=cursor,
+        limit=limit,
+    )
+    rows, next_cursor = doors.views.list(wanted)
+    return OrdersOut(orders=[OrderRowOut.of(row) for row in rows], next_cursor=next_cursor)
 
 
 @router.get("/{order_id}", response_model=OrderOut, summary="Read an order")

@@ -22,6 +22,7 @@ from fulfillment.domain.order import InvalidOrder
 from fulfillment.domain.shipment import Stop
 from fulfillment.storage.locks import UnknownShipment
 from fulfillment.storage.orders import OrderExists
+from fulfillment.storage.views import BadCursor
 from starter.orders import TemporalAway
 
 MEDIA_TYPE: Final = "application/problem+json"
@@ -223,6 +224,10 @@ def of_business(error: FulfillmentError) -> Problem:
             return Problem("invalid_request", str(error), errors=[field_error(param, "invalid", why)])
         case UnknownSku():
             return Problem("unknown_sku", f"{error}.")
+        case BadCursor():
+            return Problem(
+                "invalid_request", f"{error}.", errors=[field_error("cursor", "invalid", str(error))]
+            )
         case OrderExists():
             return Problem("order_exists", f"{error}.")
         case InsufficientStock():

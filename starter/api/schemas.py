@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator
 from datetime import date, datetime
-from typing import Annotated, Final, Literal, Self
+from typing import Annotated, Final, Literal, Self, cast
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 from pydantic_core import PydanticCustomError
@@ -11,8 +11,8 @@ from pydantic_core import PydanticCustomError
 from fulfillment.domain.address import Address
 from fulfillment.domain.cases import CaseKind
 from fulfillment.domain.explanation import allowed_actions
-from fulfillment.domain.headline import headline
-from fulfillment.domain.holds import HoldReason
+from fulfillment.domain.headline import expected_on, headline, shipment_headline
+from fulfillment.domain.holds import Hold, HoldReason
 from fulfillment.domain.order import Customer, Order, OrderLine, UnitRange
 from fulfillment.domain.payment import DeclineGroup, OrderPayment
 from fulfillment.domain.shipment import WaitsFor, WorkStatus
@@ -375,11 +375,14 @@ class ShortOut(BaseModel):
     expected_on: date | None
 
 
+Placement = Literal["confirmed", "short", "declined", "received"]
+
+
 class OrderOut(BaseModel):
     """An order as it stands."""
 
     id: str
-    placed: Literal["confirmed", "short", "declined", "received"]
+    placed: Placement
     stage: Stage
     stage_text: str
     attention: CaseKind | None
@@ -404,10 +407,10 @@ class OrderOut(BaseModel):
     @classmethod
     def of(cls, view: OrderView, *, now: datetime, public_url: str, request_id: str) -> Self:
         """Return an order as the API shows it."""
-        order, placed = view.order, view.placed or "received"
+        order, placed = view.order, cast(Placement, view.placed or "received")
         return cls(
             id=order.order_id,
-            placed=placed,  # type: ignore[arg-type]  # checked by pydantic
+            placed=placed,
             stage=view.stage,
             stage_text=headline(view, now).sentence,
             attention=view.attention,
@@ -421,7 +424,7 @@ class OrderOut(BaseModel):
             parcels=[ParcelOut.of(view, s, s.parcel) for s in view.shipments if s.parcel],
             payment=_payment(view),
             short=_short(view) if placed == "short" else [],
-            holds=[_hold(view, n) for n in range(len(view.holds))],
+            holds=[_hold(hold) for hold in view.holds],
             outcome=view.outcome,
             allowed_actions=[action for action, why_not in allowed_actions(view).items() if why_not is None],
             tracking_url=tracking_url(public_url, view.tracking_token),
@@ -487,7 +490,8 @@ _DECLINE_TEXT: Final = {
 
 def _payment(view: OrderView) -> PaymentOut:
     money, decline = view.payment, None
-    if money.decline_group:
+    unpaid = money.status in (OrderPayment.DECLINED, OrderPayment.ACTION_REQUIRED)
+    if money.decline_group and unpaid:
         due = next((case.due_at for case in view.cases if case.kind is CaseKind.PAYMENT_DECLINED), None)
         group = DeclineGroup(money.decline_group)
         decline = DeclineOut(group=group, text=_DECLINE_TEXT[group], pay_by=due)
@@ -521,8 +525,7 @@ def _short(view: OrderView) -> list[ShortOut]:
     return found
 
 
-def _hold(view: OrderView, n: int) -> HoldOut:
-    hold = view.holds[n]
+def _hold(hold: Hold) -> HoldOut:
     return HoldOut(
         id=hold.hold_id,
         reason=hold.reason,
@@ -617,3 +620,71 @@ class ChangedOut(OrderOut):
     """The order after a change."""
 
     did: DidOut
+
+
+class UpdateOut(BaseModel):
+    """News for whoever holds the tracking link."""
+
+    seq: int
+    at: datetime
+    text: str
+
+
+class TrackedParcelOut(BaseModel):
+    """A part of the order as the customer sees it."""
+
+    headline: str
+    line: str
+    stage: Stage
+    expected_on: date | None
+    was: date | None
+    carrier: str
+    tracking_number: str
+    items: list[ItemOut]
+
+
+class TrackOut(BaseModel):
+    """What the holder of a tracking link may see: no name, no street, no amounts."""
+
+    order_id: str
+    stage: Stage
+    headline: str
+    line: str
+    city: str
+    promised_by: date | None
+    parcels: list[TrackedParcelOut]
+    updates: list[UpdateOut]
+
+    @classmethod
+    def of(cls, view: OrderView, *, now: datetime) -> Self:
+        """Return an order as its tracking link shows it."""
+        news = headline(view, now)
+        return cls(
+            order_id=view.order.order_id,
+            stage=view.stage,
+            headline=news.text,
+            line=news.line,
+            city=view.order.ship_to.city,
+            promised_by=view.promise_date,
+            parcels=[_tracked_parcel(view, shipment, now) for shipment in view.shipments],
+            updates=[UpdateOut(seq=e.seq, at=e.at, text=e.text) for e in newest_first(view)],
+        )
+
+
+def newest_first(view: OrderView) -> list[EventView]:
+    """Return the order's events, the newest first."""
+    return sorted(view.events, key=lambda event: -event.seq)
+
+
+def _tracked_parcel(view: OrderView, shipment: ShipmentSummary, now: datetime) -> TrackedParcelOut:
+    news, parcel = shipment_headline(view, shipment, now), shipment.parcel
+    return TrackedParcelOut(
+        headline=news.text,
+        line=news.line,
+        stage=shipment.stage,
+        expected_on=expected_on(view, parcel),
+        was=news.was,
+        carrier=parcel.carrier if parcel else "",
+        tracking_number=parcel.tracking_number if parcel else "",
+        items=items(view.order, shipment.units),
+    )

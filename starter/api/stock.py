@@ -7,16 +7,14 @@ from fastapi import APIRouter, BackgroundTasks, Depends, Query
 from pydantic import BaseModel
 
 from starter.access import Caller, Needs, Scope
-from starter.api.delivery import deliver
+from starter.api.delivery import tell_orders
 from starter.api.schemas import ReceiptIn
 from starter.doors import Standing
 
 router = APIRouter(prefix="/v1", tags=["stock"])
 
 Receiving = Annotated[Caller, Depends(Needs(Scope.WAREHOUSE))]
-Looking = Annotated[
-    Caller, Depends(Needs(Scope.STOREFRONT, Scope.SUPPORT, Scope.WAREHOUSE, Scope.OPS))
-]
+Looking = Annotated[Caller, Depends(Needs(Scope.STOREFRONT, Scope.SUPPORT, Scope.WAREHOUSE, Scope.OPS))]
 
 
 class LevelOut(BaseModel):
@@ -112,5 +110,5 @@ def receive(body: ReceiptIn, doors: Standing, caller: Receiving, after: Backgrou
         replenishment_id=body.replenishment_id,
     )
     orders = dict.fromkeys(shipment_id.rpartition("-")[0] for shipment_id in receipt.filled)
-    after.add_task(deliver, doors, *orders)
+    after.add_task(tell_orders, doors, list(orders))
     return ReceiptOut(key=body.key, filled=list(receipt.filled))

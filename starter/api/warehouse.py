@@ -9,7 +9,7 @@ from pydantic import BaseModel
 from fulfillment.domain.shipment import WorkStatus
 from fulfillment.storage.warehouse import WorkItem
 from starter.access import Caller, Needs, Scope
-from starter.api.delivery import deliver
+from starter.api.delivery import tell_orders
 from starter.api.schemas import ItemOut, PackedIn, ScanIn
 from starter.doors import Standing
 
@@ -85,17 +85,15 @@ def packed(
 ) -> StepOut:
     """Close the parcel; its label follows by itself."""
     parcel_id = doors.floor.pack(shipment_id, weight_g=body.weight_g, by=caller.name)
-    after.add_task(deliver, doors, _order_of(shipment_id))
+    after.add_task(tell_orders, doors, [_order_of(shipment_id)])
     return StepOut(shipment_id=shipment_id, done="packed", parcel_id=parcel_id)
 
 
 @router.post("/shipments/{shipment_id}/handed_over", response_model=StepOut, summary="It has left")
-def handed_over(
-    shipment_id: ShipmentId, doors: Standing, caller: Working, after: BackgroundTasks
-) -> StepOut:
+def handed_over(shipment_id: ShipmentId, doors: Standing, caller: Working, after: BackgroundTasks) -> StepOut:
     """Give the parcel to the carrier: from here it cannot be stopped."""
     left = doors.floor.hand_over(shipment_id, by=caller.name)
-    after.add_task(deliver, doors, _order_of(shipment_id))
+    after.add_task(tell_orders, doors, [_order_of(shipment_id)])
     return StepOut(
         shipment_id=shipment_id,
         done="handed_over",

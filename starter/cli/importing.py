@@ -1,32 +1,31 @@
 """`import`: orders and products from files into the books. Repeating it is harmless; the web process starts the orders."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from io import BufferedReader
-from itertools import batched
+from itertools import islice
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 
 import typer
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
-from sqlalchemy.exc import IntegrityError
+from rich.progress import BarColumn, Progress, TextColumn
 
+from fulfillment.domain.catalogue import Product
 from fulfillment.domain.errors import FulfillmentError
 from fulfillment.domain.inventory import UnknownSku
 from starter.cli import reach
 from starter.cli.reach import Books
+from starter.cli.tally import Tally
 from starter.cli.terminal import ByOption, Exit, JsonOption, Out, answering, no_card_number
-from starter.imports import json_lines, products, shopify
-from starter.imports.entries import BadRow, Entry, FoundOrder, NotThisFile, SkippedOrder
-from starter.imports.products import FoundProduct
+from starter.imports import json_lines, shopify
+from starter.imports.entries import BadRow, Entry, FoundOrder, SkippedOrder
+from starter.imports.products import FoundProduct, products
 from starter.imports.rows import Lines
 
 app = typer.Typer()
 
-_LINE_EVERY: Final = 500
-_MOST_TOLD_TO_PROGRAMS: Final = 1000
+_SAY_EVERY: Final = 500
 _PRODUCTS_AT_ONCE: Final = 200
 
 Moved = Callable[[], None]
@@ -55,7 +54,10 @@ def import_files(
         str | None, typer.Option(help="Where the products' stock is; by default the location asked first.")
     ] = None,
     payment_method: Annotated[
-        str, typer.Option(callback=no_card_number, help="What Shopify orders are paid with: a saved method's token.")
+        str,
+        typer.Option(
+            callback=no_card_number, help="What Shopify orders are paid with: a saved method's token."
+        ),
     ] = "pm_card_visa",
     as_json: JsonOption = False,
 ) -> None:
@@ -63,65 +65,12 @@ def import_files(
     if file is None and catalogue is None:
         raise typer.BadParameter("give a FILE of orders, --products FILE, or both")
     with answering(as_json=as_json) as out, reach.books() as books:
-        tallies: list[Tally] = []
+        tallies = []
         if catalogue is not None:
             tallies.append(_import_products(catalogue, books, out, location=location, by=by))
         if file is not None:
             tallies.append(_import_orders(file, books, out, payment_method=payment_method, by=by))
         _sum_up(tallies, out)
-
-
-@dataclass(slots=True, kw_only=True)
-class Tally:
-    """What became of the entries of one file. `bad` counts orders or products, `bad_rows` their rows."""
-
-    what: str
-    new_is: str
-    out: Out
-    new: int = 0
-    known: int = 0
-    skipped: int = 0
-    bad: int = 0
-    bad_rows: int = 0
-    seconds: float = 0.0
-    told: list[dict[str, Any]] = field(default_factory=list)
-    _last_bad: str = ""
-
-    @property
-    def total(self) -> int:
-        """How many orders or products the file holds."""
-        return self.new + self.known + self.skipped + self.bad
-
-    def count_bad(self, row: BadRow) -> None:
-        """Tell a bad row; several rows of one order spoil one order."""
-        self.bad_rows += 1
-        if not row.subject or row.subject != self._last_bad:
-            self.bad += 1
-        self._last_bad = row.subject
-        self._tell("bad", row.line, row.subject, row.why)
-
-    def count_skipped(self, entry: SkippedOrder) -> None:
-        """Tell an order that is not for us."""
-        self.skipped += 1
-        self._tell("skipped", entry.line, entry.order_id, entry.why)
-
-    def _tell(self, what: str, line: int, subject: str, why: str) -> None:
-        about = f" {subject}:" if subject else ""
-        self.out.say(f"line {line}:{about} {what}: {why}")
-        if len(self.told) < _MOST_TOLD_TO_PROGRAMS:
-            self.told.append({"line": line, "subject": subject, "what": what, "why": why})
-
-    def sentence(self) -> str:
-        """Sum up for people."""
-        skipped = f", {self.skipped} skipped" if self.skipped else ""
-        known = f", {self.known} known" if self.what == "orders" else ""
-        counted = f"{self.new} {self.new_is}{known}{skipped}, {self.bad} bad"
-        return f"{self.total} {self.what}: {counted} in {self.seconds:.1f} s"
-
-    def as_data(self) -> dict[str, Any]:
-        """Sum up for programs."""
-        counts = {"total": self.total, self.new_is: self.new, "known": self.known, "skipped": self.skipped}
-        return counts | {"bad": self.bad, "bad_rows": self.bad_rows, "seconds": self.seconds, "told": self.told}
 
 
 def _sum_up(tallies: list[Tally], out: Out) -> None:
@@ -136,13 +85,96 @@ def _sum_up(tallies: list[Tally], out: Out) -> None:
 
 def _import_products(file: Path, books: Books, out: Out, *, location: str | None, by: str) -> Tally:
     tally = Tally(what="products", new_is="set", out=out)
-    with _reading(file, tally) as (lines, moved):
-        found = _good_products(lines, tally)
-        for batch in batched(found, _PRODUCTS_AT_ONCE):
-            try:
-                books.stock.set_catalogue(batch, by=by, location_id=location)
-            except IntegrityError as error:
-                raise NotThisFile(f"there is no location {location}; `stock` shows which there are") from error
+    with _reading(file, tally) as (_, lines, moved):
+        good = _good_products(products(lines), tally)
+        while batch := list(islice(good, _PRODUCTS_AT_ONCE)):
+            _set_catalogue(batch, books, location=location, by=by)
             tally.new += len(batch)
             moved()
     return tally
+
+
+def _good_products(found: Iterable[FoundProduct | BadRow], tally: Tally) -> Iterator[Product]:
+    for entry in found:
+        if isinstance(entry, BadRow):
+            tally.count_bad(entry)
+        else:
+            yield entry.product
+
+
+def _set_catalogue(batch: list[Product], books: Books, *, location: str | None, by: str) -> None:
+    with reach.known_location(location or ""):
+        books.stock.set_catalogue(batch, by=by, location_id=location)
+
+
+def _import_orders(file: Path, books: Books, out: Out, *, payment_method: str, by: str) -> Tally:
+    tally = Tally(what="orders", new_is="accepted", out=out)
+    with _reading(file, tally) as (raw, lines, moved):
+        for entry in _orders(raw, lines, books, payment_method):
+            _take(entry, books, tally, by)
+            moved()
+    return tally
+
+
+def _orders(raw: BufferedReader, lines: Lines, books: Books, payment_method: str) -> Iterator[Entry]:
+    """Read orders in the format that the first character tells."""
+    if raw.peek(512).removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"{"):
+        return json_lines.orders(lines, now=books.now())
+    return shopify.orders(lines, payment_method=payment_method)
+
+
+def _take(entry: Entry, books: Books, tally: Tally, by: str) -> None:
+    match entry:
+        case BadRow():
+            tally.count_bad(entry)
+        case SkippedOrder():
+            tally.count_skipped(entry)
+        case FoundOrder():
+            _accept(entry, books, tally, by)
+
+
+def _accept(found: FoundOrder, books: Books, tally: Tally, by: str) -> None:
+    """Accept an order in a transaction of its own: one that is refused takes no other with it."""
+    try:
+        accepted = books.orders.accept(found.order, by=by)
+    except UnknownSku as no:
+        line_no = next((line.line_no for line in found.order.lines if line.sku == no.sku), 0)
+        line = found.line_of.get(line_no, found.line)
+        tally.count_bad(BadRow(line=line, subject=found.order.order_id, why=str(no)))
+    except FulfillmentError as no:
+        tally.count_bad(BadRow(line=found.line, subject=found.order.order_id, why=str(no)))
+    else:
+        tally.new += accepted.created
+        tally.known += not accepted.created
+
+
+@contextmanager
+def _reading(file: Path, tally: Tally) -> Iterator[tuple[BufferedReader, Lines, Moved]]:
+    """Open the file and show how far it is read; say how far it came if it ends early."""
+    began = time.monotonic()
+    with file.open("rb") as raw, _shown(file, tally) as moved:
+        lines = Lines(raw, file.name)
+        try:
+            yield raw, lines, lambda: moved(lines.consumed)
+        except BaseException:
+            if tally.new:
+                tally.out.say(f"{tally.new} {tally.what} {tally.new_is} so far; importing again is harmless")
+            raise
+    tally.seconds = time.monotonic() - began
+
+
+@contextmanager
+def _shown(file: Path, tally: Tally) -> Iterator[Callable[[int], None]]:
+    """Show progress: a bar on a terminal, a line now and then otherwise."""
+    if tally.out.as_json or not tally.out.console.is_terminal:
+        yield lambda _: _say_now_and_then(tally)
+        return
+    columns = (TextColumn(tally.what), BarColumn(), TextColumn("{task.percentage:>3.0f} %"))
+    with Progress(*columns, console=tally.out.console, transient=True) as progress:
+        task = progress.add_task(tally.what, total=file.stat().st_size or None)
+        yield lambda consumed: progress.update(task, completed=consumed)
+
+
+def _say_now_and_then(tally: Tally) -> None:
+    if tally.total and tally.total % _SAY_EVERY == 0:
+        tally.out.say(f"{tally.total} {tally.what} ..")

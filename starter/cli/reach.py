@@ -7,14 +7,18 @@ from datetime import datetime
 from functools import partial
 
 from sqlalchemy import Engine
+from sqlalchemy.exc import IntegrityError
 from temporalio.service import RPCError
 
 from fulfillment import temporal
 from fulfillment.domain import policy
+from fulfillment.domain.errors import FulfillmentError
 from fulfillment.settings import Settings, load_settings, shop_now
 from fulfillment.storage.engine import connect
 from fulfillment.storage.orders import OrderStore
 from fulfillment.storage.signals import SignalStore
+from fulfillment.storage.stock import StockStore
+from fulfillment.storage.views import OrderViews
 from starter.orders import Orders, TemporalAway
 
 
@@ -23,7 +27,10 @@ class Books:
     """The stores a command reads and writes."""
 
     orders: OrderStore
+    views: OrderViews
+    stock: StockStore
     now: Callable[[], datetime]
+    public_url: str
 
 
 @contextmanager
@@ -32,7 +39,33 @@ def books() -> Iterator[Books]:
     settings = load_settings("database_url")
     with _engine(settings) as engine:
         now = partial(shop_now, settings.clock)
-        yield Books(orders=OrderStore(engine, now), now=now)
+        yield Books(
+            orders=OrderStore(engine, now),
+            views=OrderViews(engine, now),
+            stock=StockStore(engine, now),
+            now=now,
+            public_url=settings.public_url,
+        )
+
+
+class NoSuchLocation(FulfillmentError):
+    """Stock cannot be at a place that does not exist."""
+
+    def __init__(self, location_id: str) -> None:
+        super().__init__(f"there is no location {location_id}; `stock` shows which there are")
+
+
+@contextmanager
+def known_location(location_id: str) -> Iterator[None]:
+    """Refuse a location that the database does not know.
+
+    Raises:
+        NoSuchLocation: there is none of that name.
+    """
+    try:
+        yield
+    except IntegrityError as error:
+        raise NoSuchLocation(location_id) from error
 
 
 @asynccontextmanager

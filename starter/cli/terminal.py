@@ -55,11 +55,15 @@ def _somebody(name: str) -> str:
 def no_card_number(text: str) -> str:
     """Refuse a text that holds a card number: what is typed here is kept."""
     if holds_card_number(text):
-        raise typer.BadParameter("holds what looks like a card number; give the token of a saved payment method")
+        raise typer.BadParameter(
+            "holds what looks like a card number; give the token of a saved payment method"
+        )
     return text
 
 
-OrderArgument = Annotated[str, typer.Argument(metavar="ORDER", help="The order's number, for example SO-10483.")]
+OrderArgument = Annotated[
+    str, typer.Argument(metavar="ORDER", help="The order's number, for example SO-10483.")
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")]
 ByOption = Annotated[
     str,
@@ -87,7 +91,7 @@ class Out:
 
     def __init__(self, *, as_json: bool) -> None:
         self.as_json = as_json
-        self.console = Console(highlight=False, soft_wrap=True)
+        self.console = Console(highlight=False)
 
     def answer(self, data: Any, *shown: RenderableType) -> None:
         """Print the answer: `data` as JSON, or what is `shown` to people."""
@@ -95,12 +99,12 @@ class Out:
             typer.echo(json.dumps(data, default=_plain, ensure_ascii=False, indent=2))
             return
         for part in shown:
-            self.console.print(part, markup=False)
+            self.console.print(part, markup=False, soft_wrap=isinstance(part, str))
 
     def say(self, text: str) -> None:
         """Print a line for people; programs do not hear it."""
         if not self.as_json:
-            self.console.print(text, markup=False)
+            self.console.print(text, markup=False, soft_wrap=True)
 
     def trouble(self, code: str, text: str) -> None:
         """Print why there is no answer."""
@@ -117,7 +121,9 @@ def answering(*, as_json: bool = False) -> Iterator[Out]:
     try:
         yield out
     except UnknownOrder as no:
-        out.trouble("not_found", f"refused: {no}; look for it with `find`, by order, e-mail or tracking number")
+        out.trouble(
+            "not_found", f"refused: {no}; look for it with `find`, by order, e-mail or tracking number"
+        )
         raise typer.Exit(Exit.REFUSED) from None
     except FulfillmentError as no:
         out.trouble(getattr(no, "code", "refused"), f"refused: {no}")

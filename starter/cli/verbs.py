@@ -18,7 +18,9 @@ app = typer.Typer()
 @app.command()
 def cancel(
     order: OrderArgument,
-    reason: Annotated[str, typer.Option(callback=no_card_number, help="Why, in a word: changed_mind, mistake ...")],
+    reason: Annotated[
+        str, typer.Option(callback=no_card_number, help="Why, in a word: changed_mind, mistake ...")
+    ],
     by: ByOption,
     request_id: RequestOption,
     as_json: JsonOption = False,
@@ -60,7 +62,9 @@ def release(
 @app.command("retry-payment")
 def retry_payment(
     order: OrderArgument,
-    method: Annotated[str, typer.Option(callback=no_card_number, help="The token of a saved payment method.")],
+    method: Annotated[
+        str, typer.Option(callback=no_card_number, help="The token of a saved payment method.")
+    ],
     by: ByOption,
     request_id: RequestOption,
     as_json: JsonOption = False,
@@ -74,9 +78,7 @@ def retry_payment(
     )
 
 
-def _ask(
-    order: str, request_id: str, as_json: bool, verb: Callable[[Orders], Awaitable[VerbAnswer]]
-) -> None:
+def _ask(order: str, request_id: str, as_json: bool, verb: Callable[[Orders], Awaitable[VerbAnswer]]) -> None:
     async def asked() -> VerbAnswer:
         async with reach.orders() as orders:
             return await verb(orders)

@@ -29,25 +29,33 @@ class Shop:
         self.deliveries: list[dict[str, Any]] = []
         self.steps: list[tuple[str, str]] = []
         self.receipts: dict[str, Any] = {}
-        self.handed_to_carrier: list[str] = []
+        self.weights: dict[str, int] = {}
+        self.held: set[str] = set()
+        self.looked = 0
         self.spoil: Callable[[str, str], None] = lambda shipment, step: None
         self.spoil_after: Callable[[str, str], None] = lambda shipment, step: None
 
     def get(self, path: str, **params: str | int | None) -> Any:
         if path == "/v1/receipts/due":
-            return {"data": [d for d in self.deliveries if d["replenishment_id"] not in self.receipts]}
-        items = [{"shipment_id": s, "work_status": w} for s, w in self.status.items() if w != "handed_over"]
-        return {"data": items}
+            return {"due": [d for d in self.deliveries if d["replenishment_id"] not in self.receipts]}
+        self.looked += 1
+        return {"work": [self._item(s, w) for s, w in self.status.items() if w != "handed_over"]}
 
-    def post(self, path: str, body: Any = None, *, key: str = "") -> Any:
+    def _item(self, shipment: str, status: str) -> dict[str, Any]:
+        pieces = [{"sku": "MUG-12", "quantity": 3}, {"sku": "TEE-BLK-M", "quantity": 1}]
+        held = ["fraud"] if shipment in self.held else []
+        return {"shipment_id": shipment, "work_status": status, "items": pieces, "held": held}
+
+    def post(self, path: str, body: Any = None) -> Any:
         if path == "/v1/receipts":
-            return self.receipts.setdefault(key, body)
+            self.receipts[body["key"]] = body
+            return {"filled": []}
         shipment, step = path.rsplit("/", 2)[1:]
         self.spoil(shipment, step)
         self.steps.append((shipment, step))
         self.status[shipment] = AFTER[step]
         if step == "packed":
-            assert body["weight_g"] > 0
+            self.weights[shipment] = body["weight_g"]
             self.status[shipment] = "labeled"
         self.spoil_after(shipment, step)
         return {"tracking_number": f"1Z-{shipment}"}
@@ -62,7 +70,7 @@ class World:
     def get(self, path: str, **params: str | int | None) -> Any:
         raise AssertionError(path)
 
-    def post(self, path: str, body: Any = None, *, key: str = "") -> Any:
+    def post(self, path: str, body: Any = None) -> Any:
         self.parcels.append(path.split("/")[3])
 
 
@@ -74,7 +82,7 @@ def world() -> World:
 def at_work(shop: Shop, world: World, until: Callable[[], bool], seconds: float = 5.0) -> None:
     """Let bots work until the condition holds."""
     pace = Pace(before=dict.fromkeys(("picked", "packed", "handed_over"), 0.0), stopped=0.05)
-    bots = Bots(shop, world, pace, weight_g=800)
+    bots = Bots(shop, world, pace, piece_g=400)
     threads = bots.start(3)
     deadline = time.monotonic() + seconds
     while not until() and time.monotonic() < deadline:
@@ -93,6 +101,16 @@ def test_a_shipment_is_started_picked_packed_and_handed_over_in_this_order(world
     at_work(shop, world, lambda: world.parcels == ["1Z-SO-1-1"])
 
     assert [step for _, step in shop.steps] == ["start", "picked", "packed", "handed_over"]
+    assert shop.weights == {"SO-1-1": 1600}
+
+
+def test_a_held_shipment_is_not_even_touched(world: World) -> None:
+    shop = Shop("SO-1-1", "SO-2-1")
+    shop.held = {"SO-1-1"}
+
+    at_work(shop, world, lambda: world.parcels == ["1Z-SO-2-1"] and shop.looked > 10)
+
+    assert shop.status["SO-1-1"] == "released"
 
 
 def test_many_shipments_are_in_work_at_once_and_each_parcel_is_given_to_the_carrier_once(
@@ -168,10 +186,10 @@ def test_a_carrier_that_does_not_answer_is_told_again_without_handing_over_twice
     away = iter([ApiAway("no carrier")])
     given = world.post
 
-    def post(path: str, body: Any = None, *, key: str = "") -> Any:
+    def post(path: str, body: Any = None) -> Any:
         if trouble := next(away, None):
             raise trouble
-        return given(path, body, key=key)
+        return given(path, body)
 
     world.post = post  # type: ignore[method-assign]  # the first call fails
 
@@ -187,7 +205,7 @@ def test_goods_that_a_vendor_brought_are_booked_once_under_the_number_of_their_o
 
     at_work(shop, world, lambda: bool(shop.receipts))
 
-    assert shop.receipts == {"RO-7": delivery}
+    assert shop.receipts == {"RO-7": delivery | {"key": "RO-7"}}
 
 
 def test_steps_take_shop_time() -> None:
@@ -209,7 +227,7 @@ def served() -> Iterator[tuple[str, Shop, World]]:
         def do_POST(self) -> None:
             body = json.loads(self.rfile.read(int(self.headers.get("content-length") or 0)) or "null")
             door: Shop | World = world if self.path.startswith("/_sim") else shop
-            self._answer(door.post(self.path, body, key=self.headers.get("idempotency-key", "")))
+            self._answer(door.post(self.path, body))
 
         def _answer(self, said: Any) -> None:
             content = json.dumps(said).encode()

@@ -390,7 +390,7 @@ class Books:
 
     `since` is when the audit began to wait for rest. `grace` is the shop time that passes while a deed done is still
     on its way into the next row, `patience` the same for what only a sweep picks up, and `skew` bounds how far the
-    clocks of two transactions that met may differ.
+    clocks of two transactions that met may differ. `away` says why nothing could be read.
     """
 
     now: datetime
@@ -421,6 +421,7 @@ class Books:
     messages: tuple[MessageFact, ...] = ()
     events: tuple[EventFact, ...] = ()
     signals: tuple[SignalFact, ...] = ()
+    away: str = ""
 
     def recent(self, moment: datetime | None) -> bool:
         """Test whether what follows from `moment` may still be on its way."""

@@ -12,5 +12,5 @@ from fulfillment.domain.invariants.facts import Evidence
     remedy="start what is away (`./waybill up`), then ask again: until then the audit proves little",
 )
 def everything_was_read(evidence: Evidence) -> Found:
-    witnesses = [witness for witness in (evidence.ledger, evidence.runs) if witness is not None]
-    return Found(1 + len(witnesses), [witness.away for witness in witnesses if witness.away])
+    witnesses = [w for w in (evidence.books, evidence.ledger, evidence.runs) if w is not None]
+    return Found(len(witnesses), [witness.away for witness in witnesses if witness.away])

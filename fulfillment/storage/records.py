@@ -1,0 +1,269 @@
+"""The order's own record: what was decided, by whom, and what follows at once."""
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any, Final
+
+from sqlalchemy import Connection, Engine, Row, bindparam, func, insert, select, update
+
+from fulfillment.crashpoints import crashpoint
+from fulfillment.domain.cases import Case, CaseKind
+from fulfillment.domain.holds import Hold, HoldReason, NoSuchHold
+from fulfillment.domain.notifications import Fact
+from fulfillment.domain.order import OrderStatus, Outcome
+from fulfillment.domain.payment import PaymentStatus
+from fulfillment.domain.policy import DEFAULT, Policy
+from fulfillment.domain.record import (
+    ChangePaymentMethod,
+    CloseOrder,
+    Confirm,
+    Confirmed,
+    DeclareLost,
+    OpenCase,
+    PlaceHold,
+    Released,
+    ReleaseHold,
+    ResolveCase,
+    RevisePromise,
+    Stopped,
+    StopShipments,
+)
+from fulfillment.domain.shipment import WorkStatus
+from fulfillment.domain.tracking import CarrierStatus, Scan, ScanSource
+from fulfillment.storage import cases, holds, journal, parcels, stopping
+from fulfillment.storage.advance import advance
+from fulfillment.storage.orders import lock_order
+from fulfillment.storage.tables import orders, payments, promises, shipments
+from fulfillment.storage.tables import parcels as parcel_rows
+
+_S = OrderStatus
+_SYSTEM: Final = "system"
+_FINAL: Final = {
+    Outcome.DELIVERED: _S.COMPLETED,
+    Outcome.LOST: _S.COMPLETED,
+    Outcome.RETURNED: _S.COMPLETED,
+    Outcome.CANCELLED: _S.CANCELLED,
+    Outcome.REJECTED: _S.REJECTED,
+    Outcome.EXPIRED: _S.EXPIRED,
+}
+_SENTENCE: Final = {
+    Outcome.CANCELLED: "Your order was cancelled.",
+    Outcome.EXPIRED: "Your order was cancelled, because it was not paid.",
+    Outcome.REJECTED: "We could not accept your order.",
+}
+_CASES: Final = (CaseKind.FRAUD_REVIEW, CaseKind.ON_HOLD)
+
+_ORDER: Final = update(orders).where(orders.c.order_id == bindparam("the_order"))
+_ADD_PROMISE: Final = insert(promises)
+_PROMISES: Final = select(func.count()).where(promises.c.order_id == bindparam("the_order"))
+_DELIVERED_AT: Final = select(func.max(parcel_rows.c.delivered_at)).where(
+    parcel_rows.c.order_id == bindparam("the_order")
+)
+_LET_GO: Final = select(func.coalesce(func.sum(payments.c.authorized), 0)).where(
+    payments.c.order_id == bindparam("the_order"),
+    payments.c.status.in_(
+        [PaymentStatus.AUTHORIZED.value, PaymentStatus.VOIDED.value, PaymentStatus.EXPIRED.value]
+    ),
+)
+_CLOSE_SHIPMENTS: Final = update(shipments).where(
+    shipments.c.order_id == bindparam("the_order"),
+    shipments.c.work_status == WorkStatus.HANDED_OVER.value,
+)
+
+
+class RecordStore:
+    """The order's record. Every call is one transaction, begins by locking the order, and is safe to repeat."""
+
+    def __init__(self, engine: Engine, now: Callable[[], datetime], *, policy: Policy = DEFAULT) -> None:
+        self._engine, self._now, self._policy = engine, now, policy
+
+    def confirm(self, request: Confirm) -> Confirmed:
+        """Confirm an order whose shipments need no money yet, or let it go on."""
+        with self._engine.begin() as conn:
+            order = lock_order(conn, request.order_id)
+            came_to = advance(conn, order, now=self._now(), policy=self._policy)
+            return Confirmed(promise_date=came_to.promise_date, released=came_to.released)
+
+    def place_hold(self, request: PlaceHold) -> Hold:
+        """Put a hold on the order; a second one for the same reason joins the first."""
+        order_id, now = request.order_id, self._now()
+        with self._engine.begin() as conn:
+            lock_order(conn, order_id)
+            hold, is_new = holds.place(
+                conn,
+                order_id,
+                request.reason,
+                by=request.by,
+                due_at=request.due_at,
+                note=request.note,
+                now=now,
+            )
+            if is_new:
+                journal.event(conn, order_id, "held", "Your order is on hold for a moment.", at=now)
+            outcome = f"held: {hold.reason}" if is_new else f"was held already: {hold.reason}"
+            self._audit(conn, request, "hold", outcome, reason=request.note)
+            return hold
+
+    def release_hold(self, request: ReleaseHold) -> Released:
+        """End a hold, or all of them, and let the order go on.
+
+        Raises:
+            NoSuchHold: a person named a hold that does not stand.
+        """
+        with self._engine.begin() as conn:
+            order = lock_order(conn, request.order_id)
+            self._end_holds(conn, request)
+            came_to = advance(conn, order, now=self._now(), policy=self._policy)
+            return Released(holds=came_to.holds, released=came_to.released)
+
+    def stop_shipments(self, request: StopShipments) -> Stopped:
+        """Stop what has not left. The floor and this call meet at the shipment's row: one of them wins."""
+        with self._engine.begin() as conn:
+            order = lock_order(conn, request.order_id)
+            stopped = stopping.stop(conn, order, reason=request.reason, by=request.by, now=self._now())
+            outcome = f"stopped {', '.join(stopped.stopped) or 'nothing'}"
+            if stopped.left:
+                outcome += f"; {', '.join(stopped.left)} had left"
+            self._audit(conn, request, "cancel", outcome, reason=request.reason)
+            return stopped
+
+    def open_case(self, request: OpenCase) -> Case:
+        """Open a case; a second detection joins the open one."""
+        with self._engine.begin() as conn:
+            lock_order(conn, request.order_id)
+            return cases.open_case(
+                conn,
+                request.order_id,
+                request.kind,
+                subject=request.subject,
+                due_at=request.due_at,
+                now=self._now(),
+                note=request.note,
+            )
+
+    def resolve_case(self, request: ResolveCase) -> None:
+        """Resolve a case, if it is open."""
+        with self._engine.begin() as conn:
+            lock_order(conn, request.order_id)
+            now, how = self._now(), request.resolution
+            cases.resolve(conn, request.kind, subject=request.subject, resolution=how, now=now)
+
+    def revise_promise(self, request: RevisePromise) -> None:
+        """Promise another day and tell the customer why; the same day again is no news."""
+        order_id, day, now = request.order_id, request.promised_date, self._now()
+        with self._engine.begin() as conn:
+            order = lock_order(conn, order_id)
+            if order.promise_date == day:
+                return
+            n = conn.execute(_PROMISES, {"the_order": order_id}).scalar_one() + 1
+            promise = {"order_id": order_id, "n": n, "promised_date": day, "source": "carrier"}
+            conn.execute(_ADD_PROMISE, promise | {"reason": request.reason, "at": now, "told_at": now})
+            conn.execute(_ORDER, {"the_order": order_id, "promise_date": day})
+            text = f"Your order is delayed; we now expect it by {day:%A, %B} {day.day}."
+            journal.event(conn, order_id, "delayed", text, at=now)
+            told = {"promise_date": day.isoformat(), "reason": request.reason}
+            subject = request.shipment_id
+            journal.tell(conn, order_id, Fact.DELAYED, subject=subject, version=n, data=told, now=now)
+
+    def declare_lost(self, request: DeclareLost) -> None:
+        """Give a parcel up; our own event joins its scans."""
+        now = self._now()
+        given_up = Scan(
+            status=CarrierStatus.LOST,
+            occurred_at=now,
+            code="given_up",
+            text="No scan for too long",
+            source=ScanSource.WAYBILL,
+        )
+        with self._engine.begin() as conn:
+            lock_order(conn, request.order_id)
+            source = ScanSource.WAYBILL.value
+            parcels.record(
+                conn, request.parcel_id, (given_up,), None, source=source, now=now, policy=self._policy
+            )
+
+    def change_payment_method(self, request: ChangePaymentMethod) -> None:
+        """Let the customer pay another way from now on."""
+        with self._engine.begin() as conn:
+            order = lock_order(conn, request.order_id)
+            if order.payment_method == request.method:
+                return
+            conn.execute(_ORDER, {"the_order": request.order_id, "payment_method": request.method})
+            text = "The way you pay was changed."
+            journal.event(conn, request.order_id, "payment_method_changed", text, at=self._now())
+            self._audit(conn, request, "change_payment_method", "changed")
+
+    def close(self, request: CloseOrder) -> datetime | None:
+        """Close the order and return when it was delivered, if it was."""
+        order_id = request.order_id
+        with self._engine.begin() as conn:
+            order = lock_order(conn, order_id)
+            if order.completed_at is None:
+                self._close(conn, order, request)
+            delivered_at: datetime | None = conn.execute(_DELIVERED_AT, {"the_order": order_id}).scalar_one()
+            crashpoint("close.before_commit")
+        crashpoint("close.after_commit")
+        return delivered_at
+
+    def _close(self, conn: Connection, order: Row[Any], request: CloseOrder) -> None:
+        order_id, now, status = order.order_id, self._now(), _FINAL[request.outcome]
+        if status is _S.COMPLETED:
+            left = {"work_status": WorkStatus.CLOSED.value, "outcome": request.outcome.value}
+            conn.execute(_CLOSE_SHIPMENTS, {"the_order": order_id, **left, "closed_at": now})
+            journal.event(conn, order_id, "completed", "Your order is complete.", at=now)
+        else:
+            self._tell_the_end(conn, order, request)
+        holds.end(conn, order_id, None, by=_SYSTEM, now=now)
+        cases.resolve_all(conn, order_id, resolution="order_closed", now=now)
+        ended = {"status": status.value, "outcome": request.outcome.value, "completed_at": now}
+        conn.execute(_ORDER, {"the_order": order_id, **ended})
+
+    def _tell_the_end(self, conn: Connection, order: Row[Any], request: CloseOrder) -> None:
+        """Let go of whatever is still claimed, and tell the customer unless the rejection already did."""
+        order_id, now = order.order_id, self._now()
+        stopping.stop(conn, order, reason=request.reason or request.outcome.value, by=_SYSTEM, now=now)
+        if order.status == _S.REJECTED:
+            return
+        released = conn.execute(_LET_GO, {"the_order": order_id}).scalar_one()
+        told = {"reason": request.reason, "released": released, "currency": order.currency}
+        journal.tell(conn, order_id, Fact.CANCELLED, subject=order_id, version=1, data=told, now=now)
+        journal.event(conn, order_id, request.outcome.value, _SENTENCE[request.outcome], at=now)
+
+    def _end_holds(self, conn: Connection, request: ReleaseHold) -> None:
+        order_id, now = request.order_id, self._now()
+        ended = holds.end(conn, order_id, request.reason, by=request.by, now=now, defaulted=request.defaulted)
+        if not ended:
+            if not journal.audited(conn, order_id, "release", request.request_id) and not request.defaulted:
+                raise NoSuchHold(order_id, request.reason or "at all")
+            return
+        for kind in _CASES if request.reason is None else (_case_of(request.reason),):
+            cases.resolve(conn, kind, subject=order_id, resolution="released", now=now)
+        journal.event(conn, order_id, "hold_released", "Your order goes on.", at=now)
+        self._audit(conn, request, "release", f"released {', '.join(ended)}", reason=request.note)
+
+    def _audit(
+        self,
+        conn: Connection,
+        request: PlaceHold | ReleaseHold | StopShipments | ChangePaymentMethod,
+        command: str,
+        outcome: str,
+        *,
+        reason: str = "",
+    ) -> None:
+        """Note who asked, once per request."""
+        if journal.audited(conn, request.order_id, command, request.request_id):
+            return
+        journal.audit(
+            conn,
+            request.order_id,
+            actor=request.by,
+            command=command,
+            outcome=outcome,
+            at=self._now(),
+            request_id=request.request_id,
+            reason=reason,
+        )
+
+
+def _case_of(reason: HoldReason) -> CaseKind:
+    return CaseKind.FRAUD_REVIEW if reason is HoldReason.FRAUD else CaseKind.ON_HOLD

@@ -1,0 +1,413 @@
+"""Orders as people and programs read them: everything of one in a single statement, many of them page by page."""
+
+import base64
+import binascii
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Any, Final
+
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Engine,
+    Row,
+    String,
+    Table,
+    cast,
+    func,
+    literal_column,
+    or_,
+    select,
+    true,
+    tuple_,
+)
+from sqlalchemy.dialects.postgresql import ARRAY, aggregate_order_by
+
+from fulfillment.domain.cases import Case, CaseKind, CaseState, attention
+from fulfillment.domain.errors import FulfillmentError, UnknownOrder
+from fulfillment.domain.holds import Hold, HoldReason
+from fulfillment.domain.order import OrderLine, OrderStatus, UnitRange
+from fulfillment.domain.payment import PaymentStatus
+from fulfillment.domain.policy import DEFAULT, Policy
+from fulfillment.domain.shipment import WaitsFor, WorkStatus
+from fulfillment.domain.stage import (
+    PaymentView,
+    ShipmentView,
+    Stage,
+    order_stage,
+    payment_status,
+    shipment_stage,
+)
+from fulfillment.domain.tracking import CarrierStatus, Flag
+from fulfillment.domain.view import (
+    EventView,
+    OrderRow,
+    OrderView,
+    ParcelView,
+    PaymentSummary,
+    ScanView,
+    ShipmentSummary,
+)
+from fulfillment.storage.orders import order_from
+from fulfillment.storage.stages import attention_of, stage_of
+from fulfillment.storage.tables import (
+    cases,
+    holds,
+    labels,
+    order_events,
+    order_lines,
+    orders,
+    parcels,
+    payments,
+    shipments,
+    tracking_events,
+    unit_ranges,
+)
+
+Rows = list[dict[str, Any]]  # rows of a table as PostgreSQL gathers them into JSON
+
+_PAGE_LIMIT: Final = 200
+_FOUND_LIMIT: Final = 50
+_HELD: Final = (PaymentStatus.AUTHORIZED, PaymentStatus.CAPTURED)
+
+
+class BadCursor(FulfillmentError):
+    """The cursor is not one that a list gave out."""
+
+    def __init__(self, cursor: str) -> None:
+        super().__init__(f"{cursor!r} is not a cursor of this list; start without one")
+        self.cursor = cursor
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OrderFilter:
+    """Which orders to list, newest first. `needs_attention` keeps those with any open case."""
+
+    stage: Stage | None = None
+    attention: CaseKind | None = None
+    needs_attention: bool = False
+    customer_id: str | None = None
+    placed_after: datetime | None = None
+    cursor: str | None = None
+    limit: int = 50
+
+
+class OrderViews:
+    """Reads orders. `now` is shop time."""
+
+    def __init__(self, engine: Engine, now: Callable[[], datetime], *, policy: Policy = DEFAULT) -> None:
+        self._engine, self._now, self._policy = engine, now, policy
+
+    def view(self, order_id: str) -> OrderView:
+        """Return everything about an order.
+
+        Raises:
+            UnknownOrder: there is no such order.
+        """
+        with self._engine.connect() as conn:
+            row = conn.execute(_whole_order(orders.c.order_id == order_id)).first()
+        if row is None:
+            raise UnknownOrder(order_id)
+        return _view(row)
+
+    def by_token(self, token: str) -> OrderView | None:
+        """Return the order of a tracking link; None when there is none or the link has outlived its order."""
+        if not token:
+            return None
+        with self._engine.connect() as conn:
+            row = conn.execute(_whole_order(orders.c.tracking_token == token)).first()
+        if row is None:
+            return None
+        outlived = row.completed_at and row.completed_at + self._policy.tracking_link_life < self._now()
+        return None if outlived else _view(row)
+
+    def list(self, wanted: OrderFilter) -> tuple[tuple[OrderRow, ...], str | None]:
+        """Return one page and the cursor of the next, None on the last one.
+
+        Raises:
+            BadCursor: the cursor was not made here.
+        """
+        limit = max(1, min(wanted.limit, _PAGE_LIMIT))
+        with self._engine.connect() as conn:
+            rows = conn.execute(_page(wanted).limit(limit + 1)).all()
+        page = tuple(_order_row(row) for row in rows[:limit])
+        return page, _cursor(page[-1]) if len(rows) > limit else None
+
+    def events(self, order_id: str, after_seq: int = 0) -> tuple[EventView, ...]:
+        """Return what happened to an order after an event, oldest first."""
+        query = (
+            select(order_events)
+            .where(order_events.c.order_id == order_id, order_events.c.seq > after_seq)
+            .order_by(order_events.c.seq)
+        )
+        with self._engine.connect() as conn:
+            return tuple(_event(row._asdict()) for row in conn.execute(query))
+
+    def heads(self, order_ids: Collection[str]) -> dict[str, int]:
+        """Return the number of each order's latest event, whatever how many are asked about."""
+        latest = func.max(order_events.c.seq).label("latest")
+        query = select(order_events.c.order_id, latest).where(order_events.c.order_id.in_(order_ids))
+        with self._engine.connect() as conn:
+            rows = conn.execute(query.group_by(order_events.c.order_id))
+            return {row.order_id: row.latest for row in rows}
+
+    def find(self, text: str) -> tuple[str, ...]:
+        """Return the orders a person may mean by an order number, an e-mail address or a tracking number."""
+        with self._engine.connect() as conn:
+            return _found(conn, text.strip())
+
+
+def _whole_order(chosen: ColumnElement[bool]) -> Any:
+    parcel_ids = select(parcels.c.parcel_id).where(parcels.c.order_id == orders.c.order_id)
+    scans = _gathered(
+        tracking_events,
+        tracking_events.c.parcel_id.in_(parcel_ids),
+        tracking_events.c.occurred_at.desc(),
+        tracking_events.c.event_hash,
+    )
+    return select(
+        orders,
+        _of_order(order_lines, order_lines.c.line_no),
+        _of_order(unit_ranges, unit_ranges.c.line_no, unit_ranges.c.first_unit),
+        _of_order(shipments, shipments.c.n),
+        _of_order(parcels, parcels.c.n),
+        _of_order(labels, labels.c.created_at, labels.c.label_id),
+        _of_order(payments, payments.c.created_at, payments.c.attempt, payments.c.payment_id),
+        _of_order(holds, holds.c.placed_at, holds.c.hold_id, only=holds.c.state == "active"),
+        _of_order(cases, cases.c.opened_at, cases.c.case_id, only=cases.c.state != CaseState.RESOLVED.value),
+        _of_order(order_events, order_events.c.seq),
+        scans,
+    ).where(chosen)
+
+
+def _of_order(table: Table, *order_by: Any, only: ColumnElement[bool] | None = None) -> Any:
+    condition = table.c.order_id == orders.c.order_id
+    return _gathered(table, condition if only is None else condition & only, *order_by)
+
+
+def _gathered(table: Table, condition: ColumnElement[bool], *order_by: Any) -> Any:
+    whole_row: ColumnElement[Any] = func.to_jsonb(literal_column(table.name))
+    gathered = func.jsonb_agg(aggregate_order_by(whole_row, *order_by))
+    return select(gathered).select_from(table).where(condition).scalar_subquery().label(table.name)
+
+
+def _view(row: Row[Any]) -> OrderView:
+    order = order_from(row, (OrderLine(**_without_order(line)) for line in row.order_lines or ()))
+    status, units = OrderStatus(row.status), row.unit_ranges or []
+    gone = tuple(_units(unit) for unit in units if unit["shipment_id"] is None)
+    parts = tuple(_shipment(row, shipment) for shipment in row.shipments or ())
+    open_cases = tuple(_case(case) for case in row.cases or ())
+    payable = order.total - order.worth(gone)
+    return OrderView(
+        order=order,
+        status=status,
+        stage=order_stage(status, [_part(part) for part in parts]),
+        attention=attention(open_cases),
+        placed=row.placed,
+        outcome=row.outcome,
+        payable=payable,
+        cancelled_units=gone,
+        shipments=parts,
+        payment=_payment(payable, row.payments or []),
+        holds=tuple(_hold(hold) for hold in row.holds or ()),
+        cases=open_cases,
+        promise_first_date=row.promise_first_date,
+        promise_date=row.promise_date,
+        tracking_token=row.tracking_token,
+        confirmed_at=row.confirmed_at,
+        completed_at=row.completed_at,
+        events=tuple(_event(event) for event in row.order_events or ()),
+    )
+
+
+def _without_order(row: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in row.items() if name != "order_id"}
+
+
+def _units(row: dict[str, Any]) -> UnitRange:
+    return UnitRange(line_no=row["line_no"], first=row["first_unit"], count=row["quantity"])
+
+
+def _shipment(row: Row[Any], shipment: dict[str, Any]) -> ShipmentSummary:
+    shipment_id = shipment["shipment_id"]
+    units = tuple(_units(u) for u in row.unit_ranges or () if u["shipment_id"] == shipment_id)
+    parcel = next((_parcel(row, p) for p in row.parcels or () if p["shipment_id"] == shipment_id), None)
+    seen = ShipmentView(
+        work=WorkStatus(shipment["work_status"]),
+        waits_for=WaitsFor(shipment["waits_for"]),
+        carrier=parcel.carrier_status if parcel else None,
+        units=sum(unit.count for unit in units),
+    )
+    return ShipmentSummary(
+        shipment_id=shipment_id,
+        n=shipment["n"],
+        location_id=shipment["location_id"],
+        work_status=seen.work,
+        waits_for=seen.waits_for,
+        stage=shipment_stage(seen),
+        units=units,
+        value=shipment["value"],
+        ship_by=datetime.fromisoformat(shipment["ship_by"]),
+        outcome=shipment["outcome"],
+        parcel=parcel,
+    )
+
+
+def _part(shipment: ShipmentSummary) -> ShipmentView:
+    return ShipmentView(
+        work=shipment.work_status,
+        waits_for=shipment.waits_for,
+        carrier=shipment.parcel.carrier_status if shipment.parcel else None,
+        units=sum(unit.count for unit in shipment.units),
+    )
+
+
+def _parcel(row: Row[Any], parcel: dict[str, Any]) -> ParcelView:
+    of_parcel = [label for label in row.labels or () if label["parcel_id"] == parcel["parcel_id"]]
+    label = of_parcel[-1] if of_parcel else {}
+    scans = [scan for scan in row.tracking_events or () if scan["parcel_id"] == parcel["parcel_id"]]
+    return ParcelView(
+        parcel_id=parcel["parcel_id"],
+        n=parcel["n"],
+        weight_g=parcel["weight_g"],
+        carrier_status=CarrierStatus(parcel["carrier_status"]),
+        flags=tuple(Flag(flag) for flag in parcel["flags"]),
+        reason=parcel["reason"],
+        place=parcel["place"],
+        carrier=label.get("carrier") or "",
+        service=label.get("service") or "",
+        tracking_number=label.get("tracking_number") or "",
+        label_state=label.get("state") or "",
+        edd_date=parcel["edd_date"] and date.fromisoformat(parcel["edd_date"]),
+        handed_over_at=_moment(parcel["handed_over_at"]),
+        latest_scan_at=_moment(parcel["latest_scan_at"]),
+        delivered_at=_moment(parcel["delivered_at"]),
+        scans=tuple(_scan(scan) for scan in scans),
+    )
+
+
+def _scan(row: dict[str, Any]) -> ScanView:
+    return ScanView(
+        at=datetime.fromisoformat(row["occurred_at"]),
+        status=CarrierStatus(row["status"]) if row["status"] else None,
+        text=row["raw_text"],
+        place=row["place"],
+    )
+
+
+def _moment(iso: str | None) -> datetime | None:
+    return datetime.fromisoformat(iso) if iso else None
+
+
+def _payment(payable: int, rows: Rows) -> PaymentSummary:
+    seen = [
+        PaymentView(status=PaymentStatus(row["status"]), captured=row["captured"], refunded=row["refunded"])
+        for row in rows
+    ]
+    groups = [row["decline_group"] for row in rows if row["decline_group"]]
+    return PaymentSummary(
+        status=payment_status(payable, seen),
+        authorized=sum(row["authorized"] for row in rows if row["status"] in _HELD),
+        captured=sum(row["captured"] for row in rows),
+        refunded=sum(row["refunded"] for row in rows),
+        decline_group=groups[-1] if groups else None,
+    )
+
+
+def _hold(row: dict[str, Any]) -> Hold:
+    return Hold(
+        hold_id=row["hold_id"],
+        reason=HoldReason(row["reason"]),
+        placed_by=row["placed_by"],
+        placed_at=datetime.fromisoformat(row["placed_at"]),
+        due_at=datetime.fromisoformat(row["due_at"]),
+        note=row["note"],
+    )
+
+
+def _case(row: dict[str, Any]) -> Case:
+    return Case(
+        case_id=row["case_id"],
+        kind=CaseKind(row["kind"]),
+        subject=row["subject"],
+        opened_at=datetime.fromisoformat(row["opened_at"]),
+        due_at=datetime.fromisoformat(row["due_at"]),
+        note=row["note"],
+    )
+
+
+def _event(row: dict[str, Any]) -> EventView:
+    at = row["at"] if isinstance(row["at"], datetime) else datetime.fromisoformat(row["at"])
+    return EventView(seq=row["seq"], kind=row["kind"], text=row["text"], at=at)
+
+
+def _page(wanted: OrderFilter) -> Any:
+    stage, most_urgent = stage_of(), attention_of()
+    query = select(
+        orders, stage.label("stage"), most_urgent.label("attention"), _hold_reasons().label("holds")
+    ).order_by(orders.c.placed_at.desc(), orders.c.order_id.desc())
+    conditions: Sequence[ColumnElement[bool]] = [
+        stage == wanted.stage.value if wanted.stage else true(),
+        most_urgent == wanted.attention.value if wanted.attention else true(),
+        most_urgent.is_not(None) if wanted.needs_attention else true(),
+        orders.c.customer_id == wanted.customer_id if wanted.customer_id else true(),
+        orders.c.placed_at > wanted.placed_after if wanted.placed_after else true(),
+        _older_than(wanted.cursor) if wanted.cursor else true(),
+    ]
+    return query.where(*conditions)
+
+
+def _hold_reasons() -> ColumnElement[Any]:
+    reasons = func.array_agg(aggregate_order_by(holds.c.reason, holds.c.reason))
+    return (
+        select(func.coalesce(reasons, cast("{}", ARRAY(String))))
+        .where(holds.c.order_id == orders.c.order_id, holds.c.state == "active")
+        .scalar_subquery()
+    )
+
+
+def _order_row(row: Row[Any]) -> OrderRow:
+    return OrderRow(
+        order_id=row.order_id,
+        stage=Stage(row.stage),
+        attention=CaseKind(row.attention) if row.attention else None,
+        holds=tuple(row.holds),
+        promise_date=row.promise_date,
+        total=row.total,
+        currency=row.currency,
+        customer_id=row.customer_id,
+        placed_at=row.placed_at,
+        placed=row.placed,
+    )
+
+
+def _cursor(last: OrderRow) -> str:
+    return base64.urlsafe_b64encode(f"{last.placed_at.isoformat()} {last.order_id}".encode()).decode()
+
+
+def _older_than(cursor: str) -> ColumnElement[bool]:
+    try:
+        placed_at, order_id = base64.urlsafe_b64decode(cursor.encode()).decode().split(" ", 1)
+        moment = datetime.fromisoformat(placed_at)
+    except (ValueError, binascii.Error) as error:
+        raise BadCursor(cursor) from error
+    return tuple_(orders.c.placed_at, orders.c.order_id) < tuple_(moment, order_id)
+
+
+def _found(conn: Connection, text: str) -> tuple[str, ...]:
+    with_number = select(labels.c.order_id).where(labels.c.tracking_number == text)
+    query = (
+        select(orders.c.order_id)
+        .where(
+            or_(
+                orders.c.order_id == text,
+                orders.c.external_ref == text,
+                func.lower(orders.c.email) == text.lower(),
+                orders.c.order_id.in_(with_number),
+            )
+        )
+        .order_by(orders.c.placed_at.desc(), orders.c.order_id.desc())
+        .limit(_FOUND_LIMIT)
+    )
+    return tuple(conn.scalars(query))

@@ -1,0 +1,299 @@
+"""What people look at: one order, why it waits, many orders, what is in stock; and goods that come in."""
+
+from collections.abc import Iterable
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+from rich.table import Table
+from rich.text import Text
+
+from fulfillment.domain.address import Address
+from fulfillment.domain.cases import CaseKind
+from fulfillment.domain.explanation import allowed_actions, explain
+from fulfillment.domain.headline import headline
+from fulfillment.domain.inventory import Level
+from fulfillment.domain.money import format_minor
+from fulfillment.domain.order import UnitRange
+from fulfillment.domain.stage import Stage
+from fulfillment.domain.view import OrderRow, OrderView, ShipmentSummary
+from fulfillment.storage.views import OrderFilter
+from starter.api.schemas import OrderOut, OrderRowOut
+from starter.cli import reach
+from starter.cli.terminal import (
+    ByOption,
+    Exit,
+    JsonOption,
+    OrderArgument,
+    answering,
+    new_request_id,
+    short_day,
+    table,
+)
+
+app = typer.Typer()
+
+_ALL_TROUBLE = "any"
+
+
+@app.command()
+def show(order: OrderArgument, as_json: JsonOption = False) -> None:
+    """Show an order: where it is, its parts, its money, what happened."""
+    with answering(as_json=as_json) as out, reach.books() as books:
+        view = books.views.view(order)
+        now = books.now()
+        data = OrderOut.of(view, now=now, public_url=books.public_url, request_id="").model_dump(mode="json")
+        del data["request_id"]
+        said = headline(view, now).sentence
+        out.answer(data, _head(view), "", said, "", _shipments(view), *_trouble(view), "", _events(view))
+
+
+@app.command("explain")
+def explain_order(order: OrderArgument, as_json: JsonOption = False) -> None:
+    """Say in a sentence what an order waits for, since when, what comes next and who must act."""
+    with answering(as_json=as_json) as out, reach.books() as books:
+        view = books.views.view(order)
+        why = explain(view, books.now())
+        data = {"order_id": order, **asdict(why), "actions": allowed_actions(view)}
+        out.answer(data, why.sentence)
+
+
+@app.command("ls")
+def list_orders(
+    stage: Annotated[Stage | None, typer.Option(help="Only orders at this stage.")] = None,
+    attention: Annotated[
+        str | None,
+        typer.Option(
+            metavar="KIND", help=f"Only orders with this trouble; `{_ALL_TROUBLE}` for all that need someone."
+        ),
+    ] = None,
+    limit: Annotated[int, typer.Option(min=1, max=200, help="At most so many.")] = 50,
+    as_json: JsonOption = False,
+) -> None:
+    """List orders, newest first."""
+    wanted = OrderFilter(
+        stage=stage, attention=_kind(attention), needs_attention=attention == _ALL_TROUBLE, limit=limit
+    )
+    with answering(as_json=as_json) as out, reach.books() as books:
+        rows, more = books.views.list(wanted)
+        listed = [OrderRowOut.of(row).model_dump(mode="json") for row in rows]
+        out.answer({"orders": listed, "more": more is not None}, _orders(rows), *_more(rows, more))
+
+
+@app.command()
+def find(
+    text: Annotated[str, typer.Argument(help="An order number, an e-mail address or a tracking number.")],
+    as_json: JsonOption = False,
+) -> None:
+    """Find orders by number, e-mail address or tracking number."""
+    with answering(as_json=as_json) as out, reach.books() as books:
+        views = [books.views.view(order_id) for order_id in books.views.find(text)]
+        if not views:
+            out.trouble(
+                "not_found", f"nothing found for {text!r}: give a whole order, e-mail or tracking number"
+            )
+            raise typer.Exit(Exit.REFUSED)
+        found = [_row_of(view) for view in views]
+        out.answer({"orders": [OrderRowOut.of(row).model_dump(mode="json") for row in found]}, _orders(found))
+
+
+@app.command()
+def stock(
+    sku: Annotated[str | None, typer.Argument(help="Only this SKU.")] = None, as_json: JsonOption = False
+) -> None:
+    """Show what every location holds and what of it may still be claimed."""
+    with answering(as_json=as_json) as out, reach.books() as books:
+        levels = books.stock.levels(sku)
+        data = [asdict(level) | {"available": level.available} for level in levels]
+        out.answer({"levels": data}, _levels(levels) if levels else _no_stock(sku))
+
+
+@app.command()
+def receive(
+    sku: Annotated[str, typer.Argument(help="What came in.")],
+    quantity: Annotated[int, typer.Argument(metavar="QTY", min=1, max=1_000_000, help="How many units.")],
+    location: Annotated[str, typer.Option(help="Where they are now.")],
+    by: ByOption,
+    key: Annotated[
+        str,
+        typer.Option(
+            default_factory=new_request_id,
+            show_default="a new one",
+            help="The number of the delivery note: the same goods twice under it count once.",
+        ),
+    ],
+    as_json: JsonOption = False,
+) -> None:
+    """Put goods on the shelf and serve the orders that wait for them."""
+    with answering(as_json=as_json) as out, reach.books() as books:
+        out.say(f"receipt {key}: repeating it with --key {key} counts it once")
+        with reach.known_location(location):
+            receipt = books.stock.receive(sku, location, quantity, key=key, by=by)
+        who = (
+            f"{', '.join(receipt.filled)} can go now"
+            if receipt.filled
+            else "no order was waiting for them alone"
+        )
+        data = {
+            "key": key,
+            "sku": sku,
+            "location_id": location,
+            "quantity": quantity,
+            "filled": receipt.filled,
+        }
+        out.answer(data, f"{quantity} x {sku} received at {location}; {who}")
+
+
+def _kind(attention: str | None) -> CaseKind | None:
+    if attention is None or attention == _ALL_TROUBLE:
+        return None
+    if attention not in tuple(CaseKind):
+        kinds = ", ".join(CaseKind)
+        raise typer.BadParameter(
+            f"there is no trouble {attention!r}, only {kinds}; or `{_ALL_TROUBLE}` for all"
+        )
+    return CaseKind(attention)
+
+
+def _row_of(view: OrderView) -> OrderRow:
+    order = view.order
+    return OrderRow(
+        order_id=order.order_id,
+        stage=view.stage,
+        attention=view.attention,
+        holds=tuple(hold.reason for hold in view.holds),
+        promise_date=view.promise_date,
+        total=order.total,
+        currency=order.currency,
+        customer_id=order.customer.customer_id,
+        placed_at=order.placed_at,
+        placed=view.placed,
+    )
+
+
+def _orders(rows: Iterable[OrderRow]) -> Table:
+    made = table("Order", "Stage", "Attention", "Holds", "Promised", "Total", right=("Total",))
+    for row in rows:
+        made.add_row(
+            row.order_id,
+            _words(row.stage),
+            _words(row.attention or ""),
+            ", ".join(row.holds),
+            short_day(row.promise_date),
+            format_minor(row.total, row.currency),
+        )
+    return made
+
+
+def _more(rows: tuple[OrderRow, ...], more: str | None) -> list[str]:
+    if not rows:
+        return ["no orders"]
+    return [f"the newest {len(rows)}; --limit shows more"] if more else []
+
+
+def _head(view: OrderView) -> Table:
+    order = view.order
+    made = Table.grid(padding=(0, 2))
+    for name, text in (
+        (order.order_id, _stage(view)),
+        ("promised", _promised(view)),
+        ("total", f"{_money(view, order.total)}, payable {_money(view, view.payable)}"),
+        ("payment", _payment(view)),
+        ("customer", f"{order.customer.email} ({order.customer.customer_id})"),
+        ("ship to", _ship_to(order.ship_to)),
+        ("placed", f"{order.placed_at:%a %d %b %Y %H:%M} UTC, {order.channel} {order.external_ref}"),
+    ):
+        made.add_row(Text(name, style="bold"), Text(text))
+    return made
+
+
+def _stage(view: OrderView) -> str:
+    stage = _words(view.stage)
+    return f"{stage}, attention: {_words(view.attention)}" if view.attention else stage
+
+
+def _money(view: OrderView, minor: int) -> str:
+    return format_minor(minor, view.order.currency)
+
+
+def _payment(view: OrderView) -> str:
+    money = view.payment
+    held, taken, back = (_money(view, n) for n in (money.authorized, money.captured, money.refunded))
+    return f"{_words(money.status)}: {held} authorized, {taken} taken, {back} given back"
+
+
+def _ship_to(where: Address) -> str:
+    return ", ".join(part for part in (where.name, where.line1, where.postal_code, where.place) if part)
+
+
+def _promised(view: OrderView) -> str:
+    moved = view.promise_first_date != view.promise_date
+    return f"{short_day(view.promise_date)}{f', first {short_day(view.promise_first_date)}' if moved else ''}"
+
+
+def _shipments(view: OrderView) -> Table:
+    made = table("Shipment", "Where", "Stage", "Items", "Tracking")
+    for shipment in view.shipments:
+        made.add_row(
+            shipment.shipment_id,
+            shipment.location_id,
+            _words(shipment.stage),
+            _items(view, shipment.units),
+            _tracking(shipment),
+        )
+    if view.cancelled_units:
+        made.add_row("-", "", "cancelled", _items(view, view.cancelled_units), "")
+    return made
+
+
+def _items(view: OrderView, units: tuple[UnitRange, ...]) -> str:
+    counted: dict[str, int] = {}
+    for unit in units:
+        sku = view.order.line(unit.line_no).sku
+        counted[sku] = counted.get(sku, 0) + unit.count
+    return ", ".join(f"{count} x {sku}" for sku, count in counted.items())
+
+
+def _tracking(shipment: ShipmentSummary) -> str:
+    parcel = shipment.parcel
+    if parcel is None or not parcel.tracking_number:
+        return ""
+    return f"{parcel.carrier} {parcel.tracking_number}, {_words(parcel.carrier_status)}"
+
+
+def _trouble(view: OrderView) -> list[str]:
+    holds = [
+        f"hold {hold.reason} by {hold.placed_by}{f': {hold.note}' if hold.note else ''}; "
+        f"at {hold.due_at:%a %d %b %H:%M}: {hold.default}"
+        for hold in view.holds
+    ]
+    cases = [
+        f"case {_words(case.kind)}, {case.owner} must act by {case.due_at:%a %d %b %H:%M}"
+        f"{f': {case.note}' if case.note else ''}"
+        for case in view.cases
+    ]
+    return ["", *holds, *cases] if holds or cases else []
+
+
+def _events(view: OrderView) -> Table:
+    made = table("When", "What happened")
+    for event in view.events:
+        made.add_row(f"{event.at:%a %d %b %H:%M}", event.text)
+    return made
+
+
+def _levels(levels: Iterable[Level]) -> Table:
+    numbers = ("On hand", "Reserved", "Allocated", "Available", "Incoming")
+    made = table("SKU", "Location", *numbers, right=numbers)
+    for level in levels:
+        counts = (level.on_hand, level.reserved, level.allocated, level.available, level.incoming)
+        made.add_row(level.sku, level.location_id, *(str(count) for count in counts))
+    return made
+
+
+def _no_stock(sku: str | None) -> str:
+    return f"no location holds {sku}" if sku else "no stock yet; `import --products FILE` brings some"
+
+
+def _words(name: str) -> str:
+    return name.replace("_", " ")

@@ -1,0 +1,98 @@
+"""Webhooks of our providers: verified on the raw bytes, recorded once, answered after the commit, then handed on."""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+import structlog
+from fastapi import APIRouter, BackgroundTasks, Depends, Request, Response
+from fastapi.concurrency import run_in_threadpool
+
+from fulfillment.domain.findings import Unheard
+from fulfillment.domain.payment import PaymentStatus
+from fulfillment.providers.carriers.easypost import webhook as easypost
+from fulfillment.providers.payments.stripe import webhook as stripe
+from fulfillment.providers.payments.stripe.codes import payment_status
+from fulfillment.storage.inbox import PaymentHint
+from starter.access import anyone
+from starter.api.delivery import hand_on
+from starter.api.problems import Problem
+from starter.doors import Doors, Standing
+
+# Whoever may call proves it by the signature; no API key is involved.
+router = APIRouter(prefix="/webhooks", tags=["webhooks"], dependencies=[Depends(anyone)])
+_log = structlog.get_logger(__name__)
+
+
+@router.post("/stripe", status_code=202, summary="News of payments")
+async def from_stripe(request: Request, doors: Standing, after: BackgroundTasks) -> Response:
+    """Record an event of Stripe's once. It is a hint: money is asked about again before it is believed."""
+    body = await request.body()
+    _check(stripe.verify, body, request, doors.stripe_secrets, doors.real_now())
+    try:
+        news = stripe.parse(body)
+    except stripe.BadEvent as error:
+        raise _unreadable("stripe", error) from error
+    return await _recorded(lambda: _payment_news(doors, news, json.loads(body)), doors, after)
+
+
+@router.post("/easypost", status_code=202, summary="News of parcels")
+async def from_easypost(request: Request, doors: Standing, after: BackgroundTasks) -> Response:
+    """Record an event of EasyPost's once; it brings the parcel's whole history."""
+    body = await request.body()
+    _check(easypost.verify, body, request, doors.easypost_secrets, doors.real_now())
+    try:
+        report = easypost.parse(body)
+    except easypost.BadEvent as error:
+        raise _unreadable("easypost", error) from error
+    if not report.tracking_number:
+        return Response(status_code=202)
+    return await _recorded(lambda: _parcel_news(doors, report, json.loads(body)), doors, after)
+
+
+def _check(
+    verify: Callable[..., bool], body: bytes, request: Request, secrets: Sequence[str], now: datetime
+) -> None:
+    if not verify(body, request.headers, secrets, now=now):
+        _log.warning("webhook with a bad signature", path=request.url.path, size=len(body))
+        raise Problem("bad_signature")
+
+
+def _unreadable(provider: str, error: ValueError) -> Problem:
+    _log.error("webhook we cannot read", provider=provider, why=str(error))
+    return Problem("malformed_body", "The signature is good, but this is no event we know how to read.")
+
+
+async def _recorded(
+    record: Callable[[], Sequence[Unheard]], doors: Doors, after: BackgroundTasks
+) -> Response:
+    facts = await run_in_threadpool(record)
+    after.add_task(hand_on, doors, facts)
+    return Response(status_code=202, background=after)
+
+
+def _payment_news(doors: Doors, news: stripe.PaymentNews, body: Mapping[str, Any]) -> Sequence[Unheard]:
+    hint = PaymentHint(
+        kind=news.kind, reference=news.reference, operation=news.operation, status=_status(news)
+    )
+    return doors.payment_news.record("stripe", news.event_id, hint, body)
+
+
+def _status(news: stripe.PaymentNews) -> PaymentStatus | None:
+    if news.kind == "charge.expired":  # the authorization ran out before it was captured
+        return PaymentStatus.EXPIRED
+    is_payment = news.kind.startswith("payment_intent.")
+    return payment_status(news.status, news.reason or None) if is_payment else None
+
+
+def _parcel_news(doors: Doors, report: easypost.TrackingReport, body: Mapping[str, Any]) -> Sequence[Unheard]:
+    return doors.parcel_news.record_report(
+        "easypost",
+        report.event_id,
+        report.carrier,
+        report.tracking_number,
+        report.scans,
+        report.edd,
+        body,
+    )

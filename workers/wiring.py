@@ -1,0 +1,114 @@
+"""Settings in, activities out: the only place where a port meets its adapter."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+
+from fulfillment.storage.records import RecordStore
+from sqlalchemy import Engine
+
+from activities.inventory import InventoryActivities
+from activities.payments import PaymentActivities, PaymentGateway
+from activities.reconciliation import ReconciliationActivities
+from activities.records import RecordActivities
+from activities.replenishment import ReplenishmentActivities
+from activities.shipping import Carrier, ShippingActivities
+from fulfillment.domain.clock import ShopClock
+from fulfillment.providers.carriers.easypost.client import EasyPostCarrier
+from fulfillment.providers.notifications.messages import Renderer
+from fulfillment.providers.notifications.smtp.client import SmtpChannel
+from fulfillment.providers.payments.stripe.client import StripeGateway
+from fulfillment.settings import Settings, real_now, shop_now
+from fulfillment.storage.engine import connect
+from fulfillment.storage.outbox import OutboxStore
+from fulfillment.storage.payments import PaymentStore
+from fulfillment.storage.reconciliation import ReconciliationStore
+from fulfillment.storage.replenishment import ReplenishmentStore
+from fulfillment.storage.shipping import ShippingBooks
+from fulfillment.storage.stock import StockStore
+from fulfillment.storage.views import OrderViews
+from workers.relay import Relay
+from workers.worker import DATABASE_THREADS, PROVIDER_THREADS, Deeds
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class World:
+    """The outside world as our ports see it."""
+
+    gateway: PaymentGateway
+    carrier: Carrier
+
+
+def world(settings: Settings) -> World:
+    """Return the adapters of the providers in use."""
+    settings.needed("stripe_key", "easypost_key")
+    return World(
+        gateway=StripeGateway(
+            key=settings.stripe_key, now=_now(settings.clock), base_url=settings.stripe_url
+        ),
+        carrier=EasyPostCarrier(key=settings.easypost_key, base_url=settings.easypost_url),
+    )
+
+
+def engine(settings: Settings) -> Engine:
+    """Return the database with as many connections as there are threads that may want one."""
+    settings.needed("database_url")
+    return connect(settings.database_url, pool_size=2 * DATABASE_THREADS + 2 * PROVIDER_THREADS + 1)
+
+
+def deeds(books: Engine, outside: World, clock: ShopClock) -> Deeds:
+    """Return the activities by queue, each handed what it needs."""
+    now = _now(clock)
+    shipping_books = ShippingBooks(books, now, real_now)
+    inventory = InventoryActivities(StockStore(books, now))
+    records = RecordActivities(RecordStore(books, now))
+    payments = PaymentActivities(outside.gateway, PaymentStore(books, now, real_now))
+    shipping = ShippingActivities(outside.carrier, shipping_books)
+    replenishment = ReplenishmentActivities(ReplenishmentStore(books, now))
+    reconciliation = ReconciliationActivities(ReconciliationStore(books, now, clock))
+    return Deeds(
+        orders=[
+            inventory.reserve_stock,
+            records.confirm_order,
+            records.place_hold,
+            records.release_hold,
+            records.stop_shipments,
+            records.open_case,
+            records.resolve_case,
+            records.revise_promise,
+            records.declare_lost,
+            records.change_payment_method,
+            records.close_order,
+            replenishment.order_what_is_low,
+            reconciliation.find_what_was_missed,
+            reconciliation.note_heard,
+            reconciliation.note_silence,
+        ],
+        payments=[
+            payments.authorize_payment,
+            payments.capture_payment,
+            payments.void_authorization,
+            payments.refund_payment,
+            payments.ask_about_operation,
+        ],
+        carriers=[shipping.buy_label, shipping.void_label, shipping.ask_carrier],
+    )
+
+
+def outbox_relay(books: Engine, settings: Settings) -> Relay:
+    """Return what sends the messages."""
+    settings.needed("smtp_host")
+    now = _now(settings.clock)
+    channel = SmtpChannel(
+        host=settings.smtp_host,
+        port=settings.smtp_port,
+        mail_from=settings.mail_from,
+        user=settings.smtp_user,
+        password=settings.smtp_password,
+    )
+    renderer = Renderer(mail_from=settings.mail_from, public_url=settings.public_url)
+    return Relay(OutboxStore(books, now, settings.clock), channel, renderer, OrderViews(books, now).view)
+
+
+def _now(clock: ShopClock) -> Callable[[], datetime]:
+    return lambda: shop_now(clock)
