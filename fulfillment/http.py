@@ -270,6 +270,18 @@ def api_client(base_url: str, key: str = "", *, read_timeout: float = 30.0) -> A
     )
 
 
+def metrics_text(url: str) -> str:
+    """Return a page of metrics as Prometheus would read it.
+
+    Raises:
+        ApiAway: nobody answers.
+    """
+    try:
+        return httpx.get(url, trust_env=not _is_local(url)).raise_for_status().text
+    except httpx.HTTPError as error:
+        raise ApiAway(f"{url} does not answer: {error}") from error
+
+
 def asgi_client(app: Any, *, key: str = "") -> httpx.AsyncClient:
     """Return a client that talks to an ASGI application in this process, for tests of the doors."""
     return httpx.AsyncClient(

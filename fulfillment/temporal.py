@@ -106,8 +106,13 @@ def plugin(*more: Interceptor) -> SimplePlugin:
     )
 
 
-async def connect(*, runtime: Runtime | None = None, interceptors: Sequence[Interceptor] = ()) -> Client:
-    """Connect to the server that the SDK's own environment names: dev server, self-hosted or Cloud."""
+async def connect(
+    *, runtime: Runtime | None = None, interceptors: Sequence[Interceptor] = (), lazy: bool = False
+) -> Client:
+    """Connect to the server that the SDK's own environment names: dev server, self-hosted or Cloud.
+
+    A lazy client connects when it is first used, so that whoever only needs it at times starts without the server.
+    """
     config = ClientConfig.load_client_connect_config()
     config.setdefault("target_host", "localhost:7233")
-    return await Client.connect(**config, plugins=[plugin(*interceptors)], runtime=runtime)
+    return await Client.connect(**config, plugins=[plugin(*interceptors)], runtime=runtime, lazy=lazy)

@@ -12,6 +12,7 @@ from fastapi.routing import APIRoute
 from fastapi.staticfiles import StaticFiles
 from prometheus_client import Counter, Histogram
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from structlog.contextvars import bound_contextvars
@@ -71,7 +72,7 @@ def create_app(doors: Doors) -> FastAPI:
         check_guarded(router)
         app.include_router(router)
     app.mount("/static", StaticFiles(directory=_STATIC), name="static")
-    app.add_middleware(_Around, app_of_problems=app)
+    app.add_middleware(_Around)
     return app
 
 
@@ -90,8 +91,8 @@ def check_guarded(router: APIRouter) -> None:
 class _Around:
     """Around every request: its id, a limit on its body, what it cost, and a last catch for bugs."""
 
-    def __init__(self, app: ASGIApp, app_of_problems: FastAPI) -> None:
-        self._app, self._state = app, app_of_problems
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -116,11 +117,12 @@ class _Exchange:
 
     async def run(self) -> None:
         """Let the application answer; a bug ends as a problem too."""
+        announced = Headers(scope=self._scope).get("content-length", "")
+        if announced.isdigit() and int(announced) > MAX_BODY_BYTES:
+            await self._end_with(Problem("body_too_large"))
+            return
         try:
-            self._check_size(int(Headers(scope=self._scope).get("content-length") or 0))
             await self._app(self._scope, self._limited, self._marked)
-        except Problem as problem:
-            await self._end_with(problem)
         except Exception as error:
             _log.error("request failed", path=self._scope["path"], exc_info=error)
             if self._started:
@@ -131,14 +133,11 @@ class _Exchange:
         request = Request(self._scope)
         await problems.answer(request, problem)(self._scope, self._receive, self._marked)
 
-    def _check_size(self, size: int) -> None:
-        if size > MAX_BODY_BYTES:
-            raise Problem("body_too_large")
-
     async def _limited(self) -> Message:
         message = await self._receive()
         self._body_bytes += len(message.get("body", b""))
-        self._check_size(self._body_bytes)
+        if self._body_bytes > MAX_BODY_BYTES:
+            raise HTTPException(413)
         return message
 
     async def _marked(self, message: Message) -> None:

@@ -71,6 +71,7 @@ _PARTS: Final = (
         or_(shipments.c.value == 0, _MONEY).label("paid"),
         _FROM_QUEUE.label("from_queue"),
         _SOME_GONE.label("some_gone"),
+        holds.any_active(bindparam("the_order")).label("held"),
     )
     .join(locations, locations.c.location_id == shipments.c.location_id)
     .where(
@@ -125,7 +126,7 @@ class Advanced:
 def advance(conn: Connection, order: Row[Any], *, now: datetime, policy: Policy) -> Advanced:
     """Confirm the locked order if it is paid, and release what may go. Harmless when nothing changed."""
     parts = conn.execute(_PARTS, {"the_order": order.order_id, "now": now}).all()
-    standing = holds.active(conn, order.order_id)
+    standing = holds.active(conn, order.order_id) if not parts or parts[0].held else ()
     status, promise_date = OrderStatus(order.status), order.promise_date
     happened: list[Happened] = []
     changes: dict[str, Any] = {}

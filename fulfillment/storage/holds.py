@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import Connection, Row, bindparam, func, insert, select, update
+from sqlalchemy import BindParameter, Connection, Exists, Row, bindparam, exists, func, insert, select, update
 
 from fulfillment.domain.holds import SCOPE, Hold, HoldReason, hold_id
 from fulfillment.storage.tables import holds
@@ -17,6 +17,11 @@ _COUNT: Final = select(func.count()).where(
     holds.c.order_id == bindparam("the_order"), holds.c.reason == bindparam("the_reason")
 )
 _PLACE: Final = insert(holds)
+
+
+def any_active(order_id: BindParameter[str]) -> Exists:
+    """Return the condition that a hold stands, for a query that is made anyway."""
+    return exists().where(holds.c.order_id == order_id, holds.c.state == "active")
 
 
 def active(conn: Connection, order_id: str) -> tuple[Hold, ...]:

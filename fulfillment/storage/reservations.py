@@ -31,12 +31,16 @@ from fulfillment.storage.tables import (
 )
 
 _LINES: Final = (
-    select(order_lines, (skus.c.backorderable & ~skus.c.archived).label("may_wait"))
+    select(
+        order_lines,
+        (skus.c.backorderable & ~skus.c.archived).label("may_wait"),
+        holds.any_active(bindparam("the_order")).label("held"),
+    )
     .join(skus, skus.c.sku == order_lines.c.sku)
     .where(order_lines.c.order_id == bindparam("the_order"))
     .order_by(order_lines.c.line_no)
 )
-_LEVELS: Final = (
+_READ_LEVELS: Final = (
     select(
         stock_levels.c.sku,
         stock_levels.c.location_id,
@@ -49,8 +53,8 @@ _LEVELS: Final = (
     .join(locations, locations.c.location_id == stock_levels.c.location_id)
     .where(stock_levels.c.sku.in_(bindparam("asked", expanding=True)))
     .order_by(stock_levels.c.sku, stock_levels.c.location_id)
-    .with_for_update(of=stock_levels)
 )
+_LOCK_LEVELS: Final = _READ_LEVELS.with_for_update(of=stock_levels)
 _FIRST_LOCATION: Final = (
     select(locations.c.location_id, locations.c.address["country"].astext.label("country"))
     .order_by(locations.c.priority, locations.c.location_id)
@@ -102,12 +106,12 @@ def reserve(conn: Connection, order_id: str, *, now: datetime, policy: Policy) -
         order_id=order_id,
         shipments=tuple(part.shipment for part in [*planned, *waiting]),
         short=sourced.short,
-        holds=holds.active(conn, order_id),
+        holds=holds.active(conn, order_id) if found[0].held else (),
     )
 
 
 def _source(conn: Connection, lines: tuple[OrderLine, ...], backorderable: frozenset[str]) -> Sourced:
-    rows = conn.execute(_LEVELS, {"asked": sorted({line.sku for line in lines})}).all()
+    rows = conn.execute(_LOCK_LEVELS, {"asked": sorted({line.sku for line in lines})}).all()
     levels = [
         Level(
             sku=row.sku,

@@ -36,7 +36,7 @@ def told_once(evidence: Evidence) -> Found:
 def _shipped_untrue(books: Books) -> Iterator[str]:
     """Yield shipments told as shipped that did not leave, and those that left untold."""
     told = {m.subject for m in books.messages if m.fact == Fact.SHIPPED}
-    left = {shipment.shipment_id for shipment in books.shipments if shipment.handed_over_at}
+    left = {shipment.shipment_id for shipment in books.shipments if shipment.left}
     for shipment_id in sorted(told ^ left):
         if shipment_id in told:
             yield f"{shipment_id}: its customer is told that it left, and it did not"

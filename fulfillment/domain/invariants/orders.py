@@ -66,7 +66,7 @@ def accepted_is_running(evidence: Evidence) -> Found:
     ]
     if runs is None:
         return Found(len(books.orders), violations, "Temporal was not asked")
-    known = {run.order_id: run.status for run in runs.runs}
+    known = {r.order_id: r.status for r in runs.runs if r.status == "running" or r.status in _BADLY_ENDED}
     orders = books.order_of()
     violations += [
         f"{order_id}: is {order.status}, and has no workflow"

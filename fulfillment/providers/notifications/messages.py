@@ -61,7 +61,7 @@ class Renderer:
         self._shop, self._host = name or address, address.rpartition("@")[2]
         self._public_url = public_url.rstrip("/")
         self._words = _environment(FileSystemLoader(TEMPLATES))
-        html = mjml2html((TEMPLATES / "layout.mjml").read_text("utf-8"))
+        html = mjml2html((TEMPLATES / "layout.mjml").read_text("utf-8"), fonts={})
         self._html = _environment(DictLoader({"layout.html": html})).get_template("layout.html")
 
     def render(

@@ -109,13 +109,20 @@ class SmtpChannel:
             server: smtplib.SMTP = smtplib.SMTP_SSL(self._host, self._port, timeout=_TIMEOUT, context=context)
         else:
             server = smtplib.SMTP(self._host, self._port, timeout=_TIMEOUT)
-            server.ehlo_or_helo_if_needed()
-            if server.has_extn("starttls") or self._user:
-                server.starttls(context=context)
+        try:
+            self._introduced(server, context)
+        except BaseException:
+            server.close()
+            raise
+        return server
+
+    def _introduced(self, server: smtplib.SMTP, context: ssl.SSLContext) -> None:
         server.ehlo_or_helo_if_needed()
+        if self._port != _TLS_FROM_THE_START and (server.has_extn("starttls") or self._user):
+            server.starttls(context=context)
+            server.ehlo_or_helo_if_needed()
         if self._user:
             server.login(self._user, self._password)
-        return server
 
     def _sender_accepted(self, server: smtplib.SMTP, options: tuple[str, ...]) -> None:
         with _nothing_sent_yet():

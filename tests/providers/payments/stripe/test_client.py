@@ -27,7 +27,7 @@ from fulfillment.domain.provider_errors import (
 )
 from fulfillment.http import Reply
 from fulfillment.providers.payments.stripe.client import StripeGateway, _explain, snapshot_of
-from tests.devstack.simulators.conftest import Simulator
+from tests.devstack.simulators.conftest import Simulator, wait_for
 from tests.providers.conftest import world_time
 
 AMOUNT = Money(minor=6600, currency="USD")
@@ -267,8 +267,7 @@ def test_an_authorization_that_ran_out_cannot_be_captured(fast_world: Simulator,
     held = authorize(gateway, order_id)
     deadline = held.expires_at
     assert deadline is not None
-    while world_time(fast_world) <= deadline:
-        pass
+    wait_for(lambda: world_time(fast_world) > deadline)
 
     with pytest.raises(AuthorizationExpired):
         gateway.capture(held.reference, AMOUNT, key=f"{order_id}:capture")

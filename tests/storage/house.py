@@ -1,4 +1,4 @@
-"""A shop on a real database, for tests of the storage room: orders brought as far as a test needs them."""
+"""A shop with a floor and carriers on a real database, for tests of the storage room: orders brought as far as a test needs them."""
 
 from collections.abc import Iterable
 from datetime import UTC, date, datetime, timedelta
@@ -19,6 +19,7 @@ from fulfillment.storage.orders import OrderStore
 from fulfillment.storage.outbox import OutboxStore
 from fulfillment.storage.payments import PaymentStore
 from fulfillment.storage.reconciliation import ReconciliationStore
+from fulfillment.storage.records import RecordStore
 from fulfillment.storage.replenishment import ReplenishmentStore
 from fulfillment.storage.shipping import ShippingBooks
 from fulfillment.storage.signals import SignalStore
@@ -33,13 +34,14 @@ MUG, TEA = "MUG", "TEA"
 NUMBER = "1Z999AA10123456784"
 
 
-class Shop:
+class House:
     """The stores on one database and one clock that only the test moves."""
 
     def __init__(self, engine: Engine) -> None:
         self.engine, self.time, clock = engine, MORNING, ShopClock()
         self.stock, self.orders = StockStore(engine, self.now), OrderStore(engine, self.now)
         self.payments = PaymentStore(engine, self.now, self.now)
+        self.records = RecordStore(engine, self.now)
         self.floor, self.views = WarehouseStore(engine, self.now), OrderViews(engine, self.now)
         self.shipping = ShippingBooks(engine, self.now, self.now)
         self.signals, self.outbox = SignalStore(engine, self.now), OutboxStore(engine, self.now, clock)
@@ -53,7 +55,7 @@ class Shop:
     def wait(self, span: timedelta) -> None:
         self.time += span
 
-    def stocked(self, *, mugs: int = 10, teas: int = 10, **changes: Any) -> "Shop":
+    def stocked(self, *, mugs: int = 10, teas: int = 10, **changes: Any) -> "House":
         """Open the first location with mugs and teas; `changes` are about the mug."""
         self.stock.add_location("wh-reno", name="Reno", address=DEPOT, priority=1)
         mug = {"sku": MUG, "name": "Mug", "weight_g": 400, "price": 1200, "backorderable": True} | changes

@@ -1,0 +1,203 @@
+"""The shop that every bench runs: real books, real provider wires, a floor that never rests."""
+
+import asyncio
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from tempfile import mkdtemp
+from typing import Self
+
+from sqlalchemy import Engine, func, select
+from temporalio.client import Client
+
+from devstack import seed
+from devstack.stack import SERVERS, Stack, StackSpec, forget
+from fulfillment import temporal
+from fulfillment.domain.address import Address
+from fulfillment.domain.order import Customer, Order, OrderLine
+from fulfillment.domain.policy import DEFAULT
+from fulfillment.domain.shipment import WorkStatus
+from fulfillment.domain.tracking import CarrierStatus, Scan
+from fulfillment.settings import Settings, load_settings, real_now, shop_now
+from fulfillment.storage.engine import connect
+from fulfillment.storage.orders import OrderStore
+from fulfillment.storage.shipping import ShippingBooks
+from fulfillment.storage.signals import SignalStore
+from fulfillment.storage.stock import StockStore
+from fulfillment.storage.tables import orders
+from fulfillment.storage.warehouse import WarehouseStore, WorkItem
+from starter.orders import Orders
+
+MILESTONES = (CarrierStatus.IN_TRANSIT, CarrierStatus.OUT_FOR_DELIVERY, CarrierStatus.DELIVERED)
+SKU = "TEE-BLK-M"
+FLOOR_THREADS = 12
+PLACERS = 8
+SHELVES = 1_000_000
+BETWEEN_SCANS = 0.15  # seconds
+
+
+@contextmanager
+def bench_stack(*, workers: int = 1) -> Iterator[Stack]:
+    """Run servers, simulator and workers of a bench in a folder of their own, deleted afterwards.
+
+    The shop's clock runs at its natural speed: no timer fires within a bench.
+    """
+    state = Path(mkdtemp(prefix="waybill-bench-"))
+    spec = StackSpec(
+        state=state,
+        services=SERVERS | {"simulator", "workers"},
+        workers=workers,
+        speed=1.0,
+        quiet_ports=True,
+    )
+    try:
+        with Stack(spec) as stack:
+            yield stack
+    finally:
+        forget(state)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shop:
+    """Everything a bench needs to place orders and to move them along."""
+
+    settings: Settings
+    engine: Engine
+    client: Client
+    accepted: OrderStore
+    stock: StockStore
+    floor: WarehouseStore
+    parcels: ShippingBooks
+    signals: SignalStore
+    processes: Orders
+
+    @property
+    def now(self) -> Callable[[], datetime]:
+        """The shop's time."""
+        return lambda: shop_now(self.settings.clock)
+
+    def order(self, order_id: str) -> Order:
+        """Return a plain order: one line, one shipment."""
+        return an_order(order_id, self.now())
+
+    def completed(self, prefix: str) -> int:
+        """Return how many orders with this prefix have ended."""
+        ended = select(func.count()).where(
+            orders.c.order_id.startswith(prefix), orders.c.completed_at.is_not(None)
+        )
+        with self.engine.connect() as conn:
+            return conn.execute(ended).scalar_one()
+
+    def pick_and_pack(self, shipment_id: str) -> None:
+        """Do what a picker and a packer do."""
+        self.floor.start_picking(shipment_id, by="bench")
+        self.floor.picked(shipment_id, by="bench")
+        self.floor.pack(shipment_id, weight_g=500, by="bench")
+
+    def scan(self, parcel_id: str, status: CarrierStatus) -> None:
+        """Do what the carrier does."""
+        scan = Scan(status=status, occurred_at=self.now(), code=status)
+        self.parcels.scanned(parcel_id, (scan,), None, source="carrier")
+
+
+async def open_shop(stack: Stack) -> Shop:
+    """Open the shop on a running stack, with its shelves full. This process becomes a part of the stack."""
+    os.environ.update(stack.env)
+    settings = load_settings("database_url")
+    engine = connect(settings.database_url, pool_size=FLOOR_THREADS + PLACERS + 4)
+
+    def now() -> datetime:
+        return shop_now(settings.clock)
+
+    stock, accepted, signals = StockStore(engine, now), OrderStore(engine, now), SignalStore(engine, now)
+    seed.seed(stock)
+    stock.adjust(SKU, seed.RENO, SHELVES, key="bench", by="bench", reason="for the bench")
+    client = await temporal.connect()
+    return Shop(
+        settings=settings,
+        engine=engine,
+        client=client,
+        accepted=accepted,
+        stock=stock,
+        floor=WarehouseStore(engine, now),
+        parcels=ShippingBooks(engine, now, real_now),
+        signals=signals,
+        processes=Orders(client, orders=accepted, signals=signals, policy=DEFAULT, clock=settings.clock),
+    )
+
+
+def an_order(order_id: str, now: datetime) -> Order:
+    """Return a plain order: one line of two, one shipment, one parcel."""
+    return Order(
+        order_id=order_id,
+        external_ref=order_id,
+        channel="bench",
+        customer=Customer(customer_id="cus_bench", email="bench@example.com"),
+        lines=(OrderLine(line_no=1, sku=SKU, name="Organic tee, black, M", quantity=2, unit_price=2400),),
+        currency="USD",
+        shipping_fee=500,
+        total=5300,
+        ship_to=Address(
+            name="Bench", line1="103 Main St", city="Boise", region="ID", postal_code="83702", country="US"
+        ),
+        payment_method="pm_card_visa",
+        placed_at=now,
+    ).checked()
+
+
+class RestlessFloor:
+    """Picks, packs, hands over and delivers whatever is there, as fast as it can; hands facts on as doors do."""
+
+    def __init__(self, shop: Shop) -> None:
+        self._shop = shop
+        self._loop = asyncio.get_running_loop()
+        self._closing = threading.Event()
+        self._mine: set[tuple[str, str]] = set()
+        self._pool = ThreadPoolExecutor(FLOOR_THREADS, thread_name_prefix="floor")
+        self._watching = threading.Thread(target=self._watch, name="floor")
+
+    def __enter__(self) -> Self:
+        self._watching.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._closing.set()
+        self._watching.join()
+        self._pool.shutdown()
+
+    def _watch(self) -> None:
+        while not self._closing.wait(0.05):
+            for item in self._shop.floor.work():
+                step = (item.shipment_id, item.work_status)
+                if step not in self._mine:
+                    self._take(item, step)
+
+    def _take(self, item: WorkItem, step: tuple[str, str]) -> None:
+        if item.work_status is WorkStatus.RELEASED:
+            self._mine.add(step)
+            self._pool.submit(self._pack, item)
+        elif item.work_status is WorkStatus.LABELED and item.parcel_id:
+            self._mine.add(step)
+            self._pool.submit(self._to_the_door, item, item.parcel_id)
+
+    def _pack(self, item: WorkItem) -> None:
+        self._shop.pick_and_pack(item.shipment_id)
+        self._hand_on(item.order_id)
+
+    def _to_the_door(self, item: WorkItem, parcel_id: str) -> None:
+        self._shop.floor.hand_over(item.shipment_id, by="bench")
+        self._hand_on(item.order_id)
+        for status in MILESTONES:
+            time.sleep(BETWEEN_SCANS)  # so that each milestone is news of its own, as in life
+            self._shop.scan(parcel_id, status)
+            self._hand_on(item.order_id)
+
+    def _hand_on(self, order_id: str) -> None:
+        facts = self._shop.signals.for_order(order_id)
+        asyncio.run_coroutine_threadsafe(self._shop.processes.deliver(facts), self._loop).result()

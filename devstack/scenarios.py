@@ -1,0 +1,623 @@
+"""The demo's orders: what each buys, what befalls it, what a person does about it, and how it must end.
+
+A scenario is data and small functions. It knows neither the stack nor the screen: what it does goes through `World`,
+and how it ended is judged by `Ending`, so that tests can play and judge it without either.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from types import MappingProxyType
+from typing import Any, Final, Protocol
+
+from devstack.seed import CATALOGUE, LEHIGH, RENO
+from fulfillment.domain.cases import CaseKind
+from fulfillment.domain.catalogue import Product
+from fulfillment.domain.invariants.facts import LedgerLabel, LedgerPayment
+from fulfillment.domain.order import ENDED, Outcome
+from fulfillment.domain.payment import OperationKind, OrderPayment
+from fulfillment.domain.shipment import WorkStatus
+from fulfillment.domain.view import OrderView, ParcelView
+from fulfillment.http import ApiRefused
+
+Body = dict[str, Any]
+
+
+class World(Protocol):
+    """What a story may do. Everything is tried again until somebody answers; a refusal is raised."""
+
+    def fault(self, **what: Any) -> None:
+        """Arm a fault at the providers."""
+        ...
+
+    def travels(self, order_id: str, profile: str) -> None:
+        """Let the order's parcels have this fate on the road."""
+        ...
+
+    def scan(self, order_id: str, **what: str) -> None:
+        """Let the carrier scan the order's parcel now."""
+        ...
+
+    def ask(self, path: str, body: Body) -> Any:
+        """Ask our API for a change. Raises ApiRefused."""
+        ...
+
+    def release(self, order_id: str, reason: str) -> Any:
+        """End a hold over our API. Raises ApiRefused."""
+        ...
+
+    def signal(self, order_id: str, name: str, body: Any) -> None:
+        """Send a signal straight to the order's workflow, as somebody in the Temporal UI would."""
+        ...
+
+    def see(self, order_id: str, there: Callable[[OrderView], bool]) -> OrderView:
+        """Return the order's view as soon as it is as wanted."""
+        ...
+
+    def pause(self, seconds: float) -> None:
+        """Let real time pass."""
+        ...
+
+    def note(self, order_id: str, what: str) -> None:
+        """Tell the audience, and keep it for the judgement."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ending:
+    """What came of one order, by every witness: our books, the providers' ledgers, and what the demo saw.
+
+    `cases` holds every kind ever opened, `mails` when the mail server took which news first, `faults` what struck.
+    """
+
+    view: OrderView
+    cases: frozenset[CaseKind] = frozenset()
+    mails: Mapping[str, datetime] = field(default_factory=dict)
+    payments: tuple[LedgerPayment, ...] = ()
+    labels: tuple[LedgerLabel, ...] = ()
+    scans: int = 0
+    faults: frozenset[str] = frozenset()
+    notes: tuple[str, ...] = ()
+
+    @property
+    def captured(self) -> int:
+        """What the provider took from the card, in minor units."""
+        return sum(payment.captured for payment in self.payments)
+
+    @property
+    def refunded(self) -> int:
+        """What the provider gave back, in minor units."""
+        return sum(payment.refunded for payment in self.payments)
+
+    @property
+    def shipped(self) -> int:
+        """The value of what left, by our books, in minor units."""
+        left = (WorkStatus.HANDED_OVER, WorkStatus.CLOSED)
+        return sum(part.value for part in self.view.shipments if part.work_status in left)
+
+    @property
+    def charged_twice(self) -> bool:
+        """Whether the provider took more than what left is worth, or the same thing again."""
+        keys = [
+            effect.operation_key
+            for payment in self.payments
+            for effect in payment.effects
+            if effect.kind == OperationKind.CAPTURE
+        ]
+        return self.captured > self.shipped or len(keys) != len(set(keys))
+
+    @property
+    def parcels(self) -> tuple[ParcelView, ...]:
+        """The order's parcels."""
+        return tuple(part.parcel for part in self.view.shipments if part.parcel)
+
+
+Expect = Callable[[Ending], str | None]
+Story = Callable[[World, str], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Goods:
+    """Something only the demo sells, and where it lies."""
+
+    product: Product
+    location_id: str
+
+
+# Only in the second warehouse; not on the shelf yet; and one last piece of what is made no more.
+TENT: Final = Product(sku="TENT-2", name="Trail tent, 2 persons", weight_g=1900, price=24900,
+                      vendor="Trailmakers", reorder_point=1, on_hand=20)  # fmt: skip
+COMPASS: Final = Product(sku="CMPS-1", name="Field compass", weight_g=70, price=3900, vendor="Lumen Works",
+                         backorderable=True, lead_time_days=1)  # fmt: skip
+LANTERN: Final = Product(sku="LNTN-0", name="Oil lantern, old series", weight_g=510, price=4200,
+                         vendor="Lumen Works", archived=True, on_hand=1)  # fmt: skip
+GOODS: Final = (
+    Goods(product=TENT, location_id=LEHIGH),
+    Goods(product=COMPASS, location_id=RENO),
+    Goods(product=LANTERN, location_id=RENO),
+)
+_PRODUCTS: Final = MappingProxyType(
+    {product.sku: product for product in (*CATALOGUE, *(goods.product for goods in GOODS))}
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Buyer:
+    """Who orders, and where they live."""
+
+    name: str
+    line1: str
+    city: str
+    region: str
+    postal_code: str
+    country: str = "US"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scenario:
+    """One order of the demo. `lines` are SKUs with quantities; `ends` says in a sentence how it must end.
+
+    `before` is what befalls it, armed before it is placed; `then` is what people do once it is.
+    """
+
+    order_id: str
+    name: str
+    ends: str
+    buyer: Buyer
+    lines: tuple[tuple[str, int], ...] = (("TEE-BLK-M", 1),)
+    card: str = "pm_card_visa"
+    free: bool = False
+    before: Story | None = None
+    then: Story | None = None
+    expects: tuple[Expect, ...] = ()
+
+    @property
+    def body(self) -> Body:
+        """What is posted to `/v1/orders`."""
+        lines = [_line(_PRODUCTS[sku], quantity, free=self.free) for sku, quantity in self.lines]
+        first, _, last = self.buyer.name.lower().partition(" ")
+        return {
+            "order_id": self.order_id,
+            "channel": "storefront-us",
+            "customer": {"id": f"cus_{self.order_id[-5:]}", "email": f"{first}.{last}@example.com"},
+            "lines": lines,
+            "currency": "USD",
+            "total": sum(line["unit_price"] * line["quantity"] - line["discount"] for line in lines),
+            "ship_to": {name: getattr(self.buyer, name) for name in Buyer.__dataclass_fields__},
+            "payment": {"method": self.card},
+        }
+
+    def complaints(self, ending: Ending) -> tuple[str, ...]:
+        """Return what is not as it must be."""
+        return tuple(wrong for expect in self.expects if (wrong := expect(ending)))
+
+
+def _line(product: Product, quantity: int, *, free: bool) -> Body:
+    return {
+        "sku": product.sku,
+        "name": product.name,
+        "quantity": quantity,
+        "unit_price": product.price,
+        "discount": product.price * quantity if free else 0,
+    }
+
+
+# --- how an order may have to end ------------------------------------------------------------------------
+
+
+def ended(*outcomes: Outcome) -> Expect:
+    """Expect the order to have ended in one of these ways."""
+
+    def expect(ending: Ending) -> str | None:
+        view = ending.view
+        if view.status in ENDED and view.outcome in outcomes:
+            return None
+        return f"is {view.outcome or view.status}, not {' or '.join(outcomes)}"
+
+    return expect
+
+
+def charged(ending: Ending) -> str | None:
+    """Expect what left to be paid, once."""
+    if ending.captured == ending.shipped > 0 and not ending.charged_twice:
+        return None
+    return f"{ending.captured} was charged for goods of {ending.shipped}"
+
+
+def never_charged(ending: Ending) -> str | None:
+    """Expect that no money was taken."""
+    return f"{ending.captured} was charged" if ending.captured else None
+
+
+def refunded(ending: Ending) -> str | None:
+    """Expect all the money to be given back."""
+    if ending.refunded == ending.captured > 0 and ending.view.payment.status is OrderPayment.REFUNDED:
+        return None
+    return f"{ending.refunded} of {ending.captured} was refunded"
+
+
+def had(kind: CaseKind) -> Expect:
+    """Expect that this was noticed as a case."""
+    return lambda ending: None if kind in ending.cases else f"nobody noticed: no case {kind}"
+
+
+def struck(kind: str) -> Expect:
+    """Expect that the fault of the story really happened."""
+    return lambda ending: None if kind in ending.faults else f"the fault {kind} did not strike"
+
+
+def noted(text: str) -> Expect:
+    """Expect that something was seen on the way."""
+    return lambda ending: None if any(text in note for note in ending.notes) else f"was not seen: {text}"
+
+
+def told(*facts: str) -> Expect:
+    """Expect that the customer got mails about these facts."""
+
+    def expect(ending: Ending) -> str | None:
+        missing = [fact for fact in facts if fact not in ending.mails]
+        return f"the customer was not told: {', '.join(missing)}" if missing else None
+
+    return expect
+
+
+def told_before_it_came(ending: Ending) -> str | None:
+    """Expect the mail about the delay to be older than the delivery."""
+    came = max((parcel.delivered_at for parcel in ending.parcels if parcel.delivered_at), default=None)
+    at = ending.mails.get("delayed")
+    return None if at and came and at < came else "the customer was not told before it came"
+
+
+def came_in(parcels: int) -> Expect:
+    """Expect so many parcels, each with one live label."""
+
+    def expect(ending: Ending) -> str | None:
+        paid = [label for label in ending.labels if label.state == "purchased"]
+        if len(ending.parcels) == len(paid) == parcels:
+            return None
+        return f"{len(ending.parcels)} parcels and {len(paid)} labels, not {parcels}"
+
+    return expect
+
+
+def lost_a_part(ending: Ending) -> str | None:
+    """Expect that some units were cancelled, and the rest not."""
+    return None if ending.view.cancelled_units and ending.shipped else "no part of it was cancelled"
+
+
+def every_scan_once(ending: Ending) -> str | None:
+    """Expect that no scan of a parcel counts twice."""
+    seen = [(parcel.parcel_id, scan.at, scan.text, scan.place) for parcel in ending.parcels for scan in parcel.scans]
+    return None if seen and len(seen) == len(set(seen)) else "a scan counts twice"
+
+
+def in_scan_order(ending: Ending) -> str | None:
+    """Expect the delivery to be the last word, in whatever order the news came."""
+    for parcel in ending.parcels:
+        if parcel.delivered_at is None or any(s.at > parcel.delivered_at and s.status for s in parcel.scans):
+            return f"{parcel.parcel_id} moved after its delivery"
+    return None
+
+
+_DELIVERED: Final = (ended(Outcome.DELIVERED), charged, told("confirmed", "shipped", "delivered"))
+
+
+# --- what befalls an order, and what people do -----------------------------------------------------------
+
+
+def _travels(profile: str) -> Story:
+    return lambda world, order_id: world.travels(order_id, profile)
+
+
+def _loses_answer(provider: str, route: str) -> Story:
+    """Let it happen and lose the answer, the first time."""
+
+    def before(world: World, order_id: str) -> None:
+        match = {"provider": provider, "route": route, "order": order_id}
+        world.fault(match=match, when="after_commit", kind="reset", times=1)
+
+    return before
+
+
+def _label_provider_is_down(world: World, order_id: str) -> None:
+    match = {"provider": "easypost", "route": "POST /v2/shipments/*/buy", "order": order_id}
+    world.fault(match=match, kind="http_5xx", status=503, seconds=_LABEL_OUTAGE)
+
+
+def _usps_says_nothing(world: World, order_id: str) -> None:
+    world.fault(match={"carrier": "USPS", "order": order_id}, kind="carrier_error")
+
+
+def _everything_twice(world: World, order_id: str) -> None:
+    world.travels(order_id, "duplicates")
+    world.fault(match={"provider": "easypost", "order": order_id}, kind="duplicate")
+
+
+def _newest_first(world: World, order_id: str) -> None:
+    world.travels(order_id, "disordered")
+    world.fault(match={"provider": "easypost", "order": order_id}, kind="reorder", ms=3000)
+
+
+def _support_clears_fraud(world: World, order_id: str) -> None:
+    world.see(order_id, lambda view: bool(view.holds))
+    world.pause(_SUPPORT_THINKS)
+    world.release(order_id, "fraud")
+    world.note(order_id, "support released the fraud hold")
+
+
+def _pays_another_way(world: World, order_id: str) -> None:
+    world.pause(_CUSTOMER_LOOKS)
+    world.ask(f"/v1/orders/{order_id}/payment", {"method": "pm_card_mastercard"})
+    world.note(order_id, "the customer paid with another card")
+
+
+def _changes_mind(world: World, order_id: str) -> None:
+    world.ask(f"/v1/orders/{order_id}/cancel", {"reason": "changed my mind"})
+    world.note(order_id, "the customer cancelled before it left")
+
+
+def _cancels_too_late(world: World, order_id: str) -> None:
+    world.see(order_id, has_left)
+    try:
+        world.ask(f"/v1/orders/{order_id}/cancel", {"reason": "changed my mind"})
+    except ApiRefused as no:
+        world.note(order_id, f"cancel refused: {no.status} {no.code}. {no.detail}")
+
+
+def _held_and_released(world: World, order_id: str) -> None:
+    note = "on holiday until Thursday"
+    world.ask(f"/v1/orders/{order_id}/holds", {"reason": "customer", "note": note})
+    world.note(order_id, f"support holds it: {note}")
+    world.pause(_HOLIDAY)
+    world.release(order_id, "customer")
+    world.note(order_id, "support released it")
+
+
+def _carrier_admits_the_loss(world: World, order_id: str) -> None:
+    world.see(order_id, lambda view: view.attention is CaseKind.NO_SCAN)
+    world.pause(_TRACE)
+    world.scan(order_id, status="failure", status_detail="lost")
+    world.note(order_id, "the carrier traced it and calls it lost")
+
+
+def _nonsense_from_the_ui(world: World, order_id: str) -> None:
+    world.see(order_id, lambda view: bool(view.shipments))
+    world.signal(order_id, "cancel", {"raisin": 42})
+    world.note(order_id, 'somebody sent it the signal cancel {"raisin": 42}')
+
+
+def has_left(view: OrderView) -> bool:
+    """Test whether every part of the order is with a carrier."""
+    gone = (WorkStatus.HANDED_OVER, WorkStatus.CLOSED)
+    return bool(view.shipments) and all(part.work_status in gone for part in view.shipments)
+
+
+# Real seconds.
+_LABEL_OUTAGE: Final = 8.0
+_SUPPORT_THINKS: Final = 5.0
+_CUSTOMER_LOOKS: Final = 4.0
+_HOLIDAY: Final = 6.0
+_TRACE: Final = 3.0
+
+# --- the orders, as they are placed ----------------------------------------------------------------------
+
+SCENARIOS: Final = (
+    Scenario(
+        order_id="SO-10480",
+        name="one shirt",
+        ends="delivered, charged once",
+        buyer=Buyer(name="Ada Brook", line1="12 Hill St", city="Boise", region="ID", postal_code="83702"),
+        expects=_DELIVERED,
+    ),
+    Scenario(
+        order_id="SO-10481",
+        name="backordered, filled by a receipt",
+        ends="delivered after the vendor brought it",
+        buyer=Buyer(name="Ben Ito", line1="4 Bay Rd", city="Portland", region="OR", postal_code="97205"),
+        lines=(("CMPS-1", 2),),
+        expects=(*_DELIVERED, told("backordered")),
+    ),
+    Scenario(
+        order_id="SO-10482",
+        name="label provider answers 503",
+        ends="delivered with one label, after the outage",
+        buyer=Buyer(name="Cleo Marsh", line1="77 Elm Ave", city="Denver", region="CO", postal_code="80202"),
+        before=_label_provider_is_down,
+        expects=(*_DELIVERED, struck("http_5xx"), had(CaseKind.CARRIER_DOWN), came_in(1)),
+    ),
+    Scenario(
+        order_id="SO-10483",
+        name="fraud hold, released by support",
+        ends="delivered after support released it",
+        buyer=Buyer(name="Noor Haddad", line1="103 Main St", city="Boise", region="ID", postal_code="83702"),
+        lines=(("TEE-BLK-M", 2), ("MUG-12", 1)),
+        card="pm_card_riskLevelElevated",
+        then=_support_clears_fraud,
+        expects=(*_DELIVERED, had(CaseKind.FRAUD_REVIEW), noted("released the fraud hold")),
+    ),
+    Scenario(
+        order_id="SO-10484",
+        name="silent parcel",
+        ends="delivered; its silence was noticed",
+        buyer=Buyer(name="Dan Silva", line1="9 Ridge Way", city="Boise", region="ID", postal_code="83702"),
+        lines=(("BTL-750", 1),),
+        before=_travels("silent"),
+        expects=(*_DELIVERED, had(CaseKind.NO_SCAN)),
+    ),
+    Scenario(
+        order_id="SO-10485",
+        name="late parcel",
+        ends="delivered, customer told before it came",
+        buyer=Buyer(name="Eve Carter", line1="31 Beacon St", city="Boston", region="MA", postal_code="02108"),
+        lines=(("HOOD-GRY-M", 1),),
+        before=_travels("weather_delay"),
+        expects=(*_DELIVERED, had(CaseKind.DELAYED), told_before_it_came),
+    ),
+    Scenario(
+        order_id="SO-10486",
+        name="lost parcel",
+        ends="lost, money given back, customer told",
+        buyer=Buyer(name="Finn Olsen", line1="8 Pier 2", city="Seattle", region="WA", postal_code="98101"),
+        lines=(("LAMP-HD", 1),),
+        before=_travels("lost"),
+        then=_carrier_admits_the_loss,
+        expects=(ended(Outcome.LOST), refunded, told("lost"), had(CaseKind.NO_SCAN)),
+    ),
+    Scenario(
+        order_id="SO-10487",
+        name="abroad, one carrier gives no price",
+        ends="delivered by another carrier",
+        buyer=Buyer(name="Greta Kern", line1="Lindenstr. 5", city="Berlin", region="", postal_code="10969",
+                    country="DE"),  # fmt: skip
+        lines=(("PACK-30", 1),),
+        before=_usps_says_nothing,
+        expects=(*_DELIVERED, struck("carrier_error")),
+    ),
+    Scenario(
+        order_id="SO-10488",
+        name="two parcels from two warehouses",
+        ends="both delivered, each charged once",
+        buyer=Buyer(name="Hal Jones", line1="60 Lake Dr", city="Chicago", region="IL", postal_code="60601"),
+        lines=(("SOCK-2", 2), ("TENT-2", 1), ("LNTN-0", 1)),
+        expects=(*_DELIVERED, came_in(2)),
+    ),
+    Scenario(
+        order_id="SO-10489",
+        name="part that never comes again",
+        ends="delivered without that part, the rest charged",
+        buyer=Buyer(name="Iris Wolf", line1="2 Mill Ln", city="Denver", region="CO", postal_code="80202"),
+        lines=(("MUG-12", 2), ("LNTN-0", 1)),
+        expects=(*_DELIVERED, lost_a_part, told("part_cancelled")),
+    ),
+    Scenario(
+        order_id="SO-10490",
+        name="declined, paid another way",
+        ends="delivered, charged to the other card",
+        buyer=Buyer(name="Jon Reyes", line1="18 Palm Ct", city="San Diego", region="CA", postal_code="92101"),
+        card="pm_card_chargeDeclinedInsufficientFunds",
+        then=_pays_another_way,
+        expects=(*_DELIVERED, told("payment_declined"), noted("another card")),
+    ),
+    Scenario(
+        order_id="SO-10491",
+        name="declined, never paid",
+        ends="expired, nothing charged, stock let go",
+        buyer=Buyer(name="Kay Doyle", line1="5 Fort St", city="Austin", region="TX", postal_code="78701"),
+        card="pm_card_chargeDeclinedLostCard",
+        expects=(ended(Outcome.EXPIRED), never_charged, told("payment_declined")),
+    ),
+    Scenario(
+        order_id="SO-10492",
+        name="answer lost after the card was reserved",
+        ends="delivered, charged once",
+        buyer=Buyer(name="Lou Baker", line1="40 Oak St", city="Boise", region="ID", postal_code="83702"),
+        lines=(("TEE-BLK-L", 3),),
+        before=_loses_answer("stripe", "POST /v1/payment_intents"),
+        expects=(*_DELIVERED, struck("reset")),
+    ),
+    Scenario(
+        order_id="SO-10493",
+        name="answer lost after the money was taken",
+        ends="delivered, charged once",
+        buyer=Buyer(name="Mia Stone", line1="71 Pine St", city="Denver", region="CO", postal_code="80202"),
+        lines=(("BTL-750", 1), ("MUG-12", 1)),
+        before=_loses_answer("stripe", "POST /v1/payment_intents/*/capture"),
+        expects=(*_DELIVERED, struck("reset")),
+    ),
+    Scenario(
+        order_id="SO-10494",
+        name="answer lost after the label was bought",
+        ends="delivered with one label",
+        buyer=Buyer(name="Ned Frost", line1="3 Cedar Rd", city="Denver", region="CO", postal_code="80202"),
+        before=_loses_answer("easypost", "POST /v2/shipments/*/buy"),
+        expects=(*_DELIVERED, struck("reset"), came_in(1)),
+    ),
+    Scenario(
+        order_id="SO-10495",
+        name="failed attempt",
+        ends="delivered at the second attempt",
+        buyer=Buyer(name="Ola Berg", line1="26 Vine St", city="Boise", region="ID", postal_code="83702"),
+        lines=(("SOCK-2", 1),),
+        before=_travels("failed_attempt"),
+        expects=(*_DELIVERED, had(CaseKind.FAILED_ATTEMPT)),
+    ),
+    Scenario(
+        order_id="SO-10496",
+        name="every scan and webhook twice",
+        ends="delivered, told once per fact",
+        buyer=Buyer(name="Pia Nowak", line1="15 Lark Ln", city="Boise", region="ID", postal_code="83702"),
+        before=_everything_twice,
+        expects=(*_DELIVERED, struck("duplicate"), every_scan_once),
+    ),
+    Scenario(
+        order_id="SO-10497",
+        name="scans out of order",
+        ends="delivered, and stays delivered",
+        buyer=Buyer(name="Quinn Hale", line1="88 Fir St", city="Denver", region="CO", postal_code="80202"),
+        before=_newest_first,
+        expects=(*_DELIVERED, struck("reorder"), in_scan_order),
+    ),
+    Scenario(
+        order_id="SO-10498",
+        name="free of charge",
+        ends="delivered, no card needed",
+        buyer=Buyer(name="Rae Lind", line1="1 Gift Way", city="Boise", region="ID", postal_code="83702"),
+        lines=(("MUG-12", 1),),
+        free=True,
+        expects=(ended(Outcome.DELIVERED), never_charged, told("confirmed", "shipped", "delivered")),
+    ),
+    Scenario(
+        order_id="SO-10499",
+        name="cancelled before hand-over",
+        ends="cancelled, nothing charged",
+        buyer=Buyer(name="Sam Okoye", line1="52 Bell St", city="Seattle", region="WA", postal_code="98101"),
+        lines=(("HOOD-GRY-M", 1),),
+        then=_changes_mind,
+        expects=(ended(Outcome.CANCELLED), never_charged, told("cancelled")),
+    ),
+    Scenario(
+        order_id="SO-10500",
+        name="cancelled after hand-over",
+        ends="refused with 409 too_late, delivered",
+        buyer=Buyer(name="Tess Ward", line1="19 Main St", city="Boise", region="ID", postal_code="83702"),
+        then=_cancels_too_late,
+        expects=(*_DELIVERED, noted("409 too_late")),
+    ),
+    Scenario(
+        order_id="SO-10501",
+        name="held for a customer, then released",
+        ends="delivered after the hold",
+        buyer=Buyer(name="Uma Patel", line1="6 Rose St", city="Denver", region="CO", postal_code="80202"),
+        lines=(("LAMP-HD", 2),),
+        then=_held_and_released,
+        expects=(*_DELIVERED, noted("support holds it"), noted("support released it")),
+    ),
+    Scenario(
+        order_id="SO-10502",
+        name="malformed signal",
+        ends="delivered; the signal is shown as rejected",
+        buyer=Buyer(name="Vic Moreau", line1="23 Dock St", city="Boise", region="ID", postal_code="83702"),
+        then=_nonsense_from_the_ui,
+        expects=(*_DELIVERED, had(CaseKind.BAD_SIGNAL)),
+    ),
+    Scenario(
+        order_id="SO-10503",
+        name="several lines",
+        ends="delivered in one parcel, charged once",
+        buyer=Buyer(name="Wes Tran", line1="90 Gate Rd", city="Denver", region="CO", postal_code="80202"),
+        lines=(("TEE-BLK-M", 2), ("SOCK-2", 1), ("MUG-12", 1), ("LAMP-HD", 1)),
+        expects=(*_DELIVERED, came_in(1)),
+    ),
+)  # fmt: skip
+
+
+def another(number: int) -> Scenario:
+    """Return one more ordinary order, for whoever presses the key."""
+    buyer = Buyer(name="Xan Grey", line1="7 Key St", city="Boise", region="ID", postal_code="83702")
+    return Scenario(
+        order_id=f"SO-{number}",
+        name="ordered from this keyboard",
+        ends="delivered, charged once",
+        buyer=buyer,
+        expects=_DELIVERED,
+    )

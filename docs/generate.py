@@ -1,0 +1,230 @@
+"""The parts of the documentation that the code knows better: `python docs/generate.py` writes them into the pages.
+
+A page marks such a part with `<!-- generated: NAME -->` and `<!-- end -->`. tests/test_docs.py fails when a part is
+no longer what the code says.
+"""
+
+import re
+import sys
+import tomllib
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import fields
+from datetime import timedelta
+from enum import StrEnum
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Final
+from urllib.parse import urlencode
+
+ROOT: Final = Path(__file__).parents[1]
+if __name__ == "__main__":
+    sys.path.insert(0, str(ROOT))
+
+from devstack.temporal import NAMESPACE, SEARCH_ATTRIBUTES  # noqa: E402  after the path, for a run as a script
+from fulfillment.domain import order, payment, shipment  # noqa: E402
+from fulfillment.domain.cases import OWNER, SEVERITY, CaseKind  # noqa: E402
+from fulfillment.domain.policy import Policy  # noqa: E402
+from fulfillment.settings import Settings  # noqa: E402
+
+PART: Final = re.compile(r"(<!-- generated: ([a-z-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
+TEMPORAL_UI: Final = "http://localhost:8233"
+
+SETTINGS: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "database_url": "PostgreSQL, `postgresql://USER:PASSWORD@HOST/DATABASE`. Web and workers need it",
+        "speed": "Shop seconds per real second. 1 in production, see [decision 8](decisions/0008-shop-clock.md)",
+        "clock_anchor": "The instant at which shop time and real time agree",
+        "stripe_url": "Where payments go; a simulator for a trial",
+        "stripe_key": "Stripe's secret key. Workers need it",
+        "stripe_webhook_secret": "Signs what Stripe tells us; without it none of its webhooks is let in",
+        "easypost_url": "Where labels come from; a simulator for a trial",
+        "easypost_key": "EasyPost's key. Workers need it",
+        "easypost_webhook_secret": "Signs what EasyPost tells us; without it none of its webhooks is let in",
+        "smtp_host": "The mail server. Workers need it",
+        "smtp_port": "Its port; STARTTLS is used where it is offered",
+        "smtp_user": "Who we are to the mail server, where it asks",
+        "smtp_password": "The password to it",
+        "mail_from": "Whom customers see as the sender. Its name is the shop's name on pages and in messages",
+        "public_url": "How customers reach the web process; tracking links begin with it",
+        "simulator_url": "The providers' simulator, whose ledger the audit reads. Empty in production",
+        "temporal_metrics_url": "Where the Temporal server shows its counters, for the benchmarks",
+        "temporal_ui_url": "Where the Temporal UI is, for links to it",
+        "api_keys": 'Who may call the API: `{"KEY": ["storefront", "support", "warehouse", "ops"]}`',
+        "api_key": "The key that the command line and the bots use",
+        "ready_file": "A file the worker touches when it is ready, for whoever started it",
+    }
+)
+
+POLICY: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "version": "The name of this set of rules",
+        "payment_retry_wait": "A declined order waits this long for another way to pay, then expires",
+        "authorization_lead": "An authorization that ends within this time is renewed before a label is bought",
+        "unknown_sla": "A payment request in doubt for this long is asked about by the sweep",
+        "refund_answer_within": "How long support has for a failed refund",
+        "risk_hold_score": "From this risk score on an order waits for a person",
+        "risk_reject_score": "From this risk score on an order is not accepted",
+        "hold_default_after": "A hold nobody answers takes its default after this time",
+        "handling": "What the warehouse needs, in the promise",
+        "ship_within": "A shipment should have left within this time",
+        "transit_days": "Days on the road at home, in the promise",
+        "transit_days_abroad": "Days on the road abroad, in the promise",
+        "backorder_days": "Days until missing stock comes, in the promise",
+        "rate_tolerance_percent": "A label may cost this much more than it was quoted",
+        "carrier_down_after": "A carrier that fails for this long is down",
+        "first_scan_within": "A parcel should be scanned within this time after it left",
+        "scan_silence": "A parcel should be scanned at least this often",
+        "lost_after": "A parcel silent for this long is given up and refunded",
+        "future_scan_tolerance": "A scan dated further ahead than this waits until its time comes",
+        "support_answer_within": "How long a case may wait for its owner",
+        "tracking_link_life": "A tracking link works this long after its order ended",
+    }
+)
+
+# The number sorts the menu of the Temporal UI.
+VIEWS: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "1 Needs a person": 'WorkflowType="Order" AND Attention IS NOT NULL AND ExecutionStatus="Running"',
+        "2 On hold": 'Holds IS NOT NULL AND ExecutionStatus="Running"',
+        "3 Late": 'Attention IN ("delayed","warehouse_late") AND ExecutionStatus="Running"',
+        "4 Carrier down": 'Attention="carrier_down" AND ExecutionStatus="Running"',
+        "5 No scan": 'Attention IN ("no_first_scan","no_scan") AND ExecutionStatus="Running"',
+        "6 To ship": 'WorkflowType="Order" AND Stage="confirmed" AND ExecutionStatus="Running"',
+        "7 On the way": 'WorkflowType="Order" AND Stage="in_transit" AND ExecutionStatus="Running"',
+        "8 Bad signals": 'Attention="bad_signal" AND ExecutionStatus="Running"',
+        "9 Bugs": 'ExecutionStatus IN ("Failed","TimedOut","Terminated")',
+        "9 Stuck tasks": 'TemporalReportedProblems IN ("category=WorkflowTaskFailed")',
+    }
+)
+
+ATTRIBUTES: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "Stage": "`received`, `confirmed`, `backordered`, `in_transit`, then how it ended. Finer steps are in PostgreSQL",
+        "Attention": "Kind of the most urgent open case; **unset when all is well**",
+        "OrderId": "`SO-10483`",
+        "Customer": "The storefront's opaque id",
+        "Channel": "`storefront-us`",
+        "Carrier": "Who carries it",
+        "Location": "Every warehouse it ships from",
+        "Holds": "`fraud`, `payment`, `manual` ...",
+        "Tracking": "Every parcel's number",
+        "Promised": "The day the customer was told",
+        "Edd": "The day as it is estimated now",
+        "Value": "`66.0`",
+    }
+)
+
+
+def contracts() -> str:
+    """The import contracts that hold."""
+    told = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
+    return "\n".join(f"- {contract['name']}" for contract in told)
+
+
+def picture(table: Mapping[Any, frozenset[Any]]) -> str:
+    """A transition table as a picture, in the order in which the statuses are written down."""
+    statuses: type[StrEnum] = type(next(iter(table)))
+    lines = [f"    [*] --> {next(iter(statuses))}"]
+    for status in statuses:
+        lines += [f"    {status} --> {to}" for to in statuses if to in table[status]]
+        lines += [] if table[status] else [f"    {status} --> [*]"]
+    return "\n".join(("```mermaid", "stateDiagram-v2", *lines, "```"))
+
+
+def settings() -> str:
+    """Every environment variable."""
+    rows = []
+    for name, field in Settings.model_fields.items():
+        variable = str(field.validation_alias or f"WAYBILL_{name.upper()}")
+        rows.append((f"`{variable}`", _default(field), SETTINGS[name]))
+    return _table(("variable", "default", "meaning"), rows)
+
+
+def policy() -> str:
+    """Every wait and every decision a shop may change."""
+    rows = [(f"`{f.name}`", _shown(f.default), POLICY[f.name]) for f in fields(Policy)]
+    return _table(("rule", "default", "meaning"), rows)
+
+
+def attributes() -> str:
+    """The search attributes of an order."""
+    rows = [(name, kind, ATTRIBUTES[name]) for name, kind in SEARCH_ATTRIBUTES.items()]
+    return _table(("name", "type", "value"), rows)
+
+
+def views() -> str:
+    """The saved views, each as a link that installs it."""
+    rows = []
+    for name, query in VIEWS.items():
+        words = urlencode({"query": query, "savedQuery": name})
+        link = f"{TEMPORAL_UI}/namespaces/{NAMESPACE}/workflows?{words}"
+        rows.append((f"[{name}]({link})", f"`{query}`"))
+    return _table(("view", "query"), rows)
+
+
+def cases() -> str:
+    """Every kind of case with who acts."""
+    kinds = sorted(CaseKind, key=lambda kind: SEVERITY[kind])
+    rows = [(f"[`{kind}`]({kind}.md)", str(SEVERITY[kind]), str(OWNER[kind])) for kind in kinds]
+    return _table(("Attention", "severity", "who acts"), rows)
+
+
+PARTS: Final[Mapping[str, Callable[[], str]]] = MappingProxyType(
+    {
+        "contracts": contracts,
+        "order-states": lambda: picture(order.NEXT),
+        "shipment-states": lambda: picture(shipment.NEXT),
+        "payment-states": lambda: picture(payment.NEXT),
+        "operation-states": lambda: picture(payment.NEXT_OPERATION),
+        "settings": settings,
+        "policy": policy,
+        "search-attributes": attributes,
+        "saved-views": views,
+        "cases": cases,
+    }
+)
+
+
+def generated(page: str) -> str:
+    """Return a page with every generated part as it should be now."""
+    return PART.sub(lambda part: f"{part[1]}{PARTS[part[2]]()}\n{part[3]}", page)
+
+
+def pages() -> Iterator[Path]:
+    """Yield every page of the documentation."""
+    yield from sorted(ROOT.glob("*.md"))
+    yield from sorted((ROOT / "docs").rglob("*.md"))
+
+
+def _table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+    lines = [head, tuple("---" for _ in head), *rows]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+
+
+def _default(field: Any) -> str:
+    if field.repr is False:
+        return "secret"
+    value = field.get_default(call_default_factory=True)
+    return f"`{value}`" if value not in ("", None) else ""
+
+
+def _shown(value: object) -> str:
+    if not isinstance(value, timedelta):
+        return str(value)
+    hours = value / timedelta(hours=1)
+    if hours >= 72:
+        return f"{hours / 24:g} days"
+    return f"{hours:g} h" if hours >= 1 else f"{hours * 60:g} min"
+
+
+def main() -> None:
+    """Write every generated part into its page."""
+    for page in pages():
+        text = page.read_text()
+        if (now := generated(text)) != text:
+            page.write_text(now)
+            print(f"wrote {page.relative_to(ROOT)}")
+
+
+if __name__ == "__main__":
+    main()
