@@ -80,6 +80,31 @@ def down(
         console.print(f"deleted {folder}", markup=False)
 
 
+@app.command()
+def demo(
+    state: Annotated[
+        Path | None, typer.Option("--state", help="State folder, .waybill/demo by default.")
+    ] = None,
+    report: Annotated[
+        Path | None,
+        typer.Option("--report", help="Where its page goes, .waybill/demo-report.html by default."),
+    ] = None,
+) -> None:
+    """Run everything once, with two dozen orders and faults on the way, and prove that it holds."""
+    folder = (state or state_folder() / "demo").resolve()
+    # Imported here: it brings the whole house with it, for which every other command would wait.
+    from devstack.demo import demo as run_demo
+
+    try:
+        raise typer.Exit(run_demo(console, folder, report or state_folder() / "demo-report.html"))
+    except AlreadyRunning as taken:
+        _say_already_running(taken.running)
+        raise typer.Exit(1) from None
+    except (ChildFailed, PostgresMissing, TemporalMissing) as trouble:
+        _print(f"{trouble}\nlogs: {folder / 'logs'}")
+        raise typer.Exit(1) from None
+
+
 _PASSED_ON: Final = {
     "allow_extra_args": True,
     "ignore_unknown_options": True,

@@ -105,6 +105,11 @@ class State:
             _write(file, asdict(Clock(speed=speed, anchor=datetime.now(UTC).isoformat(timespec="seconds"))))
         return Clock(**json.loads(file.read_text()))
 
+    def set_clock(self, clock: Clock) -> None:
+        """Give a new folder another clock than one that starts now."""
+        self.make()
+        _write(self.path / "clock.json", asdict(clock))
+
     def has_clock(self) -> bool:
         return (self.path / "clock.json").exists()
 

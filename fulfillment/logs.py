@@ -73,8 +73,10 @@ def _clean(value: Any) -> Any:
             return {name: _clean(part) for name, part in value.items()}
         case list() | tuple() | set() | frozenset():
             return [_clean(part) for part in value]
-        case bool() | int() | float() | None:
+        case bool() | float() | None:
             return value
+        case int():
+            return value if (text := _clean(str(value))) == str(value) else text
         case _:
             return _clean(str(value))
 

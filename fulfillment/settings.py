@@ -117,6 +117,8 @@ def load_settings(*needed: str) -> Settings:
         settings = Settings()
     except ValidationError as error:
         raise BadSettings("; ".join(_complaints(error))) from None  # its own text would show the values
+    if settings.speed != 1 and "clock_anchor" not in settings.model_fields_set:
+        raise BadSettings("WAYBILL_SPEED needs WAYBILL_CLOCK_ANCHOR: the instant from which time runs faster")
     return settings.needed(*needed)
 
 

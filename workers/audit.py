@@ -3,6 +3,7 @@
 import argparse
 import asyncio
 import json
+import sys
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
@@ -20,7 +21,7 @@ from fulfillment.domain.invariants.facts import Effect, LedgerLabel, LedgerMessa
 from fulfillment.domain.invariants.orders import at_rest
 from fulfillment.domain.invariants.sources import everything_was_read
 from fulfillment.http import ApiError, api_client
-from fulfillment.settings import Settings, load_settings, shop_now
+from fulfillment.settings import BadSettings, Settings, load_settings, shop_now
 from fulfillment.storage import engine
 from fulfillment.storage.audit import AuditStore
 from workflows.contract import ORDER, order_workflow_id
@@ -96,12 +97,17 @@ def run_audit(settings: Settings, *, wait: float = USUAL_WAIT) -> Report:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run the audit for the command line and return its exit code."""
+    """Run the audit for the command line and return its exit code: 0 clean, 1 violations, 2 it could not begin."""
     parser = argparse.ArgumentParser(prog="audit", description=__doc__)
     parser.add_argument("--json", action="store_true", help="print the report as JSON")
     parser.add_argument("--wait", type=float, default=USUAL_WAIT, metavar="SECONDS", help="wait for rest")
     asked = parser.parse_args(arguments)
-    report = run_audit(load_settings("database_url"), wait=asked.wait)
+    try:
+        settings = load_settings("database_url")
+    except BadSettings as error:
+        print(f"audit: {error}", file=sys.stderr)
+        return 2
+    report = run_audit(settings, wait=asked.wait)
     print(json.dumps(report.as_json(), indent=2) if asked.json else "\n".join(report.lines()))
     return 0 if report.clean else 1
 

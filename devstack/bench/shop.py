@@ -13,7 +13,7 @@ from pathlib import Path
 from tempfile import mkdtemp
 from typing import Self
 
-from sqlalchemy import Engine, func, select
+from sqlalchemy import Engine, select
 from temporalio.client import Client
 
 from devstack import seed
@@ -86,13 +86,13 @@ class Shop:
         """Return a plain order: one line, one shipment."""
         return an_order(order_id, self.now())
 
-    def completed(self, prefix: str) -> int:
-        """Return how many orders with this prefix have ended."""
-        ended = select(func.count()).where(
-            orders.c.order_id.startswith(prefix), orders.c.completed_at.is_not(None)
+    def ended(self, prefix: str) -> tuple[str, ...]:
+        """Return the orders with this prefix that have ended."""
+        wanted = select(orders.c.order_id).where(
+            orders.c.order_id.startswith(f"{prefix}-"), orders.c.completed_at.is_not(None)
         )
         with self.engine.connect() as conn:
-            return conn.execute(ended).scalar_one()
+            return tuple(conn.execute(wanted).scalars())
 
     def pick_and_pack(self, shipment_id: str) -> None:
         """Do what a picker and a packer do."""

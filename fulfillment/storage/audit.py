@@ -4,7 +4,7 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any, Final, TypeVar
 
-from sqlalchemy import Connection, Engine, text
+from sqlalchemy import Connection, Engine
 
 from fulfillment.domain.address import Address
 from fulfillment.domain.invariants import facts
@@ -144,7 +144,7 @@ def read(conn: Connection, *, now: datetime, since: datetime, speed: float = 1.0
 
 def _all(conn: Connection, query: str, fact: Callable[..., Fact]) -> tuple[Fact, ...]:
     """Return every row of a query as a fact; the columns bear the names of its fields."""
-    return tuple(fact(**row) for row in conn.execute(text(query)).mappings())
+    return tuple(fact(**row) for row in conn.exec_driver_sql(query).mappings())
 
 
 def _order(*, ship_to: dict[str, Any], **columns: Any) -> OrderFact:

@@ -2,12 +2,12 @@
 
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, case, exists, func, literal, select
+from sqlalchemy import ColumnElement, Integer, Text, case, exists, func, literal_column, select
 
 from fulfillment.domain.cases import CaseState
 from fulfillment.domain.order import OrderStatus
 from fulfillment.domain.shipment import WaitsFor, WorkStatus
-from fulfillment.domain.stage import FURTHEST_BEHIND_FIRST, ShipmentView, order_stage, shipment_stage
+from fulfillment.domain.stage import FURTHEST_BEHIND_FIRST, ShipmentView, Stage, order_stage, shipment_stage
 from fulfillment.domain.tracking import CarrierStatus
 from fulfillment.storage.tables import cases, orders, parcels, shipments, unit_ranges
 
@@ -23,12 +23,12 @@ _PICKING: Final = _part(WorkStatus.PICKING, WaitsFor.NOTHING, None)
 def stage_of() -> ColumnElement[str]:
     """Return the stage of a row of `orders`, as `order_stage` computes it."""
     fixed = {
-        status.value: literal(order_stage(status, [_DELIVERED]).value)
+        status.value: _word(order_stage(status, [_DELIVERED]))
         for status in OrderStatus
         if order_stage(status, [_DELIVERED]) is order_stage(status, [_PICKING])
     }
-    of_parts = {place: literal(stage.value) for place, stage in enumerate(FURTHEST_BEHIND_FIRST)}
-    without_parts = literal(order_stage(OrderStatus.CONFIRMED, []).value)
+    of_parts = {place: _word(stage) for place, stage in enumerate(FURTHEST_BEHIND_FIRST)}
+    without_parts = _word(order_stage(OrderStatus.CONFIRMED, []))
     furthest_behind = case(of_parts, value=_place_of_parts(), else_=without_parts)
     return case(fixed, value=orders.c.status, else_=furthest_behind)
 
@@ -60,12 +60,26 @@ def _place_of_parts() -> ColumnElement[int]:
 def _place(work: WorkStatus) -> ColumnElement[int]:
     """A work status leads to one stage, or to one for each thing waited for, or for each word of the carrier."""
 
-    def place(waits_for: WaitsFor, carrier: CarrierStatus | None) -> int:
-        return FURTHEST_BEHIND_FIRST.index(shipment_stage(_part(work, waits_for, carrier)))
+    def place(waits_for: WaitsFor, carrier: CarrierStatus | None) -> ColumnElement[int]:
+        stage = shipment_stage(_part(work, waits_for, carrier))
+        return literal_column(str(FURTHEST_BEHIND_FIRST.index(stage)), Integer)
 
-    by_wait = {wait.value: literal(place(wait, None)) for wait in WaitsFor}
-    by_carrier = {word.value: literal(place(WaitsFor.NOTHING, word)) for word in CarrierStatus}
-    unscanned = literal(place(WaitsFor.NOTHING, None))
-    if len({place(wait, None) for wait in WaitsFor}) > 1:
-        return case(by_wait, value=shipments.c.waits_for)
-    return case(by_carrier, value=parcels.c.carrier_status, else_=unscanned)
+    usual = place(WaitsFor.NOTHING, None)
+    by_wait = {wait.value: place(wait, None) for wait in WaitsFor}
+    by_carrier = {word.value: place(WaitsFor.NOTHING, word) for word in CarrierStatus}
+    return (
+        _unless(usual, by_wait, shipments.c.waits_for)
+        if any(str(there) != str(usual) for there in by_wait.values())
+        else _unless(usual, by_carrier, parcels.c.carrier_status)
+    )
+
+
+def _unless(
+    usual: ColumnElement[int], others: dict[str, ColumnElement[int]], column: ColumnElement[str]
+) -> ColumnElement[int]:
+    unusual = {word: place for word, place in others.items() if str(place) != str(usual)}
+    return case(unusual, value=column, else_=usual) if unusual else usual
+
+
+def _word(stage: Stage) -> ColumnElement[str]:
+    return literal_column(f"'{stage.value}'", Text)

@@ -14,6 +14,7 @@ from sqlalchemy import (
     Row,
     String,
     Table,
+    bindparam,
     cast,
     func,
     literal_column,
@@ -106,17 +107,23 @@ class OrderViews:
             UnknownOrder: there is no such order.
         """
         with self._engine.connect() as conn:
-            row = conn.execute(_whole_order(orders.c.order_id == order_id)).first()
+            row = conn.execute(_BY_ID, {"wanted": order_id}).first()
         if row is None:
             raise UnknownOrder(order_id)
         return _view(row)
+
+    def several(self, order_ids: Collection[str]) -> tuple[OrderView, ...]:
+        """Return everything about these orders, as far as they exist, by order id."""
+        chosen = _whole_order(orders.c.order_id.in_(order_ids)).order_by(orders.c.order_id)
+        with self._engine.connect() as conn:
+            return tuple(_view(row) for row in conn.execute(chosen))
 
     def by_token(self, token: str) -> OrderView | None:
         """Return the order of a tracking link; None when there is none or the link has outlived its order."""
         if not token:
             return None
         with self._engine.connect() as conn:
-            row = conn.execute(_whole_order(orders.c.tracking_token == token)).first()
+            row = conn.execute(_BY_TOKEN, {"wanted": token}).first()
         if row is None:
             return None
         outlived = row.completed_at and row.completed_at + self._policy.tracking_link_life < self._now()
@@ -190,6 +197,10 @@ def _gathered(table: Table, condition: ColumnElement[bool], *order_by: Any) -> A
     whole_row: ColumnElement[Any] = func.to_jsonb(literal_column(table.name))
     gathered = func.jsonb_agg(aggregate_order_by(whole_row, *order_by))
     return select(gathered).select_from(table).where(condition).scalar_subquery().label(table.name)
+
+
+_BY_ID: Final = _whole_order(orders.c.order_id == bindparam("wanted"))
+_BY_TOKEN: Final = _whole_order(orders.c.tracking_token == bindparam("wanted"))
 
 
 def _view(row: Row[Any]) -> OrderView:
@@ -343,10 +354,7 @@ def _event(row: dict[str, Any]) -> EventView:
 
 
 def _page(wanted: OrderFilter) -> Any:
-    stage, most_urgent = stage_of(), attention_of()
-    query = select(
-        orders, stage.label("stage"), most_urgent.label("attention"), _hold_reasons().label("holds")
-    ).order_by(orders.c.placed_at.desc(), orders.c.order_id.desc())
+    stage, most_urgent = _STAGE, _ATTENTION
     conditions: Sequence[ColumnElement[bool]] = [
         stage == wanted.stage.value if wanted.stage else true(),
         most_urgent == wanted.attention.value if wanted.attention else true(),
@@ -355,7 +363,7 @@ def _page(wanted: OrderFilter) -> Any:
         orders.c.placed_at > wanted.placed_after if wanted.placed_after else true(),
         _older_than(wanted.cursor) if wanted.cursor else true(),
     ]
-    return query.where(*conditions)
+    return _ROWS.where(*conditions)
 
 
 def _hold_reasons() -> ColumnElement[Any]:
@@ -365,6 +373,17 @@ def _hold_reasons() -> ColumnElement[Any]:
         .where(holds.c.order_id == orders.c.order_id, holds.c.state == "active")
         .scalar_subquery()
     )
+
+
+_STAGE: Final = stage_of()
+_ATTENTION: Final = attention_of()
+_LISTED: Final = ("order_id", "promise_date", "total", "currency", "customer_id", "placed_at", "placed")
+_ROWS: Final = select(
+    *orders.c[_LISTED],
+    _STAGE.label("stage"),
+    _ATTENTION.label("attention"),
+    _hold_reasons().label("holds"),
+).order_by(orders.c.placed_at.desc(), orders.c.order_id.desc())
 
 
 def _order_row(row: Row[Any]) -> OrderRow:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import Connection, Engine, Row, exists, func, or_, select, update
+from sqlalchemy import Connection, Engine, Row, Select, exists, func, or_, select, update
 from sqlalchemy.dialects.postgresql import aggregate_order_by, array
 
 from fulfillment.crashpoints import crashpoint
@@ -231,7 +231,7 @@ def _parcel_of(conn: Connection, shipment_id: str) -> str:
     return packed
 
 
-def _on_the_floor(location_id: str | None) -> Any:
+def _board() -> Select[Any]:
     reason = func.array_agg(aggregate_order_by(holds.c.reason, holds.c.reason))
     held = (
         select(func.coalesce(reason, array([], type_=holds.c.reason.type)))
@@ -239,7 +239,7 @@ def _on_the_floor(location_id: str | None) -> Any:
         .scalar_subquery()
     )
     live = (labels.c.parcel_id == parcels.c.parcel_id) & (labels.c.state == "live")
-    query = (
+    return (
         select(
             *shipments.c["shipment_id", "order_id", "location_id", "work_status", "ship_by", "picker"],
             *orders.c["service", "ship_to"],
@@ -253,7 +253,13 @@ def _on_the_floor(location_id: str | None) -> Any:
         .where(shipments.c.work_status.in_([status.value for status in ON_THE_FLOOR]))
         .order_by(shipments.c.ship_by, shipments.c.shipment_id)
     )
-    return query if location_id is None else query.where(shipments.c.location_id == location_id)
+
+
+_BOARD: Final = _board()
+
+
+def _on_the_floor(location_id: str | None) -> Select[Any]:
+    return _BOARD if location_id is None else _BOARD.where(shipments.c.location_id == location_id)
 
 
 def _items(conn: Connection, shipment_ids: list[str]) -> dict[str, tuple[Item, ...]]:

@@ -219,24 +219,29 @@ def of_business(error: FulfillmentError) -> Problem:
     """Return a rule's no as a problem."""
     match error:
         case UnknownOrder() | UnknownShipment() | NoSuchHold():
-            return Problem("not_found", f"{error}.")
+            return Problem("not_found", _sentence(error))
         case InvalidOrder(param=param, why=why):
             return Problem("invalid_request", str(error), errors=[field_error(param, "invalid", why)])
         case UnknownSku():
-            return Problem("unknown_sku", f"{error}.")
+            return Problem("unknown_sku", _sentence(error))
         case BadCursor():
             return Problem(
-                "invalid_request", f"{error}.", errors=[field_error("cursor", "invalid", str(error))]
+                "invalid_request", _sentence(error), errors=[field_error("cursor", "invalid", str(error))]
             )
         case OrderExists():
-            return Problem("order_exists", f"{error}.")
+            return Problem("order_exists", _sentence(error))
         case InsufficientStock():
-            return Problem("insufficient_stock", f"{error}.")
+            return Problem("insufficient_stock", _sentence(error))
         case Stop():
             return Problem("stop", str(error))
         case _:
             code = getattr(error, "code", "")
-            return Problem(code if code in CODES else "not_allowed", str(error))
+            return Problem(code if code in CODES else "not_allowed", _sentence(error))
+
+
+def _sentence(error: FulfillmentError) -> str:
+    said = str(error)
+    return said[:1].upper() + said[1:] + ("" if said.endswith((".", "!", "?", "}")) else ".")
 
 
 def field_error(param: str, code: str, detail: str) -> FieldError:

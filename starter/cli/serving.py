@@ -49,21 +49,95 @@ def web(
     port: Annotated[int, typer.Option(min=0, max=65535, help="The port to listen on.")] = 8000,
 ) -> None:
     """Serve the API, the pages and the providers' webhooks, and start what was accepted meanwhile."""
-    import uvicorn
-
     with answering():
         settings = load_settings("database_url")
         logs.configure()
-        application = asyncio.run(_application(settings))
-        uvicorn.run(
-            application,
-            host=host,
-            port=port,
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            timeout_graceful_shutdown=_LAST_REQUESTS_S,
-        )
+        asyncio.run(_serve(settings, host, port))
+
+
+async def _serve(settings: Settings, host: str, port: int) -> None:
+    import uvicorn
+
+    options = uvicorn.Config(
+        await application(settings),
+        host=host,
+        port=port,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=_LAST_REQUESTS_S,
+    )
+    await uvicorn.Server(options).serve()
+
+
+async def application(settings: Settings) -> "FastAPI":
+    """Return the web application on what the settings name; its lifespan runs the relay.
+
+    Nothing needs to answer yet: the database and Temporal are reached when they are first needed.
+    """
+    from starter.web import create_app
+
+    engine = connect(settings.database_url, pool_size=_CONNECTIONS)
+    now = partial(shop_now, settings.clock)
+    orders, signals = OrderStore(engine, now), SignalStore(engine, now)
+    client = await temporal.connect(lazy=True)
+    processes = Orders(client, orders=orders, signals=signals, policy=policy.DEFAULT, clock=settings.clock)
+    app = create_app(_doors(settings, engine, processes, orders, signals, now))
+    app.router.lifespan_context = partial(_relaying, Relay(processes, orders, signals), engine)
+    return app
+
+
+@asynccontextmanager
+async def _relaying(relay: Relay, engine: Engine, _app: "FastAPI") -> AsyncIterator[None]:
+    running = asyncio.create_task(relay.run())
+    yield
+    running.cancel()
+    with suppress(asyncio.CancelledError):
+        await running
+    engine.dispose()
+
+
+def _doors(
+    settings: Settings,
+    engine: Engine,
+    processes: Orders,
+    orders: OrderStore,
+    signals: SignalStore,
+    now: Callable[[], datetime],
+) -> "Doors":
+    from starter.access import Keyring
+    from starter.doors import Doors
+
+    return Doors(
+        processes=processes,
+        intake=orders,
+        views=OrderViews(engine, now),
+        facts=signals,
+        floor=WarehouseStore(engine, now),
+        stock=StockStore(engine, now),
+        expected=ReplenishmentStore(engine, now),
+        payment_news=PaymentInbox(engine, now),
+        parcel_news=ShippingBooks(engine, now, real_now),
+        idempotency=IdempotencyKeys(engine, real_now),
+        keyring=Keyring(settings.api_keys),
+        now=now,
+        real_now=real_now,
+        ping=partial(_ping, engine),
+        public_url=settings.public_url,
+        shop_name=settings.shop_name,
+        stripe_secrets=_secrets(settings.stripe_webhook_secret),
+        easypost_secrets=_secrets(settings.easypost_webhook_secret),
+    )
+
+
+def _ping(engine: Engine) -> None:
+    with engine.connect() as conn:
+        conn.execute(text("SELECT 1"))
+
+
+def _secrets(text: str) -> tuple[str, ...]:
+    """Return the secrets in a setting: several, separated by blanks, while one replaces another."""
+    return tuple(text.split())
 
 
 @db.command()

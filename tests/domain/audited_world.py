@@ -3,6 +3,7 @@
 from collections import Counter
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
+from hashlib import md5
 from typing import Any
 
 from fulfillment.domain.address import Address
@@ -415,6 +416,10 @@ LABELS = (label(1, "used"), label(2, "used"), label(4, "voided"), label(5, "used
 # --- messages ---------------------------------------------------------------------------------------
 
 
+def mailbox(order_id: str) -> str:
+    return f"{order_id}@example.com".lower()
+
+
 def message(n: int, fact: str, subject: str = "", version: int = 1, **more: Any) -> MessageFact:
     facts: dict[str, Any] = {
         "notification_id": 0,
@@ -423,7 +428,7 @@ def message(n: int, fact: str, subject: str = "", version: int = 1, **more: Any)
         "subject": subject or f"SO-{n}",
         "version": version,
         "channel": "email",
-        "recipient": f"customer-{n}",
+        "recipient": md5(mailbox(f"SO-{n}").encode()).hexdigest(),
         "state": "sent",
         "why": "",
         "not_before": ago(days=2),

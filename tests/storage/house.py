@@ -173,7 +173,9 @@ def a_label(*, number: str = NUMBER, edd: date | None = None) -> Label:
 def a_scan(status: CarrierStatus | None, hours: float = 1, **changes: Any) -> Scan:
     """Return a carrier's scan so many hours after MORNING."""
     at = MORNING + timedelta(hours=hours)
-    return Scan(**{"status": status, "occurred_at": at, "code": str(status or "note"), "place": "Reno"} | changes)
+    return Scan(
+        **{"status": status, "occurred_at": at, "code": str(status or "note"), "place": "Reno"} | changes
+    )
 
 
 def only(items: Iterable[Any]) -> Any:

@@ -1,14 +1,15 @@
 """No unit is promised twice, whoever asks at the same moment."""
 
 import random
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import Connection, text
 from sqlalchemy.exc import IntegrityError
 
 from fulfillment.domain.catalogue import Product
-from fulfillment.domain.inventory import InsufficientStock, Level
+from fulfillment.domain.inventory import InsufficientStock, Level, Movement
 from fulfillment.domain.order import Order, OrderLine
 from fulfillment.domain.shipment import WaitsFor
 from fulfillment.storage import movements, reservations
@@ -156,21 +157,59 @@ def test_the_database_refuses_an_oversale_even_from_a_program_without_the_condit
     assert level(house).reserved == 0
 
 
-def test_without_the_row_locks_the_condition_still_refuses_an_oversale(
+@pytest.mark.parametrize("lock", ["FOR UPDATE OF s", ""])
+def test_a_claim_that_had_to_wait_is_refused_when_the_units_are_gone_locked_or_not(
+    house: House, monkeypatch: pytest.MonkeyPatch, lock: str
+) -> None:
+    house.stocked(mugs=10)
+    statement = str(movements._MOVE).replace("FOR UPDATE OF s", lock)
+    monkeypatch.setattr(movements, "_MOVE", text(statement))
+
+    with ThreadPoolExecutor(1) as other, house.engine.begin() as conn:
+        claim(conn, house, "first")
+        second = other.submit(claim_alone, house, "second")
+        wait_until_somebody_waits(house)
+        conn.commit()
+        with pytest.raises(InsufficientStock):
+            second.result(timeout=5)
+
+    assert ("FOR UPDATE" in statement) is bool(lock)
+    assert level(house).reserved == 6
+
+
+def test_orders_that_plan_without_locks_are_refused_rather_than_oversold(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     house.stocked(mugs=10, backorderable=False)
     ids = accepted(house, 40, mugs=1, teas=0)
     monkeypatch.setattr(reservations, "_LOCK_LEVELS", reservations._READ_LEVELS)
-    unlocked = str(movements._MOVE).replace("FOR UPDATE OF s", "")
-    monkeypatch.setattr(movements, "_MOVE", text(unlocked))
+    monkeypatch.setattr(movements, "_MOVE", text(str(movements._MOVE).replace("FOR UPDATE OF s", "")))
 
     with ThreadPoolExecutor(16) as crowd:
         results = list(crowd.map(lambda order_id: tried(house, order_id), ids))
 
-    assert "FOR UPDATE" not in unlocked
-    assert results.count("claimed") == level(house).reserved <= 10
-    assert len(house.rows(stock_movements, kind="reserved")) == results.count("claimed")
+    assert results.count("claimed") == level(house).reserved == 10
+    assert len(house.rows(stock_movements, kind="reserved")) == 10
+
+
+def claim(conn: Connection, house: House, key: str) -> None:
+    amounts = {(MUG, "wh-reno"): 6}
+    movements.move(conn, Movement.RESERVED, amounts, key=key, cause=key, by="test", at=house.now())
+
+
+def claim_alone(house: House, key: str) -> None:
+    with house.engine.begin() as conn:
+        claim(conn, house, key)
+
+
+def wait_until_somebody_waits(house: House) -> None:
+    waiting = text("SELECT count(*) FROM pg_locks WHERE NOT granted AND locktype = 'transactionid'")
+    deadline = time.monotonic() + 5
+    while time.monotonic() < deadline:
+        with house.engine.connect() as conn:
+            if conn.execute(waiting).scalar_one():
+                return
+    raise AssertionError("nobody waited")
 
 
 def tried(house: House, order_id: str) -> str:

@@ -9,7 +9,7 @@ import pytest
 
 from fulfillment.domain.errors import UnknownOrder
 from fulfillment.domain.inventory import UnknownSku
-from fulfillment.domain.order import OrderLine
+from fulfillment.domain.order import Order, OrderLine
 from fulfillment.storage.orders import OrderExists
 from fulfillment.storage.tables import audit_entries, order_events, orders
 from tests.storage.house import MORNING, House, an_order
@@ -47,11 +47,11 @@ def test_the_same_reference_under_a_new_id_is_a_repeat_of_the_first(house: House
 @pytest.mark.parametrize(
     "other", [an_order(mugs=3), an_order(note="gift"), an_order("SO-2", mugs=3, external_ref="#1001")]
 )
-def test_another_order_under_the_same_name_is_refused(house: House, other: object) -> None:
+def test_another_order_under_the_same_name_is_refused(house: House, other: Order) -> None:
     house.stocked().orders.accept(an_order(external_ref="#1001"), by="web")
 
     with pytest.raises(OrderExists):
-        house.orders.accept(other, by="web")  # type: ignore[arg-type]  # parametrize gives objects
+        house.orders.accept(other, by="web")
 
     assert len(house.rows(orders)) == 1
 

@@ -32,13 +32,34 @@ from tests.storage.house import HOME, MORNING, MUG, NUMBER, House, only
 
 Step = Callable[[House], object]
 
-START: Step = lambda house: house.floor.start_picking("SO-1-1", by="pia")
-PICKED: Step = lambda house: house.floor.picked("SO-1-1", by="pia")
-PACK: Step = lambda house: house.floor.pack("SO-1-1", weight_g=900, by="pia")
-LABEL: Step = lambda house: house.label("SO-1-P1")
-LEAVE: Step = lambda house: house.floor.hand_over("SO-1-1", by="dock")
-STEPS = {"start": START, "picked": PICKED, "pack": PACK, "leave": LEAVE}
-BEFORE = {"start": [], "picked": [START], "pack": [START, PICKED], "leave": [START, PICKED, PACK, LABEL]}
+
+def start(house: House) -> object:
+    return house.floor.start_picking("SO-1-1", by="pia")
+
+
+def picked(house: House) -> object:
+    return house.floor.picked("SO-1-1", by="pia")
+
+
+def pack(house: House) -> object:
+    return house.floor.pack("SO-1-1", weight_g=900, by="pia")
+
+
+def label(house: House) -> object:
+    return house.label("SO-1-P1")
+
+
+def leave(house: House) -> object:
+    return house.floor.hand_over("SO-1-1", by="dock")
+
+
+STEPS: dict[str, Step] = {"start": start, "picked": picked, "pack": pack, "leave": leave}
+BEFORE: dict[str, list[Step]] = {
+    "start": [],
+    "picked": [start],
+    "pack": [start, picked],
+    "leave": [start, picked, pack, label],
+}
 
 
 def brought_to(engine: Engine, step: str, **changes: object) -> House:
@@ -72,9 +93,9 @@ def test_a_step_done_twice_is_done_once_and_answers_the_same(engine: Engine, ste
 
 def test_an_early_step_repeated_late_takes_nothing_back(engine: Engine) -> None:
     house = brought_to(engine, "leave")
-    LEAVE(house)
+    leave(house)
 
-    for step in (START, PICKED, PACK):
+    for step in (start, picked, pack):
         step(house)
 
     assert house.row(shipments)["work_status"] == "handed_over"
@@ -84,7 +105,7 @@ def test_two_people_at_one_step_do_it_once(engine: Engine) -> None:
     house = brought_to(engine, "leave")
 
     with ThreadPoolExecutor(4) as people:
-        answers = list(people.map(lambda _: LEAVE(house), range(8)))
+        answers = list(people.map(lambda _: leave(house), range(8)))
 
     assert len(set(map(str, answers))) == 1
     assert len(house.rows(stock_movements, kind="shipped", sku=MUG)) == 1
@@ -100,10 +121,10 @@ def test_a_step_cannot_be_skipped(engine: Engine, step: str, of: str) -> None:
 
 def test_a_parcel_without_a_label_cannot_leave(engine: Engine) -> None:
     house = brought_to(engine, "pack")
-    PACK(house)
+    pack(house)
 
     with pytest.raises(InvalidTransition, match="packed cannot become handed_over"):
-        LEAVE(house)
+        leave(house)
 
 
 def test_a_shipment_nobody_knows_is_refused(engine: Engine) -> None:
@@ -117,9 +138,7 @@ def test_a_shipment_nobody_knows_is_refused(engine: Engine) -> None:
 def test_a_held_order_stops_every_step(engine: Engine, step: str) -> None:
     house = brought_to(engine, step)
     RecordStore(engine, house.now).place_hold(
-        PlaceHold(
-            order_id="SO-1", reason=HoldReason.MANUAL, by="maria", request_id="r-1", due_at=house.time
-        )
+        PlaceHold(order_id="SO-1", reason=HoldReason.MANUAL, by="maria", request_id="r-1", due_at=house.time)
     )
     books = everything(house)
 
@@ -155,7 +174,7 @@ def test_a_payment_that_is_gone_stops_the_floor(engine: Engine, status: str) -> 
     house.change(payments, {"status": status})
 
     with pytest.raises(Stop, match="payment is not ready"):
-        LEAVE(house)
+        leave(house)
 
 
 def test_a_shipment_worth_nothing_needs_no_payment(engine: Engine) -> None:
@@ -163,7 +182,7 @@ def test_a_shipment_worth_nothing_needs_no_payment(engine: Engine) -> None:
     house.change(shipments, {"value": 0})
     house.change(payments, {"status": "voided"})
 
-    LEAVE(house)
+    leave(house)
 
     assert house.row(shipments)["work_status"] == "handed_over"
 
@@ -174,7 +193,7 @@ def test_a_label_for_an_address_that_changed_stops_the_parcel(engine: Engine) ->
     house.change(orders, {"ship_to": {name: getattr(moved, name) for name in Address.__slots__}})
 
     with pytest.raises(Stop, match="address changed"):
-        LEAVE(house)
+        leave(house)
 
     assert house.row(shipments)["work_status"] == "labeled"
 
@@ -184,7 +203,7 @@ def test_the_same_address_written_otherwise_is_no_other_address(engine: Engine) 
     shouted = {name: str(getattr(HOME, name)).upper() for name in Address.__slots__}
     house.change(orders, {"ship_to": shouted})
 
-    LEAVE(house)
+    leave(house)
 
     assert house.row(shipments)["work_status"] == "handed_over"
 
@@ -218,7 +237,7 @@ def test_leaving_moves_the_goods_out_of_the_books_and_tells_everyone(engine: Eng
 def test_packing_gives_the_parcel_the_next_number_of_its_order(engine: Engine) -> None:
     house = brought_to(engine, "pack")
 
-    packed = PACK(house)
+    packed = pack(house)
 
     assert packed == "SO-1-P1"
     assert house.row(signals, name="packed")["body"] == {
@@ -241,7 +260,7 @@ def test_a_cancel_and_a_hand_over_at_once_have_one_winner(engine: Engine) -> Non
         request = StopShipments(order_id=order_id, reason="changed_mind", by="maria", request_id="r")
         return len(records.stop_shipments(request).stopped)
 
-    def leave(order_id: str) -> int:
+    def hand_over(order_id: str) -> int:
         try:
             house.floor.hand_over(f"{order_id}-1", by="dock")
         except FulfillmentError:
@@ -250,7 +269,7 @@ def test_a_cancel_and_a_hand_over_at_once_have_one_winner(engine: Engine) -> Non
 
     with ThreadPoolExecutor(4) as people:
         stops = [people.submit(stop, order_id) for order_id in orders_at_the_dock]
-        leaves = [people.submit(leave, order_id) for order_id in orders_at_the_dock]
+        leaves = [people.submit(hand_over, order_id) for order_id in orders_at_the_dock]
         won = [(s.result(), h.result()) for s, h in zip(stops, leaves, strict=True)]
 
     assert all(stopped + left == 1 for stopped, left in won)
@@ -278,9 +297,7 @@ def test_the_board_shows_what_is_latest_first_with_all_it_needs(engine: Engine) 
 def test_the_board_shows_a_hold_and_one_location_only(engine: Engine) -> None:
     house = brought_to(engine, "start")
     RecordStore(engine, house.now).place_hold(
-        PlaceHold(
-            order_id="SO-1", reason=HoldReason.ADDRESS, by="maria", request_id="r-1", due_at=house.time
-        )
+        PlaceHold(order_id="SO-1", reason=HoldReason.ADDRESS, by="maria", request_id="r-1", due_at=house.time)
     )
 
     board = house.floor.work("wh-reno")

@@ -64,11 +64,8 @@ class SmtpChannel:
 
     def _composed(self, mail: Mail) -> EmailMessage:
         message = EmailMessage(policy=SMTP)
-        try:
-            message["From"] = MailAddress(self._name, addr_spec=self._address)
-            message["To"] = MailAddress(addr_spec=mail.recipient)
-        except (ValueError, IndexError) as error:  # IndexError: what the parser of 3.11 says to "a@"
-            raise Undeliverable(_NO_ADDRESS) from error
+        message["From"] = MailAddress(self._name, addr_spec=self._address)
+        _address_to(message, mail.recipient)
         message["Subject"] = mail.subject
         message["Date"] = mail.at
         message["Message-ID"] = mail.message_id
@@ -130,6 +127,17 @@ class SmtpChannel:
         if code >= 500:
             raise Rejected(f"{self._host} refuses {self._address}: {_text(said)}", code=str(code))
         _accepted(code, said)
+
+
+def _address_to(message: EmailMessage, recipient: str) -> None:
+    """Set the recipient, who must be exactly one plain address."""
+    try:
+        message["To"] = recipient
+        (address,) = message["To"].addresses
+    except (ValueError, IndexError) as error:  # IndexError: what the parser of Python 3.11 says to "a@"
+        raise Undeliverable(_NO_ADDRESS) from error
+    if f"{address.username}@{address.domain}" != recipient or not address.domain or " " in recipient:
+        raise Undeliverable(_NO_ADDRESS)
 
 
 def _recipient_accepted(server: smtplib.SMTP, recipient: str) -> None:

@@ -1,0 +1,124 @@
+"""The hands of the demo's stories: our API, the providers' control room and Temporal, tried until somebody answers."""
+
+import asyncio
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final, TypeVar
+
+from devstack.board import Board
+from devstack.processes import Stopped
+from devstack.scenarios import Body, Scenario
+from fulfillment import temporal
+from fulfillment.domain.view import OrderView
+from fulfillment.http import ApiAway, ApiClient, ApiRefused
+from workflows.contract import order_workflow_id
+
+Answer = TypeVar("Answer")
+
+_BETWEEN_TRIES: Final = 0.5
+_BEAT: Final = 0.1
+_PATIENCE: Final = 120.0  # longer than any story of the demo waits for its turn
+_TRY_AGAIN: Final = ("idempotency_in_progress", "rate_limited", "temporarily_unavailable")
+
+
+class NotSeen(Exception):
+    """A story waited for something that did not come."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hands:
+    """What stories do, done for real. Threads may share it.
+
+    `told` hears what is worth telling about an order; `stopping` ends every wait.
+    """
+
+    shop: ApiClient
+    simulator: ApiClient
+    board: Board
+    told: Callable[[str, str], None]
+    stopping: Callable[[], bool]
+
+    def place(self, scenario: Scenario) -> Any:
+        """Arm what befalls the order, place it, and return the answer."""
+        if scenario.before:
+            scenario.before(self, scenario.order_id)
+        return self._until_answered(
+            lambda: self.shop.post("/v1/orders", scenario.body, key=scenario.order_id)
+        )
+
+    def fault(self, **what: Any) -> None:
+        """Arm a fault at the providers."""
+        self._until_answered(lambda: self.simulator.post("/_sim/faults", what))
+
+    def travels(self, order_id: str, profile: str) -> None:
+        """Let the order's parcels have this fate on the road."""
+        armed = {"match": {"reference": order_id}, "profile": profile}
+        self._until_answered(lambda: self.simulator.post("/_sim/parcels", armed))
+
+    def scan(self, order_id: str, **what: str) -> None:
+        """Let the carrier scan the order's parcel now."""
+        view = self.see(order_id, lambda view: any(part.parcel for part in view.shipments))
+        number = next(part.parcel.tracking_number for part in view.shipments if part.parcel)
+        self._until_answered(lambda: self.simulator.post(f"/_sim/parcels/{number}/scans", what))
+
+    def ask(self, path: str, body: Body) -> Any:
+        """Ask our API for a change; the same question twice is one change."""
+        return self._until_answered(lambda: self.shop.post(path, body, key=f"demo {path}"))
+
+    def release(self, order_id: str, reason: str) -> Any:
+        """End a hold over our API."""
+        return self._until_answered(lambda: self.shop.delete(f"/v1/orders/{order_id}/holds/{reason}"))
+
+    def signal(self, order_id: str, name: str, body: Any) -> None:
+        """Send a signal straight to the order's workflow."""
+        asyncio.run(_signal(order_workflow_id(order_id), name, body))
+
+    def see(self, order_id: str, there: Callable[[OrderView], bool]) -> OrderView:
+        """Return the order's view as soon as it is as wanted.
+
+        Raises:
+            NotSeen: it never was.
+            Stopped: the demo is stopping.
+        """
+        deadline = time.monotonic() + _PATIENCE
+        while time.monotonic() < deadline:
+            self._go_on()
+            if (view := self.board.wait(order_id, there, _BEAT)) is not None:
+                return view
+        raise NotSeen(order_id)
+
+    def pause(self, seconds: float) -> None:
+        """Let real time pass.
+
+        Raises:
+            Stopped: the demo is stopping.
+        """
+        until = time.monotonic() + seconds
+        while (left := until - time.monotonic()) > 0:
+            self._go_on()
+            time.sleep(min(_BEAT, left))
+
+    def note(self, order_id: str, what: str) -> None:
+        """Tell the audience."""
+        self.told(order_id, what)
+
+    def _go_on(self) -> None:
+        if self.stopping():
+            raise Stopped
+
+    def _until_answered(self, ask: Callable[[], Answer]) -> Answer:
+        while True:
+            try:
+                return ask()
+            except ApiAway:
+                pass
+            except ApiRefused as no:
+                if no.status < 500 and no.code not in _TRY_AGAIN:
+                    raise
+            self.pause(_BETWEEN_TRIES)
+
+
+async def _signal(workflow_id: str, name: str, body: Any) -> None:
+    client = await temporal.connect()
+    await client.get_workflow_handle(workflow_id).signal(name, body)

@@ -1,0 +1,418 @@
+"""The demo as one page that needs nothing else: every order's journey over shop time, what happened, what is proved."""
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from html import escape
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Final
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from devstack.board import Change
+from devstack.proof import Line
+from devstack.scenarios import Scenario
+from devstack.table import happening, when
+from fulfillment.domain.cases import CaseKind
+from fulfillment.domain.order import ENDED
+from fulfillment.domain.shipment import WorkStatus
+from fulfillment.domain.stage import Stage
+from fulfillment.domain.view import OrderView
+
+_HERE: Final = Path(__file__).parent
+_TEMPLATE: Final = "report.html.jinja"
+
+HELD: Final = "held"
+_PHASES: Final = MappingProxyType(
+    {
+        Stage.RECEIVED: "waiting",
+        Stage.CONFIRMED: "floor",
+        Stage.BACKORDERED: "backordered",
+        Stage.ALLOCATED: "floor",
+        Stage.PICKING: "floor",
+        Stage.PACKED: "packed",
+        Stage.IN_TRANSIT: "transit",
+        Stage.OUT_FOR_DELIVERY: "out",
+    }
+)
+LEGEND: Final = MappingProxyType(
+    {
+        "waiting": "waits for payment",
+        HELD: "on hold",
+        "backordered": "waits for stock",
+        "floor": "on the floor",
+        "packed": "packed",
+        "transit": "in transit",
+        "out": "out for delivery",
+    }
+)
+_OVER: Final = (Stage.DELIVERED, Stage.CANCELLED, Stage.LOST, Stage.RETURNED)
+_BEFORE_IT_LEAVES: Final = (
+    Stage.RECEIVED,
+    Stage.CONFIRMED,
+    Stage.BACKORDERED,
+    Stage.ALLOCATED,
+    Stage.PICKING,
+    Stage.PACKED,
+)
+_OUTCOMES: Final = MappingProxyType(
+    {
+        Stage.DELIVERED: "delivered",
+        Stage.LOST: "lost and refunded",
+        Stage.RETURNED: "returned",
+        Stage.CANCELLED: "cancelled or never paid",
+    }
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Happened:
+    """Something worth telling; `order_id` is empty where it concerns everybody."""
+
+    at: datetime
+    order_id: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outage:
+    """A part of the stack that was away; `until` is None while it is."""
+
+    what: str
+    since: datetime
+    until: datetime | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """Everything the page shows. `took` is in real seconds, moments are shop time."""
+
+    scenarios: tuple[Scenario, ...]
+    of_scenarios: tuple[Line, ...]
+    of_the_whole: tuple[Line, ...]
+    of_the_audit: tuple[Line, ...]
+    views: Mapping[str, OrderView]
+    changes: tuple[Change, ...]
+    happened: tuple[Happened, ...]
+    outages: tuple[Outage, ...]
+    speed: float
+    took: float
+    until: datetime
+
+    @property
+    def lines(self) -> tuple[Line, ...]:
+        """The whole proof."""
+        return (*self.of_scenarios, *self.of_the_whole, *self.of_the_audit)
+
+    @property
+    def failed(self) -> int:
+        """How many lines of it fail."""
+        return sum(not said.passed for said in self.lines)
+
+
+def write(file: Path, report: Report) -> None:
+    """Write the page."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(page(report), encoding="utf-8")
+
+
+def page(report: Report) -> str:
+    """Return the page."""
+    journeys = [journey_of(scenario, report) for scenario in report.scenarios]
+    templates = Environment(
+        loader=FileSystemLoader(_HERE),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return templates.get_template(_TEMPLATE).render(
+        report=report,
+        journeys=journeys,
+        chart=Markup(chart(journeys, report.outages)),
+        outcomes=outcomes(report.views.values()),
+        tiles=tiles(report),
+        legend=LEGEND,
+        when=when,
+    )
+
+
+# --- what is shown ---------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Segment:
+    """A time in one phase."""
+
+    phase: str
+    since: datetime
+    until: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mark:
+    """The moment at which something went wrong."""
+
+    at: datetime
+    kind: CaseKind
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Journey:
+    """One order from left to right. `end` is its last stage, None while it goes on."""
+
+    order_id: str
+    name: str
+    ends: str
+    text: str
+    passed: bool
+    why: tuple[str, ...]
+    segments: tuple[Segment, ...]
+    marks: tuple[Mark, ...]
+    ended_at: datetime | None
+    end: Stage | None
+
+    @property
+    def trouble(self) -> str:
+        """What went wrong on the way, in the order in which it was noticed."""
+        return " · ".join(dict.fromkeys(words(mark.kind) for mark in self.marks))
+
+
+def journey_of(scenario: Scenario, report: Report) -> Journey:
+    """Return a scenario's order as a journey."""
+    changes = [change for change in report.changes if change.view.order.order_id == scenario.order_id]
+    view = report.views.get(scenario.order_id)
+    line = next(said for said in report.of_scenarios if said.text.startswith(f"{scenario.order_id} "))
+    over = changes[-1] if changes and changes[-1].stage in _OVER else None
+    ended_at = next((c.at for c in changes if over and c.stage is over.stage), None)
+    return Journey(
+        order_id=scenario.order_id,
+        name=scenario.name,
+        ends=scenario.ends,
+        text=happening(view, report.until) if view else "was never placed",
+        passed=line.passed,
+        why=line.why,
+        segments=tuple(_segments(changes, report.until)),
+        marks=tuple(_marks(changes)),
+        ended_at=ended_at,
+        end=over.stage if over else None,
+    )
+
+
+def _segments(changes: Sequence[Change], until: datetime) -> Iterator[Segment]:
+    """Yield the phases one after another, neighbours of one kind joined."""
+    open_phase, since = "", until
+    for change in changes:
+        phase = _phase(change)
+        if phase == open_phase:
+            continue
+        if open_phase:
+            yield Segment(phase=open_phase, since=since, until=change.at)
+        open_phase, since = phase, change.at
+    if open_phase:
+        yield Segment(phase=open_phase, since=since, until=until)
+
+
+def _phase(change: Change) -> str:
+    if change.held and change.stage in _BEFORE_IT_LEAVES:
+        return HELD
+    return _PHASES.get(change.stage, "")
+
+
+def _marks(changes: Iterable[Change]) -> Iterator[Mark]:
+    before: CaseKind | None = None
+    for change in changes:
+        if change.attention is not None and change.attention is not before:
+            yield Mark(at=change.at, kind=change.attention)
+        before = change.attention
+
+
+def words(kind: CaseKind) -> str:
+    """Return a kind of case as people say it."""
+    return kind.replace("_", " ")
+
+
+def outcomes(views: Iterable[OrderView]) -> list[tuple[str, str, int, float]]:
+    """Return what became of every unit: class, words, count and share in percent."""
+    counted: Counter[Stage | None] = Counter()
+    for view in views:
+        for part in view.shipments:
+            units = sum(unit.count for unit in part.units)
+            counted[_outcome(view, part.stage, part.work_status)] += units
+        counted[Stage.CANCELLED] += sum(unit.count for unit in view.cancelled_units)
+    total = sum(counted.values()) or 1
+    names: list[tuple[Stage | None, str]] = [*_OUTCOMES.items(), (None, "still under way")]
+    return [
+        (str(stage or "open"), name, counted[stage], 100 * counted[stage] / total)
+        for stage, name in names
+        if counted[stage]
+    ]
+
+
+def _outcome(view: OrderView, stage: Stage, work: WorkStatus) -> Stage | None:
+    if stage in _OUTCOMES:
+        return stage
+    left = work in (WorkStatus.HANDED_OVER, WorkStatus.CLOSED)
+    return Stage.CANCELLED if view.status in ENDED and not left else None
+
+
+def tiles(report: Report) -> list[tuple[str, str]]:
+    """Return the numbers at the top."""
+    views = report.views.values()
+    first = min((change.at for change in report.changes), default=report.until)
+    days = (report.until - first) / timedelta(days=1)
+    audit = [said for said in report.of_the_audit if ": " in said.text]
+    return [
+        (str(len(views)), "orders, each a story"),
+        (str(sum(view.stage is Stage.DELIVERED for view in views)), "delivered"),
+        (f"{days:.0f}", f"shop days in {report.took:.0f} s"),
+        (str(sum(len(journey_marks(report, view)) for view in views)), "exceptions noticed"),
+        (str(len(report.outages)), "blows survived" if not report.failed else "blows"),
+        (str(len(audit) - 1), "invariants audited"),
+    ]
+
+
+def journey_marks(report: Report, view: OrderView) -> list[Mark]:
+    """Return what went wrong with one order."""
+    about = (change for change in report.changes if change.view.order.order_id == view.order.order_id)
+    return list(_marks(about))
+
+
+# --- the chart -------------------------------------------------------------------------------------------
+
+_LEFT: Final = 300
+_RIGHT: Final = 210
+_WIDTH: Final = 1240
+_ROW: Final = 25
+_TOP: Final = 46
+_BOTTOM: Final = 12
+_THICK: Final = 11
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Scale:
+    since: datetime
+    until: datetime
+
+    def x(self, at: datetime) -> float:
+        """Return where a moment is, in pixels from the left."""
+        span = (self.until - self.since).total_seconds() or 1.0
+        part = (at - self.since).total_seconds() / span
+        return round(_LEFT + (_WIDTH - _LEFT - _RIGHT) * min(max(part, 0.0), 1.0), 1)
+
+
+def chart(journeys: Sequence[Journey], outages: Sequence[Outage]) -> str:
+    """Return every journey over shop time as SVG; colours are the page's."""
+    moments = [moment for journey in journeys for s in journey.segments for moment in (s.since, s.until)]
+    if not moments:
+        return ""
+    scale = _Scale(since=min(moments) - timedelta(hours=4), until=max(moments) + timedelta(hours=6))
+    height = _TOP + _ROW * len(journeys) + _BOTTOM
+    parts = [
+        *_days(scale, height),
+        *_outages(outages, scale, height),
+        *(part for n, journey in enumerate(journeys) for part in _row(journey, scale, _TOP + n * _ROW)),
+    ]
+    return _tag(
+        "svg",
+        "".join(parts),
+        viewBox=f"0 0 {_WIDTH} {height}",
+        role="img",
+        aria_label="The journey of every order over shop time",
+    )
+
+
+def _days(scale: _Scale, height: int) -> Iterator[str]:
+    day = scale.since.replace(hour=0, minute=0, second=0, microsecond=0) + timedelta(days=1)
+    every = max(1, math.ceil((scale.until - scale.since) / timedelta(days=14)))
+    n = 0
+    while day < scale.until:
+        x = scale.x(day)
+        yield _tag("line", x1=x, x2=x, y1=_TOP - 8, y2=height - _BOTTOM, class_="grid")
+        if n % every == 0:
+            yield _text(f"{day:%a} {day.day}", x + 4, _TOP - 14, "axis")
+        day, n = day + timedelta(days=1), n + 1
+
+
+def _outages(outages: Sequence[Outage], scale: _Scale, height: int) -> Iterator[str]:
+    for outage in outages:
+        since, until = scale.x(outage.since), scale.x(outage.until or scale.until)
+        width = max(until - since, 2.0)
+        title = _tag("title", escape(f"{outage.what}, {when(outage.since)}"))
+        yield _tag(
+            "rect",
+            title,
+            x=since,
+            y=_TOP - 8,
+            width=width,
+            height=height - _TOP - _BOTTOM + 8,
+            class_="outage",
+        )
+        yield _text(outage.what, since, 14, "outage-name")
+
+
+def _row(journey: Journey, scale: _Scale, top: int) -> Iterator[str]:
+    middle = top + _ROW / 2
+    yield _tag("rect", x=0, y=top, width=_WIDTH, height=_ROW, class_="row")
+    yield _text(journey.order_id, 8, middle + 4, "id")
+    yield _text(journey.name, 84, middle + 4, "name")
+    for segment in journey.segments:
+        yield _segment(segment, scale, middle)
+    for mark in journey.marks:
+        yield _diamond(mark, scale, middle)
+    yield _end(journey, scale, middle)
+    yield _text(journey.trouble, _WIDTH - _RIGHT + 16, middle + 4, "trouble")
+
+
+def _segment(segment: Segment, scale: _Scale, middle: float) -> str:
+    x, end = scale.x(segment.since), scale.x(segment.until)
+    hours = (segment.until - segment.since) / timedelta(hours=1)
+    told = f"{LEGEND[segment.phase]}, {hours:.0f} h, from {when(segment.since)}"
+    return _tag(
+        "rect",
+        _tag("title", escape(told)),
+        x=x,
+        y=middle - _THICK / 2,
+        width=max(round(end - x, 1), 1.0),
+        height=_THICK,
+        class_=f"phase {segment.phase}",
+    )
+
+
+def _diamond(mark: Mark, scale: _Scale, middle: float) -> str:
+    x, size = scale.x(mark.at), 6.5
+    points = f"{x},{middle - size} {x + size},{middle} {x},{middle + size} {x - size},{middle}"
+    title = _tag("title", escape(f"{words(mark.kind)}, {when(mark.at)}"))
+    return _tag("polygon", title, points=points, class_="mark")
+
+
+def _end(journey: Journey, scale: _Scale, middle: float) -> str:
+    if journey.end is None or journey.ended_at is None:
+        return ""
+    x = scale.x(journey.ended_at)
+    title = _tag("title", escape(f"{journey.end}, {when(journey.ended_at)}"))
+    if journey.end is Stage.DELIVERED:
+        tick = f"M{x - 3.2} {middle + 0.2} l2.4 2.6 l4.2 -5"
+        return _tag(
+            "g", title + _tag("circle", cx=x, cy=middle, r=7) + _tag("path", d=tick), class_="end good"
+        )
+    cross = f"M{x - 2.8} {middle - 2.8} l5.6 5.6 m0 -5.6 l-5.6 5.6"
+    return _tag(
+        "g", title + _tag("circle", cx=x, cy=middle, r=7) + _tag("path", d=cross), class_=f"end {journey.end}"
+    )
+
+
+def _text(words: str, x: float, y: float, class_: str) -> str:
+    return _tag("text", escape(words), x=x, y=y, class_=class_) if words else ""
+
+
+def _tag(name: str, inside: str = "", **attributes: Any) -> str:
+    said = "".join(
+        f' {key.rstrip("_").replace("_", "-") if key != "viewBox" else key}="{escape(str(value))}"'
+        for key, value in attributes.items()
+    )
+    return f"<{name}{said}>{inside}</{name}>" if inside else f"<{name}{said}/>"

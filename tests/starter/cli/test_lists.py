@@ -1,0 +1,142 @@
+"""What people look at, and goods that come in."""
+
+import json
+
+import pytest
+from sqlalchemy import Engine, select
+
+from fulfillment.settings import real_now
+from fulfillment.storage.orders import OrderStore
+from fulfillment.storage.stock import StockStore
+from fulfillment.storage.tables import stock_levels, stock_movements
+from tests.starter.cli.conftest import Waybill
+from tests.starter.imports.test_json_lines import a_body, read
+
+
+@pytest.fixture
+def placed(books: Engine) -> str:
+    """An order of two tees and five maps, of which six are there; stock claimed."""
+    lines = [
+        {"sku": "TEE-BLK-M", "name": "Organic tee", "quantity": 2, "unit_price": 2400},
+        {"sku": "MAP-ALPS", "name": "Map", "quantity": 7, "unit_price": 1500},
+    ]
+    (found,) = read(json.dumps(a_body(lines=lines, total=2 * 2400 + 7 * 1500)))
+    OrderStore(books, real_now).accept(found.order, by="maria")  # type: ignore[union-attr]  # it is an order
+    StockStore(books, real_now).reserve("SO-10483")
+    return "SO-10483"
+
+
+def test_an_order_is_shown_with_its_parts_its_money_and_what_happened(waybill: Waybill, placed: str) -> None:
+    result = waybill("show", placed)
+
+    assert result.exit_code == 0
+    for shown in ("SO-10483", "153.00 USD", "noor@example.com", "2 x TEE-BLK-M", "We received your order."):
+        assert shown in result.stdout
+    assert "SO-10483-1" in result.stdout
+
+
+def test_an_order_as_json_is_what_the_api_answers(waybill: Waybill, placed: str) -> None:
+    answer = json.loads(waybill("show", placed, "--json").stdout)
+
+    assert (answer["id"], answer["stage"], answer["total"]) == ("SO-10483", "received", 15_300)
+    assert answer["tracking_url"].startswith("http")
+
+
+def test_explain_is_one_sentence_for_people_and_its_parts_for_programs(waybill: Waybill, placed: str) -> None:
+    sentence = waybill("explain", placed).stdout.strip()
+    parts = json.loads(waybill("explain", placed, "--json").stdout)
+
+    assert sentence == parts["sentence"]
+    assert sentence.startswith("SO-10483 waits for the bank")
+    assert parts["actions"]["release"] == "SO-10483 has no hold."
+
+
+def test_an_order_that_does_not_exist_is_refused_with_what_to_do_instead(waybill: Waybill) -> None:
+    result = waybill("show", "SO-1")
+
+    assert result.exit_code == 1
+    assert "there is no order SO-1; look for it with `find`" in result.stderr
+
+
+def test_a_refusal_for_programs_is_json_too(waybill: Waybill) -> None:
+    result = waybill("explain", "SO-1", "--json")
+
+    assert result.exit_code == 1
+    assert json.loads(result.stdout)["error"] == "not_found"
+
+
+@pytest.mark.parametrize("text", ["SO-10483", "noor@example.com", "NOOR@example.com"])
+def test_an_order_is_found_by_what_a_customer_can_say(waybill: Waybill, placed: str, text: str) -> None:
+    result = waybill("find", text)
+
+    assert result.exit_code == 0
+    assert "SO-10483" in result.stdout
+
+
+def test_what_is_not_there_is_not_found(waybill: Waybill) -> None:
+    result = waybill("find", "nobody@example.com")
+
+    assert result.exit_code == 1
+    assert "nothing found for 'nobody@example.com'" in result.stderr
+
+
+def test_orders_are_listed_by_stage_and_by_trouble(waybill: Waybill, placed: str) -> None:
+    assert "SO-10483" in waybill("ls").stdout
+    assert "SO-10483" in waybill("ls", "--stage", "received").stdout
+    assert "no orders" in waybill("ls", "--stage", "delivered").stdout
+    assert "no orders" in waybill("ls", "--attention", "any").stdout
+    assert "no orders" in waybill("ls", "--attention", "lost").stdout
+    assert waybill("ls", "--attention", "bad_luck").exit_code == 2
+
+
+def test_a_list_that_is_cut_short_says_so(waybill: Waybill, books: Engine, placed: str) -> None:
+    (other,) = read(json.dumps(a_body(order_id="SO-10484")))
+    OrderStore(books, real_now).accept(other.order, by="maria")  # type: ignore[union-attr]  # it is an order
+
+    result = waybill("ls", "--limit", "1")
+
+    assert "the newest 1; --limit shows more" in result.stdout
+    assert json.loads(waybill("ls", "--limit", "1", "--json").stdout)["more"] is True
+
+
+def test_stock_shows_what_may_still_be_claimed(waybill: Waybill, placed: str) -> None:
+    result = waybill("stock", "TEE-BLK-M")
+
+    lines = [line.split() for line in result.stdout.splitlines()]
+    assert ["TEE-BLK-M", "wh-reno", "600", "2", "0", "598", "0"] in lines
+    assert json.loads(waybill("stock", "TEE-BLK-M", "--json").stdout)["levels"][1]["available"] == 598
+    assert "no location holds NOPE" in waybill("stock", "NOPE").stdout
+
+
+def test_goods_that_come_in_count_once_under_the_number_of_their_delivery_note(
+    waybill: Waybill, books: Engine
+) -> None:
+    words = ("receive", "MUG-12", 40, "--location", "wh-reno", "--key", "note-7")
+
+    first, again = waybill(*words), waybill(*words)
+
+    assert (first.exit_code, again.exit_code) == (0, 0)
+    assert "40 x MUG-12 received at wh-reno" in first.stdout
+    with books.connect() as conn:
+        there = (stock_levels.c.sku == "MUG-12") & (stock_levels.c.location_id == "wh-reno")
+        assert conn.scalar(select(stock_levels.c.on_hand).where(there)) == 540
+        by = conn.scalars(
+            select(stock_movements.c.by).where(stock_movements.c.operation_key == "note-7")
+        ).all()
+    assert by == ["maria"]
+
+
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        (("NOPE", 1, "--location", "wh-reno"), 1),
+        (("MUG-12", 1, "--location", "wh-moon"), 1),
+        (("MUG-12", 0, "--location", "wh-reno"), 2),
+        (("MUG-12", 1), 2),
+    ],
+)
+def test_goods_that_cannot_be_are_refused(waybill: Waybill, words: tuple[object, ...], code: int) -> None:
+    result = waybill("receive", *words)
+
+    assert result.exit_code == code
+    assert result.stderr

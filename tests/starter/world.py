@@ -1,0 +1,364 @@
+"""The doors on books that are kept in memory: what the storage rooms promise, without their SQL."""
+
+import threading
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import date, datetime
+from typing import Any
+
+from fulfillment.domain.errors import UnknownOrder
+from fulfillment.domain.findings import Unheard
+from fulfillment.domain.holds import HoldReason
+from fulfillment.domain.inventory import Level, UnknownSku
+from fulfillment.domain.order import Order, OrderStatus
+from fulfillment.domain.replenishment import Ordered
+from fulfillment.domain.shipment import InvalidTransition, Stop, WorkStatus
+from fulfillment.domain.tracking import Scan
+from fulfillment.domain.view import EventView, OrderRow, OrderView
+from fulfillment.storage.hand_over import HandedOver
+from fulfillment.storage.idempotency import InProgress, Mismatch, New, Replay
+from fulfillment.storage.inbox import PaymentHint
+from fulfillment.storage.locks import UnknownShipment
+from fulfillment.storage.orders import Accepted, OrderExists
+from fulfillment.storage.stock import Receipt
+from fulfillment.storage.views import BadCursor, OrderFilter
+from fulfillment.storage.warehouse import Item, WorkItem
+from starter.access import Keyring
+from starter.doors import Doors
+from tests.starter.views import DAY, NOON, a_shipment, a_view, an_order
+from workflows.contract import PlaceAnswer, Placed, VerbAnswer
+
+KEYS: Mapping[str, tuple[str, ...]] = {
+    "storefront-key": ("storefront",),
+    "support-key": ("support",),
+    "warehouse-key": ("warehouse",),
+    "operator-key": ("ops",),
+    "other-shop-key": ("storefront",),
+}
+STRIPE_SECRET, EASYPOST_SECRET = "whsec_test", "easypost_test"
+
+
+class Processes:
+    """The orders' workflows: they answer what the test told them, and remember what they were asked."""
+
+    def __init__(self, books: "Books") -> None:
+        self._books = books
+        self.placed: list[str] = []
+        self.asked: list[tuple[str, str, dict[str, Any]]] = []
+        self.delivered: list[Unheard] = []
+        self.answer: PlaceAnswer | None = PlaceAnswer(placed=Placed.CONFIRMED)
+        self.refusal: Exception | None = None
+        self.did = VerbAnswer(text="Done.")
+
+    async def place(self, order_id: str) -> PlaceAnswer | None:
+        self.placed.append(order_id)
+        if self.answer is not None:
+            self._books.change(order_id, placed=str(self.answer.placed))
+        return self.answer
+
+    async def cancel(self, order_id: str, *, reason: str, by: str, request_id: str) -> VerbAnswer:
+        return self._do("cancel", order_id, reason=reason, by=by, request_id=request_id)
+
+    async def hold(
+        self, order_id: str, *, reason: str, by: str, request_id: str, note: str = ""
+    ) -> VerbAnswer:
+        return self._do("hold", order_id, reason=reason, by=by, request_id=request_id, note=note)
+
+    async def release(
+        self, order_id: str, *, reason: HoldReason | str | None, by: str, request_id: str
+    ) -> VerbAnswer:
+        return self._do("release", order_id, reason=reason, by=by, request_id=request_id)
+
+    async def retry_payment(self, order_id: str, *, method: str, by: str, request_id: str) -> VerbAnswer:
+        return self._do("retry_payment", order_id, method=method, by=by, request_id=request_id)
+
+    async def deliver(self, facts: Sequence[Unheard]) -> int:
+        self.delivered.extend(facts)
+        return len(facts)
+
+    def _do(self, verb: str, order_id: str, **what: Any) -> VerbAnswer:
+        self.asked.append((verb, order_id, what))
+        if self.refusal:
+            raise self.refusal
+        return self.did
+
+
+class Books:
+    """Orders, stock, the floor and what came in by webhook."""
+
+    def __init__(self) -> None:
+        self.orders: dict[str, OrderView] = {}
+        self.accepted_by: list[str] = []
+        self.catalogue = {"TEE-BLK-M", "MUG-12"}
+        self.work_items: list[WorkItem] = []
+        self.stopped = ""
+        self.receipts: dict[str, Receipt] = {}
+        self.recorded: list[tuple[str, str]] = []
+        self.hints: list[PaymentHint] = []
+        self.head_queries = 0
+        self.away: Exception | None = None
+
+    def put(self, view: OrderView) -> OrderView:
+        self.orders[view.order.order_id] = view
+        return view
+
+    def change(self, order_id: str, **changes: Any) -> None:
+        self.orders[order_id] = replace(self.orders[order_id], **changes)
+
+    def happen(self, order_id: str, text: str, **changes: Any) -> None:
+        """Something happens to an order."""
+        events = self.orders[order_id].events
+        event = EventView(seq=events[-1].seq + 3, kind="news", text=text, at=NOON + DAY)
+        self.change(order_id, events=(*events, event), **changes)
+
+    # --- intake
+
+    def accept(self, order: Order, *, by: str) -> Accepted:
+        self._check()
+        for line in order.lines:
+            if line.sku not in self.catalogue:
+                raise UnknownSku(line.sku)
+        known = self.orders.get(order.order_id)
+        if known is None:
+            self.accepted_by.append(by)
+            self.put(a_view(order=order, status=OrderStatus.RESERVED, placed=None, tracking_token="t" * 22))
+            return Accepted(order_id=order.order_id, created=True)
+        if replace(known.order, placed_at=order.placed_at) != order:
+            raise OrderExists(order.order_id)
+        return Accepted(order_id=order.order_id, created=False)
+
+    # --- views
+
+    def view(self, order_id: str) -> OrderView:
+        self._check()
+        if order_id not in self.orders:
+            raise UnknownOrder(order_id)
+        return self.orders[order_id]
+
+    def by_token(self, token: str) -> OrderView | None:
+        self._check()
+        return next((view for view in self.orders.values() if view.tracking_token == token), None)
+
+    def list(self, wanted: OrderFilter) -> tuple[tuple[OrderRow, ...], str | None]:
+        if wanted.cursor == "nonsense":
+            raise BadCursor(wanted.cursor)
+        rows = [_row(view) for view in self.orders.values() if wanted.stage in (None, view.stage)]
+        return tuple(rows[: wanted.limit]), "next" if len(rows) > wanted.limit else None
+
+    def events(self, order_id: str, after_seq: int = 0) -> tuple[EventView, ...]:
+        return tuple(event for event in self.view(order_id).events if event.seq > after_seq)
+
+    def heads(self, order_ids: Collection[str]) -> Mapping[str, int]:
+        self.head_queries += 1
+        return {name: self.orders[name].events[-1].seq for name in order_ids if name in self.orders}
+
+    # --- facts
+
+    def for_order(self, order_id: str) -> tuple[Unheard, ...]:
+        return (Unheard(signal_id=1, order_id=order_id, name="packed", body={}),)
+
+    # --- the floor
+
+    def work(self, location_id: str | None = None) -> tuple[WorkItem, ...]:
+        return tuple(item for item in self.work_items if location_id in (None, item.location_id))
+
+    def start_picking(self, shipment_id: str, *, by: str, scan_id: str = "") -> None:
+        self._step(shipment_id)
+
+    def picked(self, shipment_id: str, *, by: str, scan_id: str = "") -> None:
+        self._step(shipment_id)
+
+    def pack(self, shipment_id: str, *, weight_g: int, by: str) -> str:
+        self._step(shipment_id)
+        return "SO-10483-P1"
+
+    def hand_over(self, shipment_id: str, *, by: str) -> HandedOver:
+        self._step(shipment_id)
+        return HandedOver(
+            shipment_id=shipment_id,
+            parcel_id="SO-10483-P1",
+            carrier="UPS",
+            tracking_number="1Z999AA10123456781",
+            at=NOON,
+        )
+
+    def _step(self, shipment_id: str) -> None:
+        if shipment_id == "SO-404-1":
+            raise UnknownShipment(shipment_id)
+        if shipment_id == "SO-10483-9":
+            raise InvalidTransition(shipment_id, WorkStatus.SCHEDULED, WorkStatus.PICKING)
+        if self.stopped:
+            raise Stop(shipment_id, self.stopped)
+
+    # --- stock
+
+    def receive(
+        self,
+        sku: str,
+        location_id: str,
+        quantity: int,
+        *,
+        key: str,
+        by: str,
+        replenishment_id: str | None = None,
+    ) -> Receipt:
+        if sku not in self.catalogue:
+            raise UnknownSku(sku)
+        return self.receipts.setdefault(key, Receipt(filled=("SO-10483-2",)))
+
+    def levels(self, sku: str | None = None) -> tuple[Level, ...]:
+        return (
+            Level(sku="MUG-12", location_id="wh-reno", on_hand=10, reserved=2, allocated=3, safety_stock=1),
+        )
+
+    def due(self) -> tuple[Ordered, ...]:
+        return (
+            Ordered(
+                replenishment_id="RO-1",
+                sku="MUG-12",
+                location_id="wh-reno",
+                vendor="Kiln",
+                quantity=24,
+                due_at=NOON,
+            ),
+        )
+
+    # --- what comes in by webhook
+
+    def record(
+        self, provider: str, event_id: str, hint: PaymentHint, body: Mapping[str, Any]
+    ) -> tuple[Unheard, ...]:
+        self._check()
+        return self._once(provider, event_id, hint)
+
+    def record_report(
+        self,
+        provider: str,
+        event_id: str,
+        carrier: str,
+        tracking_number: str,
+        scans: tuple[Scan, ...],
+        edd: date | None,
+        body: Mapping[str, Any],
+    ) -> tuple[Unheard, ...]:
+        self._check()
+        return self._once(provider, event_id, None)
+
+    def _once(self, provider: str, event_id: str, hint: PaymentHint | None) -> tuple[Unheard, ...]:
+        if (provider, event_id) in self.recorded:
+            return ()
+        self.recorded.append((provider, event_id))
+        self.hints += [hint] if hint else []
+        return (Unheard(signal_id=7, order_id="SO-10483", name="milestone", body={}),)
+
+    def ping(self) -> None:
+        self._check()
+
+    def _check(self) -> None:
+        if self.away:
+            raise self.away
+
+
+class Keys:
+    """Idempotency keys; `taken_over` lets a request that died be repeated."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self.kept: dict[tuple[str, str, str], list[Any]] = {}
+
+    def begin(self, owner: str, route: str, key: str, body_hash: str) -> New | Replay | Mismatch | InProgress:
+        with self._lock:
+            kept = self.kept.get((owner, route, key))
+            if kept is None:
+                self.kept[owner, route, key] = [body_hash, None, None]
+                return New()
+        if kept[0] != body_hash:
+            return Mismatch()
+        return InProgress() if kept[1] is None else Replay(kept[1], kept[2])
+
+    def finish(self, owner: str, route: str, key: str, *, status: int, answer: Any) -> None:
+        self.kept[owner, route, key][1:] = [status, answer]
+
+    def abandon(self, owner: str, route: str, key: str) -> None:
+        del self.kept[owner, route, key]
+
+
+@dataclass
+class World:
+    """Everything behind the doors, in a test's hands."""
+
+    books: Books
+    processes: Processes
+    keys: Keys
+    now: datetime = NOON
+
+    def doors(self) -> Doors:
+        books = self.books
+        return Doors(
+            processes=self.processes,
+            intake=books,
+            views=books,
+            facts=books,
+            floor=books,
+            stock=books,
+            expected=books,
+            payment_news=books,
+            parcel_news=books,
+            idempotency=self.keys,
+            keyring=Keyring(KEYS),
+            now=lambda: self.now,
+            real_now=lambda: self.now,
+            ping=books.ping,
+            public_url="https://shop.example",
+            shop_name="Northwind Outfitters",
+            stripe_secrets=(STRIPE_SECRET,),
+            easypost_secrets=(EASYPOST_SECRET,),
+        )
+
+
+def a_world() -> World:
+    books = Books()
+    return World(books=books, processes=Processes(books), keys=Keys())
+
+
+def a_work_item(**changes: Any) -> WorkItem:
+    order = an_order()
+    item = WorkItem(
+        shipment_id="SO-10483-1",
+        order_id="SO-10483",
+        location_id="wh-reno",
+        work_status=WorkStatus.RELEASED,
+        items=(Item(sku="MUG-12", name="Enamel mug 12 oz", quantity=1),),
+        ship_by=NOON + DAY,
+        late=False,
+        service="standard",
+        ship_to=order.ship_to,
+        held=(),
+        picker=None,
+        parcel_id=None,
+        weight_g=None,
+        carrier=None,
+        tracking_number=None,
+        label_url=None,
+    )
+    return replace(item, **changes)
+
+
+def an_open_order(books: Books) -> OrderView:
+    return books.put(a_view(a_shipment()))
+
+
+def _row(view: OrderView) -> OrderRow:
+    order = view.order
+    return OrderRow(
+        order_id=order.order_id,
+        stage=view.stage,
+        attention=view.attention,
+        holds=tuple(hold.reason for hold in view.holds),
+        promise_date=view.promise_date,
+        total=order.total,
+        currency=order.currency,
+        customer_id=order.customer.customer_id,
+        placed_at=order.placed_at,
+        placed=view.placed,
+    )

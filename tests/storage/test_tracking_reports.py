@@ -1,0 +1,303 @@
+"""Scans: one state from the same set, whatever their order and however often, and each milestone heard once."""
+
+import itertools
+import random
+from concurrent.futures import ThreadPoolExecutor
+from datetime import date, timedelta
+
+import pytest
+from sqlalchemy import Engine
+
+from fulfillment.domain.order import Outcome
+from fulfillment.domain.record import CloseOrder, DeclareLost
+from fulfillment.domain.tracking import CarrierStatus, Flag, Scan
+from fulfillment.storage.records import RecordStore
+from fulfillment.storage.tables import (
+    inbox,
+    order_events,
+    orders,
+    outbox,
+    parcels,
+    shipments,
+    signals,
+    stock_levels,
+    tracking_events,
+)
+from tests.storage.house import MORNING, MUG, NUMBER, House, a_scan
+
+C = CarrierStatus
+JOURNEY = (
+    a_scan(C.PICKED_UP, 2),
+    a_scan(C.IN_TRANSIT, 8, place="Salt Lake City"),
+    a_scan(None, 20, flag=Flag.DELAYED, reason="weather"),
+    a_scan(C.OUT_FOR_DELIVERY, 30),
+    a_scan(C.DELIVERED, 33, place="Denver"),
+)
+STATE = ("carrier_status", "flags", "reason", "place", "latest_scan_at", "delivered_at", "next_check_at")
+
+
+def report(house: House, event_id: str, *scans: Scan, edd: date | None = None) -> object:
+    return house.shipping.record_report("easypost", event_id, "UPS", NUMBER, scans, edd, {"id": event_id})
+
+
+def on_its_way(engine: Engine, *, hours: float = 48) -> House:
+    """A parcel handed over in the morning, seen so many hours later."""
+    house = House(engine).stocked()
+    house.shipped()
+    house.wait(timedelta(hours=hours))
+    return house
+
+
+def heard(house: House) -> list[tuple[str, list[str]]]:
+    rows = sorted(house.rows(signals, name="milestone"), key=lambda row: row["signal_id"])
+    return [(row["body"]["status"], row["body"]["flags"]) for row in rows]
+
+
+def test_scans_in_every_order_and_repeated_give_one_state(engine: Engine) -> None:
+    house = House(engine).stocked(mugs=400, teas=400)
+    whole = house.shipped("SO-whole", number="1Z-WHOLE")
+    permutations = list(itertools.permutations(JOURNEY[1:]))
+    parcel_ids = [house.shipped(f"SO-{n}", number=f"1Z{n}") for n, _ in enumerate(permutations)]
+    house.wait(timedelta(hours=48))
+    house.shipping.scanned(whole, JOURNEY[1:], None, source="asked")
+
+    for parcel_id, scans in zip(parcel_ids, permutations, strict=True):
+        for scan in (*scans, *scans[:2]):
+            house.shipping.scanned(parcel_id, (scan,), None, source="asked")
+
+    expected = house.row(parcels, parcel_id=whole)
+    for parcel_id in parcel_ids:
+        parcel = house.row(parcels, parcel_id=parcel_id)
+        assert [parcel[name] for name in STATE] == [expected[name] for name in STATE]
+        delivered = [s for s in heard_of(house, parcel_id) if s == "delivered"]
+        assert delivered == ["delivered"]
+        assert house.row(shipments, order_id=parcel["order_id"])["outcome"] == "delivered"
+
+
+def heard_of(house: House, parcel_id: str) -> list[str]:
+    order_id = parcel_id.rsplit("-", 1)[0]
+    return [row["body"]["status"] for row in house.rows(signals, name="milestone", order_id=order_id)]
+
+
+def test_a_journey_told_scan_by_scan_is_heard_milestone_by_milestone(engine: Engine) -> None:
+    house = on_its_way(engine)
+
+    for n, scan in enumerate(JOURNEY):
+        report(house, f"evt_{n}", scan)
+
+    assert heard(house) == [
+        ("in_transit", []),
+        ("in_transit", ["delayed"]),
+        ("out_for_delivery", []),
+        ("delivered", []),
+    ]
+
+
+def test_carriers_that_send_the_whole_history_each_time_say_it_once(engine: Engine) -> None:
+    house = on_its_way(engine)
+    histories = [JOURNEY[:n] for n in range(1, len(JOURNEY) + 1)] * 3
+    random.Random(7).shuffle(histories)
+
+    for n, history in enumerate(histories):
+        report(house, f"evt_{n}", *history)
+
+    keys = [row["fact_key"] for row in house.rows(signals, name="milestone")]
+    assert len(keys) == len(set(keys))
+    assert [status for status, _ in heard(house)].count("delivered") == 1
+    assert len(house.rows(tracking_events)) == len(JOURNEY)
+    assert len(house.rows(outbox, fact="delivered")) == 1
+
+
+def test_the_same_report_ten_times_has_one_effect(engine: Engine) -> None:
+    house = on_its_way(engine)
+
+    with ThreadPoolExecutor(4) as carrier:
+        answers = list(carrier.map(lambda _: report(house, "evt_1", *JOURNEY), range(10)))
+
+    assert sum(answer != () for answer in answers) == 1
+    assert len(house.rows(inbox)) == 1
+    assert len(house.rows(tracking_events)) == len(JOURNEY)
+    assert heard(house) == [("delivered", [])]
+    assert len(house.rows(order_events, kind="delivered")) == 1
+
+
+def test_a_report_answers_with_what_the_order_has_not_heard(engine: Engine) -> None:
+    house = on_its_way(engine)
+    house.signals.delivered([fact.signal_id for fact in house.signals.for_order("SO-1")])
+
+    (fact,) = house.shipping.record_report("easypost", "e", "UPS", NUMBER, JOURNEY[:2], None, {})
+
+    assert (fact.name, fact.order_id) == ("milestone", "SO-1")
+    assert fact.body == {
+        "shipment_id": "SO-1-1",
+        "parcel_id": "SO-1-P1",
+        "status": "in_transit",
+        "flags": [],
+        "reason": "",
+        "edd": None,
+        "place": "Salt Lake City",
+        "fact_key": f"SO-1-P1:in_transit::None:{(MORNING + timedelta(hours=8)).isoformat()}",
+        "at": house.time.isoformat(),
+    }
+
+
+def test_delivery_ends_the_shipment_and_tells_the_customer(engine: Engine) -> None:
+    house = on_its_way(engine)
+
+    report(house, "evt_1", *JOURNEY)
+
+    shipment, parcel = house.row(shipments), house.row(parcels)
+    assert (shipment["work_status"], shipment["outcome"]) == ("closed", "delivered")
+    assert shipment["closed_at"] == house.time
+    assert (parcel["delivered_at"], parcel["next_check_at"]) == (MORNING + timedelta(hours=33), None)
+    assert house.row(outbox, fact="delivered")["subject"] == "SO-1-P1"
+
+
+def test_the_first_scan_after_our_own_hand_over_is_no_news(engine: Engine) -> None:
+    house = on_its_way(engine)
+
+    report(house, "evt_1", JOURNEY[0], edd=date(2026, 11, 25))
+
+    assert heard(house) == []
+    assert house.row(parcels)["carrier_status"] == "picked_up"
+
+
+def test_a_first_scan_with_a_date_after_the_promise_is_news(engine: Engine) -> None:
+    house = on_its_way(engine)
+    late = house.row(orders)["promise_date"] + timedelta(days=1)
+
+    report(house, "evt_1", JOURNEY[0], edd=late)
+
+    assert heard(house) == [("picked_up", [])]
+
+
+def test_a_label_created_scan_is_never_heard(engine: Engine) -> None:
+    house = on_its_way(engine)
+
+    report(house, "evt_1", a_scan(C.PRE_TRANSIT, 1), edd=date(2027, 1, 5))
+
+    assert heard(house) == []
+    assert house.row(parcels)["edd_date"] == date(2027, 1, 5)
+
+
+@pytest.mark.parametrize("status", [C.PICKED_UP, C.IN_TRANSIT, C.DELIVERED])
+def test_a_scan_of_a_parcel_the_dock_forgot_is_the_evidence_that_it_left(
+    engine: Engine, status: CarrierStatus
+) -> None:
+    house = House(engine).stocked()
+    house.labeled()
+    house.wait(timedelta(hours=5))
+
+    report(house, "evt_1", a_scan(status, 4))
+
+    shipment = house.row(shipments)
+    assert shipment["handed_over_at"] == house.time
+    assert shipment["work_status"] == ("closed" if status is C.DELIVERED else "handed_over")
+    assert house.row(signals, name="handed_over")["body"]["by"] == "carrier"
+    assert house.row(stock_levels, sku=MUG)["on_hand"] == 8
+    assert heard(house) == [(status.value, [])]
+    assert len(house.rows(outbox, fact="shipped")) == 1
+
+
+def test_a_hand_over_after_its_evidence_changes_nothing(engine: Engine) -> None:
+    house = House(engine).stocked()
+    house.labeled()
+    house.wait(timedelta(hours=5))
+    report(house, "evt_1", a_scan(C.PICKED_UP, 4))
+
+    left = house.floor.hand_over("SO-1-1", by="dock")
+
+    assert left.parcel_id == "SO-1-P1"
+    assert len(house.rows(signals, name="handed_over")) == 1
+    assert house.row(stock_levels, sku=MUG)["on_hand"] == 8
+
+
+def test_a_label_created_scan_is_no_evidence(engine: Engine) -> None:
+    house = House(engine).stocked()
+    house.labeled()
+    house.wait(timedelta(hours=5))
+
+    report(house, "evt_1", a_scan(C.PRE_TRANSIT, 1), a_scan(C.CANCELLED, 2))
+
+    assert house.row(shipments)["work_status"] == "labeled"
+
+
+def test_an_old_report_does_not_bring_an_old_delivery_date_back(engine: Engine) -> None:
+    house = on_its_way(engine)
+    report(house, "evt_2", *JOURNEY[:3], edd=date(2026, 12, 4))
+
+    report(house, "evt_1", *JOURNEY[:2], edd=date(2026, 11, 25))
+
+    parcel = house.row(parcels)
+    assert (parcel["edd_first_date"], parcel["edd_date"]) == (date(2026, 12, 4), date(2026, 12, 4))
+
+
+def test_a_scan_from_the_future_waits_for_its_time(engine: Engine) -> None:
+    house = on_its_way(engine, hours=9)
+    report(house, "evt_1", *JOURNEY[:2], a_scan(C.DELIVERED, 20))
+    early = house.row(parcels)
+
+    house.wait(timedelta(hours=11))
+    house.shipping.scanned("SO-1-P1", (), None, source="asked")
+
+    assert early["carrier_status"] == "in_transit"
+    assert early["next_check_at"] == MORNING + timedelta(hours=20)
+    assert house.row(parcels)["carrier_status"] == "delivered"
+
+
+def test_a_newer_scan_moves_the_next_check_and_a_repeated_one_does_not(engine: Engine) -> None:
+    house = on_its_way(engine, hours=9)
+    report(house, "evt_1", *JOURNEY[:2])
+    first = house.row(parcels)["next_check_at"]
+    house.change(parcels, {"next_check_at": MORNING + timedelta(days=9)})
+
+    report(house, "evt_2", *JOURNEY[:2])
+
+    assert first == MORNING + timedelta(hours=8 + 48)
+    assert house.row(parcels)["next_check_at"] == MORNING + timedelta(days=9)
+
+
+def test_a_parcel_found_after_it_was_given_up_ends_as_delivered(engine: Engine) -> None:
+    house = on_its_way(engine, hours=400)
+    RecordStore(engine, house.now).declare_lost(DeclareLost(order_id="SO-1", parcel_id="SO-1-P1"))
+    given_up = house.row(shipments)["outcome"]
+    house.wait(timedelta(hours=24))
+
+    report(house, "evt_1", a_scan(C.DELIVERED, 410))
+
+    assert given_up == "lost"
+    assert house.row(shipments)["outcome"] == "delivered"
+    assert [status for status, _ in heard(house)] == ["lost", "delivered"]
+    assert {row["fact"] for row in house.rows(outbox)} >= {"lost", "delivered"}
+
+
+def test_a_parcel_found_after_its_order_ended_rewrites_no_end(engine: Engine) -> None:
+    house = on_its_way(engine, hours=400)
+    records = RecordStore(engine, house.now)
+    records.declare_lost(DeclareLost(order_id="SO-1", parcel_id="SO-1-P1"))
+    records.close(CloseOrder(order_id="SO-1", outcome=Outcome.LOST))
+    house.wait(timedelta(hours=24))
+
+    report(house, "evt_1", a_scan(C.DELIVERED, 410))
+
+    assert house.row(shipments)["outcome"] == "lost"
+    assert house.row(parcels)["carrier_status"] == "delivered"
+    assert house.rows(outbox, fact="delivered") == []
+
+
+def test_a_parcel_that_came_back_ends_as_returned(engine: Engine) -> None:
+    house = on_its_way(engine)
+
+    report(house, "evt_1", *JOURNEY[:2], a_scan(C.RETURN_TO_SENDER, 20), a_scan(C.RETURNED, 40))
+
+    assert house.row(shipments)["outcome"] == "returned"
+    assert house.row(parcels)["next_check_at"] is None
+
+
+@pytest.mark.parametrize("carrier", ["UPS", "ups", "UPSDAP"])
+def test_a_carrier_spelled_otherwise_is_still_found_by_its_number(engine: Engine, carrier: str) -> None:
+    house = on_its_way(engine)
+
+    house.shipping.record_report("easypost", "evt_1", carrier, NUMBER, JOURNEY[:2], None, {})
+
+    assert house.row(parcels)["carrier_status"] == "in_transit"

@@ -1,0 +1,245 @@
+"""The outbox relay: once per fact, whatever the mail server or the process does."""
+
+import json
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from aiosmtpd.controller import Controller
+
+from fulfillment.domain.provider_errors import AuthConfig, OutcomeUnknown, ProviderUnavailable, Undeliverable
+from fulfillment.domain.view import OrderView
+from fulfillment.providers.notifications.messages import Mail, Renderer
+from fulfillment.providers.notifications.smtp.client import SmtpChannel
+from fulfillment.storage.outbox import Message
+from tests.devstack.simulators.conftest import free_port, wait_for
+from tests.providers.notifications.smtp.test_client import Server
+from tests.providers.notifications.views import a_view
+from tests.workers.relay_child import SENDER, a_message
+from workers.relay import _GAPS, Relay
+
+ROOT = Path(__file__).parents[2]
+
+
+class Outbox:
+    """What the store keeps, in memory: leased messages are gone until they are put back."""
+
+    def __init__(self, *messages: Message) -> None:
+        self.pending = list(messages)
+        self.done: list[tuple[int, str, timedelta | None]] = []
+        self.away = 0
+
+    def lease(self, limit: int) -> tuple[Message, ...]:
+        if self.away:
+            self.away -= 1
+            raise OSError("the database is away")
+        leased, self.pending = self.pending[:limit], self.pending[limit:]
+        return tuple(leased)
+
+    def sent(self, notification_id: int) -> None:
+        self.done.append((notification_id, "sent", None))
+
+    def later(self, notification_id: int, why: str, after: timedelta) -> None:
+        self.done.append((notification_id, f"later: {why}", after))
+
+    def dead(self, notification_id: int, why: str) -> None:
+        self.done.append((notification_id, f"dead: {why}", None))
+
+    @property
+    def ends(self) -> dict[int, str]:
+        """How each message ended, in a word."""
+        return {number: how.partition(":")[0] for number, how, _ in self.done}
+
+
+class Channel:
+    """Takes every message, or does with it what it was told to."""
+
+    def __init__(self, does: Callable[[Mail], None] = lambda mail: None) -> None:
+        self.taken: list[Mail] = []
+        self.closed = 0
+        self._does = does
+
+    def send(self, mail: Mail) -> None:
+        self._does(mail)
+        self.taken.append(mail)
+
+    def close(self) -> None:
+        self.closed += 1
+
+
+@pytest.fixture(scope="module")
+def renderer() -> Renderer:
+    return Renderer(mail_from=SENDER, public_url="http://shop.example")
+
+
+def an_order(order_id: str) -> OrderView:
+    return a_view()
+
+
+def trouble(error: Exception) -> Callable[[Mail], None]:
+    def does(mail: Mail) -> None:
+        raise error
+
+    return does
+
+
+def test_a_message_is_sent_and_then_noted_as_sent(renderer: Renderer) -> None:
+    outbox, channel = Outbox(a_message(1)), Channel()
+
+    Relay(outbox, channel, renderer, an_order).send_due(threading.Event())
+
+    assert [mail.message_id for mail in channel.taken] == ["<order-SO-1.shipped.SO-1-1.1@northwind.example>"]
+    assert outbox.ends == {1: "sent"}
+
+
+@pytest.mark.parametrize(
+    ("error", "end"),
+    [
+        (ProviderUnavailable("451 greylisted"), "later"),
+        (OutcomeUnknown("no answer"), "later"),
+        (AuthConfig("535"), "later"),
+        (Undeliverable("550 no such user"), "dead"),
+        (RuntimeError("a bug"), "later"),
+    ],
+)
+def test_trouble_decides_whether_a_message_is_tried_again(
+    renderer: Renderer, error: Exception, end: str
+) -> None:
+    outbox = Outbox(a_message(1))
+
+    Relay(outbox, Channel(trouble(error)), renderer, an_order).send_due(threading.Event())
+
+    assert outbox.ends == {1: end}
+
+
+def test_one_bad_recipient_does_not_hold_up_the_others(renderer: Renderer) -> None:
+    def does(mail: Mail) -> None:
+        if mail.recipient == "bad@example.com":
+            raise Undeliverable("550")
+
+    outbox = Outbox(a_message(1), a_message(2, recipient="bad@example.com"), a_message(3))
+
+    Relay(outbox, Channel(does), renderer, an_order).send_due(threading.Event())
+
+    assert outbox.ends == {1: "sent", 2: "dead", 3: "sent"}
+
+
+def test_an_order_that_cannot_be_read_holds_up_nobody_else(renderer: Renderer) -> None:
+    answers = iter([KeyError("SO-1"), a_view()])
+
+    def view(order_id: str) -> OrderView:
+        if isinstance(answer := next(answers), Exception):
+            raise answer
+        return answer
+
+    outbox = Outbox(a_message(1), a_message(2))
+
+    Relay(outbox, Channel(), renderer, view).send_due(threading.Event())
+
+    assert outbox.ends == {1: "later", 2: "sent"}
+
+
+def test_the_waits_grow_and_after_four_days_it_is_given_up(renderer: Renderer) -> None:
+    outbox = Outbox(*(a_message(n, tries=n) for n in range(len(_GAPS) + 1)))
+    relay = Relay(outbox, Channel(trouble(ProviderUnavailable("451"))), renderer, an_order)
+    while outbox.pending:
+        relay.send_due(threading.Event())
+
+    waits = [after for _, _, after in outbox.done if after is not None]
+    assert waits == sorted(waits)
+    assert timedelta(days=3.5) < sum(waits, timedelta()) < timedelta(days=4.5)
+    assert outbox.done[-1][1].startswith("dead: given up")
+
+
+def test_when_it_must_stop_it_finishes_the_message_in_hand_and_gives_the_others_back(
+    renderer: Renderer,
+) -> None:
+    stop = threading.Event()
+    outbox = Outbox(*(a_message(n) for n in (1, 2, 3)))
+    channel = Channel(lambda mail: stop.set())
+
+    Relay(outbox, channel, renderer, an_order).run(stop)
+
+    assert outbox.done == [
+        (1, "sent", None),
+        (2, "later: given back unsent", timedelta(0)),
+        (3, "later: given back unsent", timedelta(0)),
+    ]
+    assert channel.closed == 1
+
+
+def test_a_batch_that_takes_longer_than_its_lease_is_given_back(
+    renderer: Renderer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("workers.relay._LEASE_IS_SAFE", -1.0)
+    outbox, channel = Outbox(a_message(1)), Channel()
+
+    Relay(outbox, channel, renderer, an_order).send_due(threading.Event())
+
+    assert (outbox.ends, channel.taken) == ({1: "later"}, [])
+
+
+def test_it_goes_on_when_the_database_is_back(renderer: Renderer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("workers.relay._AWAY", 0.01)
+    stop = threading.Event()
+    outbox = Outbox(a_message(1))
+    outbox.away = 2
+
+    Relay(outbox, Channel(lambda mail: stop.set()), renderer, an_order).run(stop)
+
+    assert outbox.ends == {1: "sent"}
+
+
+@pytest.fixture
+def mail_server() -> Iterator[tuple[Server, int]]:
+    server = Server()
+    controller = Controller(server, hostname="127.0.0.1", port=free_port())
+    controller.start()
+    yield server, controller.port
+    controller.stop()
+
+
+def test_greylisting_is_waited_for_and_then_it_arrives(
+    renderer: Renderer, mail_server: tuple[Server, int]
+) -> None:
+    server, port = mail_server
+    server.on_rcpt = "451 4.7.1 Greylisted"
+    channel = SmtpChannel(host="127.0.0.1", port=port, mail_from=SENDER)
+    outbox = Outbox(a_message(1))
+    relay = Relay(outbox, channel, renderer, an_order)
+
+    relay.send_due(threading.Event())
+    server.on_rcpt = "250 OK"
+    outbox.pending = [a_message(1, tries=1)]
+    relay.send_due(threading.Event())
+    channel.close()
+
+    assert [how.partition(":")[0] for _, how, _ in outbox.done] == ["later", "sent"]
+    assert len(server.taken) == 1
+
+
+@pytest.mark.parametrize(("point", "copies"), [("send.after_claim", 1), ("send.after_effect", 2)])
+def test_a_relay_that_is_killed_sends_the_same_message_again_and_loses_none(
+    tmp_path: Path, mail_server: tuple[Server, int], point: str, copies: int
+) -> None:
+    server, port = mail_server
+    (tmp_path / "outbox.json").write_text(json.dumps({"state": "pending", "tries": 0}))
+    (tmp_path / "armed").mkdir()
+    (tmp_path / "armed" / point).touch()
+    child = [sys.executable, "-m", "tests.workers.relay_child", str(tmp_path), str(port)]
+
+    first = subprocess.run(child, cwd=ROOT, timeout=30, check=False)
+    left = json.loads((tmp_path / "outbox.json").read_text())
+    second = subprocess.run(child, cwd=ROOT, timeout=30, check=False)
+
+    assert (first.returncode, left["state"]) == (-signal.SIGKILL, "claimed")
+    assert (second.returncode, json.loads((tmp_path / "outbox.json").read_text())["state"]) == (0, "sent")
+    wait_for(lambda: len(server.taken) == copies)
+    assert {mail["Message-ID"] for mail in server.taken} == {
+        "<order-SO-1.shipped.SO-1-1.1@northwind.example>"
+    }
