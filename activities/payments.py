@@ -180,15 +180,23 @@ class PaymentActivities:
     def _adopt(self, operation: Operation) -> bool:
         match operation.kind:
             case OperationKind.AUTHORIZE:
-                if snapshot := self._gateway.find(operation.key):
-                    self._books.authorized(operation.key, snapshot)
-                return snapshot is not None
+                return self._adopt_authorization(operation)
             case OperationKind.REFUND:
                 if reference := self._gateway.find_refund(operation.reference, operation.key):
                     self._books.refunded(operation.key, reference)
                 return reference is not None
             case _:
                 return self._adopt_change(operation)
+
+    def _adopt_authorization(self, operation: Operation) -> bool:
+        try:
+            snapshot = self._gateway.find(operation.key)
+        except Declined as no:
+            self._books.declined(operation.key, no)
+            return True
+        if snapshot:
+            self._books.authorized(operation.key, snapshot)
+        return snapshot is not None
 
     def _adopt_change(self, operation: Operation) -> bool:
         wanted = PaymentStatus.CAPTURED if operation.kind is OperationKind.CAPTURE else PaymentStatus.VOIDED

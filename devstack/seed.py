@@ -1,4 +1,4 @@
-"""Two warehouses and a small catalogue with stock, for a shop that has nothing yet. Harmless to repeat."""
+"""The schema, two warehouses and a small catalogue with stock, for a shop that has nothing yet. Harmless to repeat."""
 
 from functools import partial
 from typing import Final
@@ -6,7 +6,7 @@ from typing import Final
 from fulfillment.domain.address import Address
 from fulfillment.domain.catalogue import Product
 from fulfillment.settings import load_settings, shop_now
-from fulfillment.storage.engine import connect
+from fulfillment.storage.engine import connect, migrate
 from fulfillment.storage.stock import StockStore
 
 RENO: Final = "wh-reno"
@@ -76,8 +76,9 @@ def seed(stock: StockStore) -> None:
 
 
 def main() -> None:
-    """Seed the database that the settings name."""
+    """Bring the schema of the database that the settings name up to date, and seed it."""
     settings = load_settings("database_url")
+    migrate(settings.database_url)
     engine = connect(settings.database_url, pool_size=1)
     try:
         seed(StockStore(engine, partial(shop_now, settings.clock)))

@@ -224,9 +224,9 @@ class Stack:
 
     def _migrate(self) -> None:
         """Bring the schema up to date; a failure is told with what the command wrote."""
-        with self._step("migrations"):
-            self._start("migrations", "-m", "starter", "db", "upgrade", once=True)
-            self._wait("migrations", lambda: self._running.is_done("migrations"))
+        with self._step("database"):
+            self._start("database", "-m", "devstack.seed", once=True)
+            self._wait("database", lambda: self._running.is_done("database"))
 
     def _start_simulator(self) -> None:
         if "simulator" not in self.spec.services:

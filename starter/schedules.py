@@ -1,7 +1,9 @@
 """Creates or updates the Schedules; harmless to repeat."""
 
+import asyncio
 from datetime import timedelta
 
+import structlog
 from temporalio.client import (
     Client,
     Schedule,
@@ -14,6 +16,7 @@ from temporalio.client import (
     ScheduleUpdate,
     ScheduleUpdateInput,
 )
+from temporalio.service import RPCError
 
 from fulfillment.domain.clock import ShopClock
 from fulfillment.domain.policy import Policy
@@ -26,6 +29,9 @@ from workflows.replenishment import ReplenishmentWorkflow
 REPLENISH_EVERY = timedelta(hours=12)
 RECONCILE_EVERY = timedelta(minutes=1)
 SHORTEST = timedelta(seconds=2)
+TROUBLE_PAUSE = 2.0
+
+log = structlog.stdlib.get_logger(__name__)
 
 
 async def ensure(client: Client, *, policy: Policy, clock: ShopClock) -> None:
@@ -53,6 +59,16 @@ async def ensure(client: Client, *, policy: Policy, clock: ShopClock) -> None:
         ),
         every=max(clock.real_span(RECONCILE_EVERY), SHORTEST),
     )
+
+
+async def ensure_when_reachable(client: Client, *, policy: Policy, clock: ShopClock) -> None:
+    """Make both Schedules as they should be, as soon as Temporal can be reached."""
+    while True:
+        try:
+            return await ensure(client, policy=policy, clock=clock)
+        except RPCError as error:
+            log.warning("schedules wait for Temporal", why=error.message)
+            await asyncio.sleep(TROUBLE_PAUSE)
 
 
 async def _ensure(

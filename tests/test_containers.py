@@ -60,7 +60,7 @@ def env_file() -> dict[str, str]:
     """What the example of an env file sets."""
     lines = [line for line in ENV_FILE.read_text().splitlines() if line and not line.startswith("#")]
     pairs = (line.split("=", 1) for line in lines)
-    return {name: "".join(shlex.split(value)) for name, value in pairs}
+    return {name: "".join(shlex.split(value, comments=True)) for name, value in pairs}
 
 
 def filled_in(text: str) -> str:
@@ -249,11 +249,11 @@ def until(there: Callable[[], bool], processes: Mapping[str, subprocess.Popen[by
 
 
 @pytest.fixture
-def host(servers: Servers, tmp_path: Path) -> Iterator[Host]:
+def host(servers: Servers, tmp_path: Path) -> Host:
     free = Ports()
     ports = {name: free.any() for name in ("web", "simulators", "smtp")}
     free.release()
-    yield Host(servers, tmp_path, ports)
+    return Host(servers, tmp_path, ports)
 
 
 def test_a_trial_comes_up_in_the_order_of_the_file_and_takes_an_order(host: Host) -> None:

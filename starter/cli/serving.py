@@ -1,7 +1,7 @@
 """Serving the doors, bringing the database up to date, and showing how all of it is set up."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from datetime import datetime
 from functools import partial
@@ -26,6 +26,7 @@ from fulfillment.storage.warehouse import WarehouseStore
 from starter.cli.terminal import JsonOption, answering, table
 from starter.orders import Orders
 from starter.relay import Relay
+from starter.schedules import ensure_when_reachable
 
 if TYPE_CHECKING:  # FastAPI takes half a second to load, and only `web` needs it
     from fastapi import FastAPI
@@ -83,13 +84,18 @@ async def application(settings: Settings) -> "FastAPI":
     client = await temporal.connect(lazy=True)
     processes = Orders(client, orders=orders, signals=signals, policy=policy.DEFAULT, clock=settings.clock)
     app = create_app(_doors(settings, engine, processes, orders, signals, now))
-    app.router.lifespan_context = partial(_relaying, Relay(processes, orders, signals), engine)
+    schedules = partial(ensure_when_reachable, client, policy=policy.DEFAULT, clock=settings.clock)
+    app.router.lifespan_context = partial(
+        _behind_the_doors, Relay(processes, orders, signals), schedules, engine
+    )
     return app
 
 
 @asynccontextmanager
-async def _relaying(relay: Relay, engine: Engine, _app: "FastAPI") -> AsyncIterator[None]:
-    running = asyncio.create_task(relay.run())
+async def _behind_the_doors(
+    relay: Relay, make_schedules: Callable[[], Awaitable[None]], engine: Engine, _app: "FastAPI"
+) -> AsyncIterator[None]:
+    running = asyncio.gather(relay.run(), make_schedules())
     yield
     running.cancel()
     with suppress(asyncio.CancelledError):

@@ -70,7 +70,7 @@ def test_four_runs_at_once_order_what_one_would(engine: Engine) -> None:
     house = House(engine).stocked(mugs=2, reorder_point=5)
 
     with ThreadPoolExecutor(4) as runs:
-        ordered = [found for found in runs.map(lambda _: house.replenishment.order_what_is_low(), range(4))]
+        ordered = list(runs.map(lambda _: house.replenishment.order_what_is_low(), range(4)))
 
     assert sum(map(len, ordered)) == 1
     assert house.row(stock_levels, sku=MUG)["incoming"] == 8

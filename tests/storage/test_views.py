@@ -272,18 +272,14 @@ def test_the_stage_of_a_list_is_the_domains_for_every_state_an_order_can_have(en
         assert (row.stage, house.views.view("SO-1").stage) == (expected, expected), (work, wait, word, other)
 
 
-@pytest.mark.parametrize("status", OrderStatus)
-def test_every_status_of_an_order_lists_under_the_stage_it_reads_as(
-    engine: Engine, status: OrderStatus
-) -> None:
+def test_every_status_of_an_order_lists_under_the_stage_it_reads_as(engine: Engine) -> None:
     house = House(engine).stocked()
     house.shipped()
-    house.change(orders, {"status": status.value})
-    expected = house.views.view("SO-1").stage
 
-    listed = {stage: [row.stage for row in all_pages(house, 5, stage=stage)] for stage in Stage}
-
-    assert {stage for stage, found in listed.items() if found} == {expected}
+    for status in OrderStatus:
+        house.change(orders, {"status": status.value})
+        listed = {stage for stage in Stage if house.views.list(OrderFilter(stage=stage))[0]}
+        assert listed == {house.views.view("SO-1").stage}, status
 
 
 def test_an_order_without_any_part_lists_as_it_reads(engine: Engine) -> None:

@@ -1,0 +1,231 @@
+"""Who may pass which door: every role at every route, and no route without a guard."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from fastapi import APIRouter
+from fastapi.routing import APIRoute
+
+from starter.access import Keyring, Needs, UnknownScope, anyone
+from starter.web import ROUTERS, UnguardedRoute, check_guarded
+from tests.starter.views import TOKEN
+from tests.starter.world import World, an_open_order
+
+ROLES = ("storefront", "support", "warehouse", "ops")
+ORDER, SHIPMENT = "/v1/orders/SO-10483", "/v1/warehouse/shipments/SO-10483-1"
+READERS, CHANGERS = {"storefront", "support", "ops"}, {"storefront", "support"}
+ROUTES: dict[tuple[str, str], set[str]] = {
+    ("POST", "/v1/orders"): {"storefront"},
+    ("GET", "/v1/orders"): READERS,
+    ("GET", ORDER): READERS,
+    ("GET", f"{ORDER}/explain"): READERS,
+    ("GET", f"{ORDER}/events"): READERS,
+    ("POST", f"{ORDER}/cancel"): CHANGERS,
+    ("POST", f"{ORDER}/holds"): CHANGERS,
+    ("DELETE", f"{ORDER}/holds/customer"): CHANGERS,
+    ("POST", f"{ORDER}/payment"): CHANGERS,
+    ("GET", "/v1/warehouse/work"): {"warehouse"},
+    ("POST", f"{SHIPMENT}/start"): {"warehouse"},
+    ("POST", f"{SHIPMENT}/picked"): {"warehouse"},
+    ("POST", f"{SHIPMENT}/packed"): {"warehouse"},
+    ("POST", f"{SHIPMENT}/handed_over"): {"warehouse"},
+    ("GET", "/v1/receipts/due"): {"warehouse"},
+    ("POST", "/v1/receipts"): {"warehouse"},
+    ("GET", "/v1/stock"): {"storefront", "support", "warehouse", "ops"},
+}
+PUBLIC = {
+    "/",
+    "/docs",
+    "/docs/errors",
+    "/healthz",
+    "/readyz",
+    "/metrics",
+    "/t/{token}",
+    "/t/{token}/now",
+    "/v1/track/{token}",
+    "/v1/track/{token}/events",
+    "/webhooks/stripe",
+    "/webhooks/easypost",
+}
+KEY_OF = {
+    "storefront": "storefront-key",
+    "support": "support-key",
+    "warehouse": "warehouse-key",
+    "ops": "operator-key",
+}
+
+
+def _routes() -> list[APIRoute]:
+    return [route for router in ROUTERS for route in router.routes if isinstance(route, APIRoute)]
+
+
+@pytest.mark.parametrize("role", ROLES)
+@pytest.mark.parametrize(("method", "path"), ROUTES)
+async def test_a_role_passes_its_own_doors_alone(
+    open_door: Callable[[str], Any], world: World, method: str, path: str, role: str
+) -> None:
+    an_open_order(world.books)
+
+    response = await open_door(KEY_OF[role]).request(method, path)
+
+    allowed = role in ROUTES[method, path]
+    assert (response.status_code != 403) is allowed
+    if not allowed:
+        assert response.json()["code"] == "forbidden"
+
+
+@pytest.mark.parametrize("key", ["", "no-such-key", "storefront-ke"])
+@pytest.mark.parametrize(("method", "path"), ROUTES)
+async def test_without_a_key_no_door_opens(
+    open_door: Callable[[str], Any], world: World, method: str, path: str, key: str
+) -> None:
+    an_open_order(world.books)
+
+    response = await open_door(key).request(method, path)
+
+    assert response.status_code == 401
+    assert response.json()["code"] == "unauthenticated"
+    assert response.headers["www-authenticate"] == "Bearer"
+
+
+def test_the_matrix_above_names_every_route_that_is_not_public() -> None:
+    guarded = {
+        (method, route.path) for route in _routes() for method in route.methods if route.path not in PUBLIC
+    }
+
+    named = {
+        (method, path.replace("SO-10483-1", "{shipment_id}").replace("SO-10483", "{order_id}"))
+        for method, path in ROUTES
+    }
+
+    assert guarded == {(method, path.replace("/customer", "/{reason}")) for method, path in named}
+
+
+def test_what_is_public_says_so_and_nothing_else_does() -> None:
+    said = {
+        route.path for route in _routes() if any(one.call is anyone for one in route.dependant.dependencies)
+    }
+
+    assert said == PUBLIC
+
+
+def test_a_route_without_a_guard_is_refused_when_the_application_is_built() -> None:
+    router = APIRouter()
+    router.add_api_route("/forgotten", lambda: None)
+
+    with pytest.raises(UnguardedRoute, match="/forgotten"):
+        check_guarded(router)
+
+
+def test_an_unknown_scope_refuses_to_start() -> None:
+    with pytest.raises(UnknownScope, match="warehous"):
+        Keyring({"some-long-key": ("storefront", "warehous")})
+
+
+def test_a_key_that_can_be_guessed_refuses_to_start() -> None:
+    with pytest.raises(ValueError, match="8 characters"):
+        Keyring({"short": ("storefront",)})
+
+
+def test_the_books_never_see_a_key() -> None:
+    keyring = Keyring({"a-secret-key": ("support",)})
+
+    caller = keyring.caller("a-secret-key")
+
+    assert caller is not None
+    assert "secret" not in caller.name
+    assert "a-secret-key" not in repr(vars(keyring))
+
+
+def test_a_guard_wants_one_of_its_scopes() -> None:
+    guards = [
+        one.call for route in _routes() for one in route.dependant.dependencies if isinstance(one.call, Needs)
+    ]
+
+    assert guards
+    assert all(guard.scopes for guard in guards)
+
+
+# --- tracking links ----------------------------------------------------------------------------------------
+
+BAD_TOKENS = [
+    "x",
+    "null",
+    TOKEN[:-1],
+    TOKEN + "A",
+    TOKEN[:-1] + "d",
+    "A" * 22,
+    "%00" * 22,
+    "'or'1'='1",
+    "é" * 22,
+]
+
+
+@pytest.mark.parametrize("token", BAD_TOKENS)
+@pytest.mark.parametrize("path", ["/v1/track/{}", "/v1/track/{}/events"])
+async def test_a_link_that_does_not_work_says_the_same_whatever_is_wrong_with_it(
+    anybody: Any, world: World, path: str, token: str
+) -> None:
+    an_open_order(world.books)
+
+    response = await anybody.get(path.format(token))
+
+    assert response.status_code == 404
+    problem = response.json()
+    assert problem["code"] == "not_found"
+    assert problem["detail"] == "This link does not work (any more)."
+
+
+@pytest.mark.parametrize("token", BAD_TOKENS)
+async def test_a_page_that_does_not_exist_says_the_same_whatever_is_wrong_with_its_link(
+    anybody: Any, world: World, token: str
+) -> None:
+    an_open_order(world.books)
+
+    pages = {
+        (await anybody.get(f"/t/{one}{part}")).text for one in (token, "A" * 22) for part in ("", "/now")
+    }
+    response = await anybody.get(f"/t/{token}")
+
+    assert response.status_code == 404
+    assert len(pages) == 1
+    assert "This link does not work" in response.text
+
+
+async def test_an_empty_token_is_no_order(anybody: Any, world: World) -> None:
+    an_open_order(world.books)
+
+    responses = [await anybody.get(path) for path in ("/v1/track/", "/t/", "/v1/track//events")]
+
+    assert {response.status_code for response in responses} == {404}
+
+
+@pytest.mark.parametrize("token", ["x", "A" * 21, "A" * 23, "'or'1'='1"])
+async def test_what_cannot_be_a_token_is_not_looked_up(anybody: Any, world: World, token: str) -> None:
+    world.books.away = AssertionError("it was looked up")
+
+    response = await anybody.get(f"/v1/track/{token}")
+
+    assert response.status_code == 404
+
+
+async def test_a_leaked_link_shows_no_name_no_street_and_no_money(anybody: Any, world: World) -> None:
+    an_open_order(world.books)
+
+    for path in (f"/v1/track/{TOKEN}", f"/t/{TOKEN}", f"/t/{TOKEN}/now"):
+        text = (await anybody.get(path)).text
+
+        assert "Boise" in text
+        for private in (
+            "Noor",
+            "Haddad",
+            "103 Main",
+            "83702",
+            "noor@",
+            "208555",
+            "cus_4103",
+            "6600",
+            "66.00",
+        ):
+            assert private not in text, private

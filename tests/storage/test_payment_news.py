@@ -1,0 +1,121 @@
+"""Payment webhooks: recorded once, believed only where it is safe."""
+
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime, timedelta
+
+import pytest
+from sqlalchemy import Engine
+
+from fulfillment.domain.payment import PaymentStatus
+from fulfillment.storage.inbox import PaymentHint
+from fulfillment.storage.tables import cases, inbox, order_events, payments
+from tests.storage.house import MORNING, House
+
+
+def news(
+    status: PaymentStatus | None,
+    *,
+    reference: str = "pi_SO-1-1",
+    operation: str = "",
+    expires_at: datetime | None = None,
+) -> PaymentHint:
+    return PaymentHint(
+        kind="payment.news", reference=reference, operation=operation, status=status, expires_at=expires_at
+    )
+
+
+def test_an_authorization_that_ran_out_is_noted_once_and_becomes_a_case(engine: Engine) -> None:
+    house = House(engine).stocked()
+    house.released()
+
+    with ThreadPoolExecutor(4) as provider:
+        expired = news(PaymentStatus.EXPIRED)
+        list(provider.map(lambda _: house.payment_news.record("stripe", "evt_1", expired, {}), range(8)))
+
+    assert house.row(payments)["status"] == "expired"
+    assert (house.row(inbox)["state"], house.row(inbox)["order_id"]) == ("applied", "SO-1")
+    case = house.row(cases)
+    assert (case["kind"], case["subject"], case["due_at"]) == (
+        "payment_declined",
+        "SO-1-1",
+        MORNING + timedelta(hours=24),
+    )
+    assert len(house.rows(order_events, kind="authorization_expired")) == 1
+
+
+@pytest.mark.parametrize("status", ["captured", "voided", "declined"])
+def test_a_payment_that_is_over_does_not_run_out(engine: Engine, status: str) -> None:
+    house = House(engine).stocked()
+    house.released()
+    house.change(payments, {"status": status})
+
+    house.payment_news.record("stripe", "evt_1", news(PaymentStatus.EXPIRED), {})
+
+    assert house.row(payments)["status"] == status
+    assert house.rows(cases) == []
+    assert (house.row(inbox)["state"], house.row(inbox)["why"]) == ("applied", f"the payment is {status}")
+
+
+@pytest.mark.parametrize("status", [PaymentStatus.CAPTURED, PaymentStatus.VOIDED, PaymentStatus.DECLINED])
+def test_what_a_webhook_says_about_money_is_not_believed(engine: Engine, status: PaymentStatus) -> None:
+    house = House(engine).stocked()
+    house.released()
+    before = house.row(payments)
+
+    house.payment_news.record("stripe", "evt_1", news(status), {})
+
+    assert house.row(payments) == before
+    assert house.row(inbox)["state"] == "applied"
+
+
+def test_when_an_authorization_ends_is_taken_from_the_news(engine: Engine) -> None:
+    house = House(engine).stocked()
+    house.released()
+    ends = MORNING + timedelta(days=5)
+
+    house.payment_news.record("stripe", "evt_1", news(PaymentStatus.AUTHORIZED, expires_at=ends), {})
+
+    assert house.row(payments)["expires_at"] == ends
+
+
+def test_news_that_overtakes_the_answer_is_matched_by_our_own_key(engine: Engine) -> None:
+    house = House(engine).stocked()
+    (shipment_id,) = house.reserved()
+    key = house.payments.claim_authorization(shipment_id, 1).key
+
+    house.payment_news.record(
+        "stripe", "evt_1", news(PaymentStatus.AUTHORIZED, reference="pi_new", operation=key), {}
+    )
+
+    assert (house.row(inbox)["state"], house.row(inbox)["order_id"]) == ("applied", "SO-1")
+    assert house.row(payments)["status"] == "authorizing"
+
+
+def test_news_of_a_payment_that_is_not_ours_is_kept_unmatched(engine: Engine) -> None:
+    house = House(engine).stocked()
+    house.released()
+
+    house.payment_news.record("stripe", "evt_1", news(PaymentStatus.EXPIRED, reference="pi_x"), {"id": 1})
+
+    kept = house.row(inbox)
+    assert (kept["state"], kept["subject"], kept["body"]) == ("unmatched", "pi_x", {"id": 1})
+    assert house.row(payments)["status"] == "authorized"
+
+
+def test_news_of_another_provider_touches_no_payment_of_this_one(engine: Engine) -> None:
+    house = House(engine).stocked()
+    house.released()
+
+    house.payment_news.record("adyen", "evt_1", news(PaymentStatus.EXPIRED), {})
+
+    assert house.row(payments)["status"] == "authorized"
+
+
+def test_news_that_means_nothing_to_us_is_ignored(engine: Engine) -> None:
+    house = House(engine).stocked()
+    house.released()
+
+    heard = house.payment_news.record("stripe", "evt_1", news(None), {})
+
+    assert heard == ()
+    assert house.row(inbox)["state"] == "ignored"
