@@ -111,12 +111,15 @@ class PaymentBooks(Protocol):
 
 
 class PaymentActivities:
-    """Deeds at the payment provider. Each one is: claim, ask if an answer was lost, call, record."""
+    """Deeds at the payment provider. Each one is: claim, ask if an answer was lost, call, record.
+
+    A cancel that the server sends to a deed under way must not break it off between the call and the record.
+    """
 
     def __init__(self, gateway: PaymentGateway, books: PaymentBooks) -> None:
         self._gateway, self._books = gateway, books
 
-    @activity.defn
+    @activity.defn(no_thread_cancel_exception=True)
     def authorize_payment(self, request: AuthorizePayment) -> Authorization:
         """Reserve the money for a shipment. A decline is a result, not a failure."""
         with told_to_temporal():
@@ -130,7 +133,7 @@ class PaymentActivities:
                 return self._books.declined(operation.key, no)
             return self._books.authorized(operation.key, snapshot)
 
-    @activity.defn
+    @activity.defn(no_thread_cancel_exception=True)
     def capture_payment(self, shipment_id: str) -> None:
         """Take the money for a shipment that has left.
 
@@ -145,7 +148,7 @@ class PaymentActivities:
                 snapshot = self._captured(operation) or self._capture(self._sendable(operation))
             self._books.succeeded(operation.key, snapshot)
 
-    @activity.defn
+    @activity.defn(no_thread_cancel_exception=True)
     def void_authorization(self, shipment_id: str) -> None:
         """Let the money of a shipment go. Harmless when none is held."""
         with told_to_temporal():
@@ -156,7 +159,7 @@ class PaymentActivities:
                 snapshot = self._voided(operation) or self._void(self._sendable(operation))
             self._books.succeeded(operation.key, snapshot)
 
-    @activity.defn
+    @activity.defn(no_thread_cancel_exception=True)
     def refund_payment(self, shipment_id: str) -> None:
         """Give back all that was captured for a shipment. Harmless when nothing is owed."""
         with told_to_temporal():
@@ -167,7 +170,7 @@ class PaymentActivities:
                 reference = self._refunded(operation) or self._refund(self._sendable(operation))
             self._books.refunded(operation.key, reference)
 
-    @activity.defn
+    @activity.defn(no_thread_cancel_exception=True)
     def ask_about_operation(self, key: str) -> bool:
         """Ask the provider about a request left in doubt; return whether that settled it.
 

@@ -88,12 +88,12 @@ class ShippingBooks(Protocol):
 
 
 class ShippingActivities:
-    """Deeds at the carriers."""
+    """Deeds at the carriers. None is broken off by a cancel: between a purchase and its record lies a label."""
 
     def __init__(self, carrier: Carrier, books: ShippingBooks) -> None:
         self._carrier, self._books = carrier, books
 
-    @activity.defn
+    @activity.defn(no_thread_cancel_exception=True)
     def buy_label(self, parcel_id: str) -> Label:
         """Choose a rate and buy a label for a packed parcel: at most one live label, whatever gets lost.
 
@@ -140,7 +140,7 @@ class ShippingActivities:
             self._books.failed(key, type(no).__name__)
             raise
 
-    @activity.defn
+    @activity.defn(no_thread_cancel_exception=True)
     def void_label(self, parcel_id: str) -> bool:
         """Give a label back. Return False when the carrier refuses: then its cost is ours."""
         with told_to_temporal():
@@ -156,7 +156,7 @@ class ShippingActivities:
             self._books.label_voided(job.key)
             return True
 
-    @activity.defn
+    @activity.defn(no_thread_cancel_exception=True)
     def ask_carrier(self, parcel_id: str) -> None:
         """Ask what became of a silent parcel; what the carrier knows is recorded as if it had been sent."""
         with told_to_temporal():

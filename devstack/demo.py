@@ -20,7 +20,7 @@ from temporalio.api.workflowservice.v1 import GetSystemInfoRequest
 from devstack import proof, report, running, table
 from devstack import temporal as embedded_temporal
 from devstack.board import Board, Counts
-from devstack.hands import Hands, NotSeen
+from devstack.hands import Hands
 from devstack.ports import answers
 from devstack.processes import Stopped
 from devstack.proof import Line, Survived
@@ -32,7 +32,7 @@ from devstack.stack import Stack, StackSpec, forget
 from devstack.state import AlreadyRunning, Clock, State
 from fulfillment import temporal
 from fulfillment.domain.clock import ShopClock
-from fulfillment.http import ApiError, api_client
+from fulfillment.http import api_client
 from fulfillment.settings import load_settings, shop_now
 from fulfillment.storage.audit import AuditStore
 from fulfillment.storage.engine import connect
@@ -50,6 +50,7 @@ WORKERS: Final = 2
 _SPREAD: Final = 15.0
 _KILL_AFTER: Final = 9.0
 _STOP_AFTER: Final = 22.0
+_STORIES_WITHIN: Final = 20.0
 _SCRIPTED_STOP: Final = 5.0
 _KEYED_STOP: Final = 10.0
 _LONGEST: Final = 150.0
@@ -314,7 +315,7 @@ class Demo:
                 scenario.then(hands, scenario.order_id)
         except Stopped:
             pass
-        except (ApiError, NotSeen, Exception) as trouble:  # noqa: BLE001 a broken story is a finding, not the end
+        except Exception as trouble:  # noqa: BLE001 a broken story is a finding, not the end
             self._tell(scenario.order_id, f"its story broke: {type(trouble).__name__} {trouble}")
         finally:
             with self._lock:
@@ -326,7 +327,16 @@ class Demo:
             hands.pause(_KILL_AFTER)
             self._blows.kill_worker()
             hands.pause(_STOP_AFTER - _KILL_AFTER)
+            self._wait_for_the_stories(hands)
             self._blows.stop_database(_SCRIPTED_STOP)
+
+    def _wait_for_the_stories(self, hands: Hands) -> None:
+        """Let people finish what they do: a story is about its own trouble, not about this one."""
+        for _ in range(int(_STORIES_WITHIN / _BEAT)):
+            with self._lock:
+                if len(self._playing) <= 1:
+                    return
+            hands.pause(_BEAT)
 
     def _obey(self, key: str, hands: Hands, shown: Screen) -> None:
         match key:

@@ -122,7 +122,7 @@ def of_the_whole(
     return [
         _everyone_is_there(wanted, ended),
         _cards(ended),
-        _messages(ledger),
+        _messages(ledger, survived),
         _stock(books),
         _survival(survived),
     ]
@@ -147,10 +147,16 @@ def _cards(ended: Mapping[str, Ending]) -> Line:
     return line(not twice, text, *(f"charged twice: {name}" for name in twice))
 
 
-def _messages(ledger: Ledger) -> Line:
-    again = [mail for mail in ledger.messages if mail.accepted != 1]
-    text = f"{len(ledger.messages)} messages, each sent once"
-    return line(not again, text, *(f"{mail.fact}: {mail.accepted} times" for mail in again[:_NAMED]))
+def _messages(ledger: Ledger, survived: Survived) -> Line:
+    """A mail whose answer was lost is sent again under its Message-ID: for the customer it is the same one."""
+    ids: dict[str, set[str]] = {}
+    for mail in ledger.messages:
+        ids.setdefault(mail.fact, set()).add(mail.message_id)
+    twice = [fact for fact, found in ids.items() if len(found) > 1]
+    again = [mail.fact for mail in ledger.messages if mail.accepted > 1]
+    note = f"; {len(again)} repeated under its own Message-ID after a lost answer" if again else ""
+    wrong = [*twice, *(again if not survived.asked else ())]
+    return line(not wrong, f"{len(ids)} messages, each sent once{note}", *wrong[:_NAMED])
 
 
 def _stock(books: Books) -> Line:

@@ -89,7 +89,7 @@ class Frame:
 
 def happening(view: OrderView, now: datetime) -> str:
     """Return in a few words what the order waits for or how it ended."""
-    if view.status in ENDED:
+    if view.status in ENDED or view.stage is Stage.DELIVERED:
         return _ended(view)
     return _held(view) or _in_trouble(view) or _under_way(view, now)
 
@@ -170,7 +170,7 @@ def _late(view: OrderView) -> str:
 def _under_way(view: OrderView, now: datetime) -> str:
     behind = next((part for part in view.shipments if part.stage is view.stage), None)
     if behind is None or view.stage is Stage.RECEIVED:
-        return explain(view, now).waits_for
+        return f"waits for {explain(view, now).waits_for}"
     if behind.parcel and behind.parcel.handed_over_at:
         return f"{_which(view, behind)}{_with_the_carrier(behind.parcel)}"
     return f"{_which(view, behind)}{_before_it_leaves(view, behind)}"

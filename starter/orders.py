@@ -38,6 +38,10 @@ class VerbRefused(FulfillmentError):
         self.code = code
 
 
+class NotRunning(VerbRefused):
+    """Nothing works on the order: it has ended, has not started yet, or never was."""
+
+
 class TemporalAway(Exception):
     """Temporal did not answer. Repeat with the same request id: nothing is done twice."""
 
@@ -122,6 +126,7 @@ class Orders:
             task_queue=contract.ORDERS_QUEUE,
             id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
             id_reuse_policy=contract.ONCE,
+            task_timeout=contract.TASK_TIMEOUT,
             static_summary=_summary(order),
             search_attributes=_attributes(order),
         )
@@ -213,7 +218,7 @@ def _refused(refused: WorkflowUpdateFailedError) -> VerbRefused:
 
 def _unreachable(order_id: str, error: RPCError) -> Exception:
     if error.status is RPCStatusCode.NOT_FOUND:
-        return VerbRefused(
+        return NotRunning(
             "not_allowed", f"{order_id} has ended or has not started yet; look at it with `show {order_id}`."
         )
     return TemporalAway(f"Temporal does not answer: {error.message}")

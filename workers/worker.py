@@ -11,6 +11,7 @@ from typing import Any
 from temporalio.client import Client
 from temporalio.worker import Worker
 
+from workers.heartbeat import Heartbeat
 from workflows import contract
 from workflows.order import OrderWorkflow
 from workflows.reconciliation import ReconciliationWorkflow
@@ -78,6 +79,7 @@ def _provider(client: Client, queue: str, activities: Sequence[Callable[..., Any
         activity_executor=ThreadPoolExecutor(PROVIDER_THREADS, thread_name_prefix=queue),
         max_concurrent_activities=PROVIDER_THREADS,
         graceful_shutdown_timeout=GRACE,
+        interceptors=[Heartbeat()],
     )
 
 

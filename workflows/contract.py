@@ -1,7 +1,7 @@
 """All an outsider needs to talk to the workflows: names, ids, queues, what goes in and what comes out."""
 
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from enum import StrEnum
 from typing import Final
 
@@ -22,6 +22,9 @@ CARRIERS_QUEUE: Final = "carriers-easypost"
 
 # The id of an order is used once: the same order placed again finds its workflow, even a closed one.
 ONCE: Final = WorkflowIDReusePolicy.REJECT_DUPLICATE
+
+# After a crash in the middle of a database step its order stands this long; the server's own default is ten seconds.
+TASK_TIMEOUT: Final = timedelta(seconds=5)
 
 PLACE: Final = "place"  # also the id of that update: placing twice is placing once
 

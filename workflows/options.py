@@ -17,6 +17,7 @@ class Patience(TypedDict, total=False):
 
     task_queue: str
     start_to_close_timeout: timedelta
+    heartbeat_timeout: timedelta
     retry_policy: RetryPolicy
     cancellation_type: ActivityCancellationType
 
@@ -43,17 +44,22 @@ DATABASE: Final[Patience] = {
         initial_interval=timedelta(milliseconds=500), maximum_interval=timedelta(seconds=5)
     ),
 }
+# After this long without a sign of life a deed at a provider is begun again: its worker has crashed. The workers
+# beat beside the call, and not before half of it has passed, so that a plain order sends no beat.
+_HEARTBEAT: Final = timedelta(seconds=5)
 # Longer than the adapter's own read timeout, so that a call ends inside its activity and its outcome is
 # recorded as unknown instead of being lost.
 PAYMENT: Final[Patience] = {
     "task_queue": PAYMENTS_QUEUE,
     "start_to_close_timeout": timedelta(seconds=60),
+    "heartbeat_timeout": _HEARTBEAT,
     "retry_policy": _PROVIDER_RETRY,
     "cancellation_type": ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
 }
 CARRIER: Final[Patience] = {
     "task_queue": CARRIERS_QUEUE,
     "start_to_close_timeout": timedelta(seconds=30),
+    "heartbeat_timeout": _HEARTBEAT,
     "retry_policy": _PROVIDER_RETRY,
     "cancellation_type": ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
 }

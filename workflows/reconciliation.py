@@ -61,6 +61,7 @@ class ReconciliationWorkflow:
                 id=contract.order_workflow_id(order.order_id),
                 parent_close_policy=ParentClosePolicy.ABANDON,
                 id_reuse_policy=contract.ONCE,
+                task_timeout=contract.TASK_TIMEOUT,
             )
         except (WorkflowAlreadyStartedError, ChildWorkflowError):
             workflow.logger.info("%s runs already", order.order_id)

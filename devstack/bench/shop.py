@@ -4,7 +4,7 @@ import asyncio
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -193,10 +193,14 @@ class RestlessFloor:
     def _to_the_door(self, item: WorkItem, parcel_id: str) -> None:
         self._shop.floor.hand_over(item.shipment_id, by="bench")
         self._hand_on(item.order_id)
-        for status in MILESTONES:
+        for status in self._news(item):
             time.sleep(BETWEEN_SCANS)  # so that each milestone is news of its own, as in life
             self._shop.scan(parcel_id, status)
             self._hand_on(item.order_id)
+
+    def _news(self, item: WorkItem) -> Sequence[CarrierStatus]:
+        """Return what the carrier reports of it, one after another."""
+        return MILESTONES
 
     def _hand_on(self, order_id: str) -> None:
         facts = self._shop.signals.for_order(order_id)

@@ -197,7 +197,8 @@ def _before_hand_over(view: OrderView, shipment: ShipmentSummary, now: datetime)
         return Headline(text="We have your order", line="We are getting it ready.")
     tone = Tone.LATE if was else Tone.CALM
     if shipment.stage is Stage.PACKED:
-        carrier = shipment.parcel.carrier if shipment.parcel and shipment.parcel.carrier else "The carrier"
+        labeled = shipment.parcel if shipment.parcel and shipment.parcel.has_label else None
+        carrier = labeled.carrier if labeled else "The carrier"
         line = f"Packed. {carrier} will pick it up."
         return Headline(text=_arriving(comes, was, now), line=line, tone=tone, was=was)
     line = "We have your order and are getting it ready."

@@ -43,6 +43,11 @@ class ParcelView:
     delivered_at: datetime | None
     scans: tuple[ScanView, ...] = ()
 
+    @property
+    def has_label(self) -> bool:
+        """Whether it travels, or may travel, under this carrier's number; a label taken back is none."""
+        return self.label_state in ("live", "used")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ShipmentSummary:

@@ -205,7 +205,9 @@ class PaymentStore:
             payment = _latest(conn, shipment_id, _S.CAPTURED)
             if payment is None or payment.captured == payment.refunded:
                 return None
-            return self._claim(conn, order, _K.REFUND, payment, payment.captured - payment.refunded)
+            claimed = self._claim(conn, order, _K.REFUND, payment, payment.captured - payment.refunded)
+        crashpoint("refund.after_claim")
+        return claimed
 
     def open_operation(self, key: str) -> Operation | None:
         """Return an operation whose outcome is still open, without claiming it."""
@@ -247,6 +249,7 @@ class PaymentStore:
             conn.execute(_REFUNDED, {"the_payment": _payment_id(operation), "given_back": operation.amount})
             text = f"We returned {format_minor(operation.amount, order.currency)} to you."
             self._note(conn, order, "refunded", text)
+        crashpoint("refund.after_record")
 
     def failed(self, key: str, error_class: str) -> None:
         """Record that an operation was refused for good."""

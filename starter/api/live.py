@@ -19,6 +19,10 @@ _TROUBLE_PAUSE: Final = 2.0
 _log = structlog.get_logger(__name__)
 
 
+class _Closing(Exception):
+    """The process ends: streams end with it, and their readers come back to another one."""
+
+
 class Watch:
     """Wakes whoever waits for an order's news. `heads` gives the number of each order's latest event.
 
@@ -38,6 +42,7 @@ class Watch:
         self._latest: dict[str, int] = {}
         self._changed = asyncio.Condition()
         self._looking: asyncio.Task[None] | None = None
+        self._closing = False
 
     @property
     def watchers(self) -> int:
@@ -46,11 +51,13 @@ class Watch:
 
     @asynccontextmanager
     async def watching(self, order_id: str) -> AsyncIterator[None]:
-        """Look after this order until the block is left."""
+        """Look after this order until the block is left, which `close` does too."""
         self._watched[order_id] += 1
         self._looking = self._looking or asyncio.create_task(self._look())
         try:
             yield
+        except _Closing:
+            pass
         finally:
             self._watched[order_id] -= 1
             if not self._watched[order_id]:
@@ -73,10 +80,20 @@ class Watch:
         """
         try:
             async with asyncio.timeout(self._ping), self._changed:
-                await self._changed.wait_for(lambda: self._latest.get(order_id, 0) > after)
+                await self._changed.wait_for(
+                    lambda: self._closing or self._latest.get(order_id, 0) > after
+                )
         except TimeoutError:
             return None
+        if self._closing:
+            raise _Closing
         return self._latest.get(order_id, after)
+
+    async def close(self) -> None:
+        """End every stream, so that a server can stop without breaking them off."""
+        async with self._changed:
+            self._closing = True
+            self._changed.notify_all()
 
     async def _look(self) -> None:
         try:

@@ -307,9 +307,9 @@ class ParcelOut(BaseModel):
             n=parcel.n,
             shipment_id=shipment.shipment_id,
             stage=shipment.stage,
-            carrier=parcel.carrier,
-            service=parcel.service,
-            tracking_number=parcel.tracking_number,
+            carrier=parcel.carrier if parcel.has_label else "",
+            service=parcel.service if parcel.has_label else "",
+            tracking_number=parcel.tracking_number if parcel.has_label else "",
             carrier_status=parcel.carrier_status,
             flags=list(parcel.flags),
             reason=parcel.reason,
@@ -677,14 +677,15 @@ def newest_first(view: OrderView) -> list[EventView]:
 
 
 def _tracked_parcel(view: OrderView, shipment: ShipmentSummary, now: datetime) -> TrackedParcelOut:
-    news, parcel = shipment_headline(view, shipment, now), shipment.parcel
+    news = shipment_headline(view, shipment, now)
+    labeled = shipment.parcel if shipment.parcel and shipment.parcel.has_label else None
     return TrackedParcelOut(
         headline=news.text,
         line=news.line,
         stage=shipment.stage,
-        expected_on=expected_on(view, parcel),
+        expected_on=expected_on(view, shipment.parcel),
         was=news.was,
-        carrier=parcel.carrier if parcel else "",
-        tracking_number=parcel.tracking_number if parcel else "",
+        carrier=labeled.carrier if labeled else "",
+        tracking_number=labeled.tracking_number if labeled else "",
         items=items(view.order, shipment.units),
     )

@@ -6,10 +6,12 @@ from typing import Annotated
 
 import typer
 
+from fulfillment.domain.errors import FulfillmentError, UnknownOrder
+from fulfillment.domain.explanation import allowed_actions
 from fulfillment.domain.holds import HoldReason
 from starter.cli import reach
 from starter.cli.terminal import ByOption, JsonOption, OrderArgument, RequestOption, answering, no_card_number
-from starter.orders import Orders
+from starter.orders import NotRunning, Orders, VerbRefused
 from workflows.contract import VerbAnswer
 
 app = typer.Typer()
@@ -26,7 +28,13 @@ def cancel(
     as_json: JsonOption = False,
 ) -> None:
     """Stop everything of an order that has not left, and let its money go."""
-    _ask(order, request_id, as_json, lambda o: o.cancel(order, reason=reason, by=by, request_id=request_id))
+    _ask(
+        "cancel",
+        order,
+        request_id,
+        as_json,
+        lambda o: o.cancel(order, reason=reason, by=by, request_id=request_id),
+    )
 
 
 @app.command()
@@ -40,6 +48,7 @@ def hold(
 ) -> None:
     """Let nothing of an order leave until the hold is released."""
     _ask(
+        "hold",
         order,
         request_id,
         as_json,
@@ -56,7 +65,13 @@ def release(
     as_json: JsonOption = False,
 ) -> None:
     """End one hold of an order, or all of them; what may ship then goes to the floor."""
-    _ask(order, request_id, as_json, lambda o: o.release(order, reason=hold, by=by, request_id=request_id))
+    _ask(
+        "release",
+        order,
+        request_id,
+        as_json,
+        lambda o: o.release(order, reason=hold, by=by, request_id=request_id),
+    )
 
 
 @app.command("retry-payment")
@@ -71,6 +86,7 @@ def retry_payment(
 ) -> None:
     """Try to get the money of a declined order another way."""
     _ask(
+        "retry_payment",
         order,
         request_id,
         as_json,
@@ -78,17 +94,32 @@ def retry_payment(
     )
 
 
-def _ask(order: str, request_id: str, as_json: bool, verb: Callable[[Orders], Awaitable[VerbAnswer]]) -> None:
+def _ask(
+    action: str, order: str, request_id: str, as_json: bool, verb: Callable[[Orders], Awaitable[VerbAnswer]]
+) -> None:
     async def asked() -> VerbAnswer:
         async with reach.orders() as orders:
             return await verb(orders)
 
     with answering(as_json=as_json) as out:
         out.say(f"request {request_id}: repeating it with --request-id {request_id} does nothing twice")
-        answer = asyncio.run(asked())
+        try:
+            answer = asyncio.run(asked())
+        except NotRunning as no:
+            raise _why_not(order, action, no) from no
         data = {"order_id": order, "text": answer.text, "request_id": request_id}
         shown = [answer.text, *_which("stopped", answer.stopped), *_which("already left", answer.left)]
         out.answer(data | {"stopped": answer.stopped, "left": answer.left}, *shown)
+
+
+def _why_not(order: str, action: str, no: NotRunning) -> FulfillmentError:
+    """Return what the books say about an order on which nothing works (any more)."""
+    with reach.books() as books:
+        try:
+            why = allowed_actions(books.views.view(order))[action]
+        except UnknownOrder as unknown:
+            return unknown
+    return VerbRefused(no.code, why) if why else no
 
 
 def _which(what: str, shipments: tuple[str, ...]) -> list[str]:

@@ -29,7 +29,6 @@ _REACHED: Final = {
     Stage.OUT_FOR_DELIVERY: 3,
     Stage.DELIVERED: 4,
 }
-_HAS_A_NUMBER: Final = ("live", "used")
 
 Token = Annotated[str, Path()]
 
@@ -109,7 +108,7 @@ def _arrived(parts: list[ShipmentSummary]) -> str:
 
 
 def _card(view: OrderView, part: ShipmentSummary, name: str, now: datetime) -> Card:
-    parcel = part.parcel if part.parcel and part.parcel.label_state in _HAS_A_NUMBER else None
+    parcel = part.parcel if part.parcel and part.parcel.has_label else None
     return Card(
         name=name,
         news=shipment_headline(view, part, now),

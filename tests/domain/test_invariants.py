@@ -603,6 +603,9 @@ INNOCENT: dict[str, Put] = {
         edit("shipments", "SO-5-1", outcome="delivered"),
         edit("orders", "SO-5", outcome="delivered"),
     ),
+    "expired by itself, without an act": together(
+        drop("acts", "cancel"), edit("orders", "SO-4", status="expired", outcome="expired")
+    ),
     "taken by the carrier while held": together(
         edit("holds", "SO-3:manual:1", order_id="SO-1", ended_at=ago(days=1)),
         edit("shipments", "SO-1-1", handed_by="carrier"),

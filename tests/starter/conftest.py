@@ -82,6 +82,7 @@ async def served(app: FastAPI) -> AsyncIterator[str]:
         try:
             yield f"http://127.0.0.1:{listening.getsockname()[1]}"
         finally:
+            await app.state.watch.close()
             server.should_exit = True
             await running
 

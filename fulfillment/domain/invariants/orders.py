@@ -394,6 +394,8 @@ def _done_without_an_act(books: Books) -> Iterator[str]:
             yield f"{hold.hold_id}: names nobody"
         elif hold.state == "released" and hold.order_id not in acted:
             yield f"{hold.hold_id}: was released, and no entry says by whom"
+    # What was never paid or never there runs out by itself; everything else was cancelled by somebody.
+    by_itself = {order.order_id for order in books.orders if order.status in (_S.EXPIRED, _S.REJECTED)}
     cancelled = {s.order_id for s in books.shipments if s.work_status == _W.CANCELLED}
-    for order_id in sorted(cancelled - acted):
+    for order_id in sorted(cancelled - by_itself - acted):
         yield f"{order_id}: shipments were cancelled, and no entry says by whom"

@@ -6,14 +6,16 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
-from click.testing import Result
+from sqlalchemy import Engine, update
 
+from fulfillment.settings import real_now
+from fulfillment.storage.orders import OrderStore
+from fulfillment.storage.tables import orders as order_rows
 from starter.cli import reach
-from starter.orders import TemporalAway, VerbRefused
-from tests.starter.cli.conftest import invoke
+from starter.orders import NotRunning, TemporalAway, VerbRefused
+from tests.starter.cli.conftest import Waybill, invoke
+from tests.starter.imports.test_json_lines import a_body, read
 from workflows.contract import VerbAnswer
-
-Waybill = Callable[..., Result]
 
 
 class Orders:
@@ -116,6 +118,25 @@ def test_a_refusal_is_told_in_the_orders_own_words(orders: Orders) -> None:
     assert (people.exit_code, programs.exit_code) == (1, 1)
     assert "Take it back as a return." in people.stderr
     assert json.loads(programs.stdout)["error"] == "too_late"
+
+
+def test_an_order_on_which_nothing_works_is_explained_from_the_books(
+    orders: Orders, waybill: Waybill, books: Engine
+) -> None:
+    orders.answer = NotRunning("not_allowed", "SO-10483 has ended or has not started yet.")
+    (found,) = read(json.dumps(a_body()))
+    OrderStore(books, real_now).accept(found.order, by="maria")  # type: ignore[union-attr]  # it is an order
+
+    waiting = waybill("cancel", "SO-10483", "--reason", "x")
+    with books.begin() as conn:
+        conn.execute(update(order_rows).values(status="completed", outcome="delivered"))
+    ended = waybill("cancel", "SO-10483", "--reason", "x")
+    unknown = waybill("cancel", "SO-1", "--reason", "x")
+
+    assert "has not started yet" in waiting.stderr
+    assert "refused: SO-10483 has ended: delivered." in ended.stderr
+    assert "there is no order SO-1; look for it with `find`" in unknown.stderr
+    assert {waiting.exit_code, ended.exit_code, unknown.exit_code} == {1}
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,350 @@
+"""The fault suite: workers killed at every crash point, providers' answers lost, and the audit at the end."""
+
+import ast
+import asyncio
+import os
+import random
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager, suppress
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from enum import StrEnum
+from pathlib import Path
+from tempfile import mkdtemp
+from types import MappingProxyType
+from typing import Any, Final
+
+from sqlalchemy import select, update
+from temporalio.api.enums.v1 import EventType
+
+from devstack import armed
+from devstack.bench.shop import MILESTONES, RestlessFloor, Shop, open_shop
+from devstack.stack import ROOT, SERVERS, Stack, StackSpec, forget
+from fulfillment.domain.shipment import WorkStatus
+from fulfillment.domain.tracking import CarrierStatus
+from fulfillment.http import api_client
+from fulfillment.storage.tables import outbox, shipments
+from fulfillment.storage.warehouse import WorkItem
+from starter.orders import TemporalAway, VerbRefused
+from workers.audit import Report, audit
+from workflows import contract
+
+LANES: Final = 6
+ENDS_WITHIN: Final = 90.0  # seconds, for one order, whatever is done to it
+_LOOK_EVERY: Final = 0.05
+_LEASE_LEFT: Final = timedelta(seconds=50)  # of a minute: its holder has been silent for ten seconds
+_ROOMS: Final = ("fulfillment", "activities", "workers", "starter")
+
+# Points that no worker passes: they lie in the doors and on the floor, and their tests are beside those.
+DOOR_POINTS: Final = frozenset(
+    f"{door}.{moment}_commit" for door in ("webhook", "pack", "hand_over") for moment in ("before", "after")
+)
+
+
+class Tale(StrEnum):
+    """What becomes of an order."""
+
+    PLAIN = "plain"
+    CANCELLED = "cancelled"  # before anybody touched it
+    CALLED_BACK = "called_back"  # cancelled when it had its label
+    LOST = "lost"
+
+
+_TALES: Final[Mapping[str, Tale]] = MappingProxyType(
+    {"void": Tale.CANCELLED, "void_label": Tale.CALLED_BACK, "refund": Tale.LOST}
+)
+
+
+def tale_through(deed: str) -> Tale:
+    """Return the tale of an order that needs this deed."""
+    return _TALES.get(deed, Tale.PLAIN)
+
+
+def crash_points() -> tuple[str, ...]:
+    """Return every crash point of the product, read from its source.
+
+    Raises:
+        ValueError: a name is no literal, or two places bear the same.
+    """
+    files = (file for room in _ROOMS for file in sorted((ROOT / room).rglob("*.py")))
+    names = [name for file in files for name in _named_in(file)]
+    if twice := [name for name, times in Counter(names).items() if times > 1]:
+        raise ValueError(f"two places bear the same crash point: {', '.join(twice)}")
+    return tuple(names)
+
+
+def _named_in(file: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "crashpoint":
+            [name] = node.args
+            if not (isinstance(name, ast.Constant) and isinstance(name.value, str)):
+                raise ValueError(f"{file}:{node.lineno}: a crash point is named by a literal")
+            yield name.value
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lost:
+    """A trouble with one provider's answer to one deed."""
+
+    deed: str
+    kind: str
+    when: str
+
+    def fault(self, order_id: str) -> dict[str, Any]:
+        """Return it as the simulator wants it, for one call about one order."""
+        provider, route = ROUTES[self.deed]
+        match = {"provider": provider, "route": route, "order": order_id}
+        return {"kind": self.kind, "when": self.when, "times": 1, "match": match, **_DETAILS.get(self.kind, {})}
+
+    def __str__(self) -> str:
+        return f"{self.deed}: {self.kind} {self.when}"
+
+
+ROUTES: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
+    {
+        "authorize": ("stripe", "POST /v1/payment_intents"),
+        "capture": ("stripe", "POST /v1/payment_intents/*/capture"),
+        "void": ("stripe", "POST /v1/payment_intents/*/cancel"),
+        "refund": ("stripe", "POST /v1/refunds"),
+        "buy_label": ("easypost", "POST /v2/shipments/*/buy"),
+        "void_label": ("easypost", "POST /v2/shipments/*/refund"),
+    }
+)
+_DETAILS: Final[Mapping[str, Mapping[str, Any]]] = MappingProxyType(
+    {"timeout": {"ms": 800}, "http_5xx": {"status": 500}, "http_429": {"retry_after": 1}}
+)
+_TROUBLES: Final = (
+    ("reset", "after_commit"),
+    ("timeout", "after_commit"),
+    ("http_5xx", "after_commit"),  # Stripe keeps this answer under the key
+    ("truncated_json", "after_commit"),
+    ("reset", "before"),
+    ("http_429", "before"),
+)
+TROUBLES: Final = tuple(Lost(deed=deed, kind=kind, when=when) for deed in ROUTES for kind, when in _TROUBLES)
+
+
+@contextmanager
+def chaos_stack(*, workers: int = 2) -> Iterator[Stack]:
+    """Run servers, simulator and armed workers in a folder of their own, deleted afterwards."""
+    state = Path(mkdtemp(prefix="waybill-chaos-"))
+    armed_folder(state).mkdir()
+    spec = StackSpec(
+        state=state,
+        services=SERVERS | {"simulator", "workers"},
+        workers=workers,
+        speed=1.0,
+        frugal=True,
+        quiet_ports=True,
+        armed=True,
+        env={armed.CRASHPOINTS: str(armed_folder(state))},
+    )
+    try:
+        with Stack(spec) as stack:
+            yield stack
+    finally:
+        forget(state)
+
+
+def armed_folder(state: Path) -> Path:
+    """Return where a file arms the point of its name."""
+    return state / "armed"
+
+
+class QuietFloor(RestlessFloor):
+    """A floor that leaves some orders where their tale needs them, and never finds again what its tale loses."""
+
+    def __init__(self, shop: Shop) -> None:
+        super().__init__(shop)
+        self.tales: dict[str, Tale] = {}
+
+    def _take(self, item: WorkItem, step: tuple[str, str]) -> None:
+        tale = self.tales.get(item.order_id, Tale.PLAIN)
+        stays = tale is Tale.CANCELLED or (
+            tale is Tale.CALLED_BACK and item.work_status is not WorkStatus.RELEASED
+        )
+        if not stays:
+            super()._take(item, step)
+
+    def _news(self, item: WorkItem) -> Sequence[CarrierStatus]:
+        if self.tales.get(item.order_id) is Tale.LOST:
+            return (CarrierStatus.IN_TRANSIT, CarrierStatus.LOST)
+        return MILESTONES
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kill:
+    """A worker killed at a point, and how long an order of its stood still, in seconds."""
+
+    point: str
+    stood: float
+
+
+class NeverEnded(Exception):
+    """An order did not end, or an armed point was never passed."""
+
+
+@dataclass(kw_only=True)
+class Arena:
+    """Orders on a stack whose workers die where they are told."""
+
+    stack: Stack
+    shop: Shop
+    floor: QuietFloor
+    orders: list[str] = field(default_factory=list)
+    kills: list[Kill] = field(default_factory=list)
+
+    # --- orders
+
+    async def tell(self, order_id: str, tale: Tale) -> None:
+        """Place an order and take it to the end of its tale."""
+        self.floor.tales[order_id] = tale
+        self.orders.append(order_id)
+        await asyncio.to_thread(self.shop.accepted.accept, self.shop.order(order_id), by="chaos")
+        await self.shop.processes.place(order_id)
+        if tale is Tale.CANCELLED:
+            await self._cancel(order_id)
+        if tale is Tale.CALLED_BACK:
+            await self._until(order_id, lambda: self._is_labeled(order_id), "had no label")
+            await self._cancel(order_id)
+        await self._until(order_id, lambda: bool(self.shop.ended(order_id)), "did not end")
+
+    async def _cancel(self, order_id: str) -> None:
+        """Cancel, as often as it takes to be heard: a repeat of the same request is harmless."""
+        while True:
+            try:
+                await self.shop.processes.cancel(order_id, reason="chaos", by="chaos", request_id=f"{order_id}:c")
+            except TemporalAway:
+                continue
+            except VerbRefused:
+                if not self.shop.ended(order_id):
+                    raise
+            return
+
+    def _is_labeled(self, order_id: str) -> bool:
+        labeled = select(shipments.c.shipment_id).where(
+            shipments.c.order_id == order_id, shipments.c.work_status == WorkStatus.LABELED.value
+        )
+        with self.shop.engine.connect() as conn:
+            return conn.execute(labeled).first() is not None
+
+    async def _until(self, order_id: str, there: Callable[[], bool], why: str) -> None:
+        await _until(there, f"{order_id} {why} within {ENDS_WITHIN:.0f} s")
+
+    # --- faults
+
+    async def kill_at(self, point: str) -> None:
+        """Kill whichever worker passes this point first, and take an order through it to its end."""
+        deed = point.partition(".")[0]
+        order_id = f"KILL-{len(self.orders):02}"
+        file = armed_folder(self.stack.spec.state) / point
+        file.touch()
+        died = asyncio.create_task(self._gone(file, point))
+        await self.tell(order_id, tale_through(deed))
+        at = await died
+        if stood := await self._stood_still(order_id, since=at):
+            self.kills.append(Kill(point=point, stood=stood))
+
+    async def _gone(self, file: Path, point: str) -> datetime:
+        await _until(lambda: not file.exists(), f"{point}: nobody passed it within {ENDS_WITHIN:.0f} s")
+        return self.shop.now()
+
+    async def _stood_still(self, order_id: str, *, since: datetime) -> float | None:
+        """Return how long after a crash the order's next step was done, None if it had ended."""
+        history = await self.shop.client.get_workflow_handle(
+            contract.order_workflow_id(order_id)
+        ).fetch_history()
+        for event in history.events:
+            at = event.event_time.ToDatetime(since.tzinfo)
+            if event.event_type in _STEPS and at > since:
+                return (at - since).total_seconds()
+        return None
+
+    async def lose(self, lost: Lost) -> None:
+        """Take an order through a provider's lost answer to its end."""
+        order_id = f"LOST-{len(self.orders):02}"
+        await asyncio.to_thread(self._arm_fault, lost.fault(order_id))
+        await self.tell(order_id, tale_through(lost.deed))
+
+    def _arm_fault(self, fault: Mapping[str, Any]) -> None:
+        with api_client(self.stack.urls["simulator"]) as simulator:
+            simulator.post("/_sim/faults", fault)
+
+    def faults_fired(self) -> Counter[str]:
+        """Return how often each of the providers' faults struck, by order."""
+        with api_client(self.stack.urls["simulator"]) as simulator:
+            said = simulator.get("/_sim/faults")
+        return Counter({fault["match"]["order"]: fault["fired"] for fault in said["faults"]})
+
+    def points_fired(self) -> Counter[str]:
+        """Return how often a process died at each point."""
+        log = self.stack.spec.state / "fired.log"
+        return Counter(log.read_text().split()) if log.exists() else Counter()
+
+    # --- the end
+
+    async def verdict(self) -> Report:
+        """Return what the audit says when everything has come to rest."""
+        await asyncio.to_thread(self._let_leases_run_out)
+        with speaking_to(self.stack):
+            return await audit(self.shop.settings)
+
+    def _let_leases_run_out(self) -> None:
+        """Let go the messages that dead senders hold, for which everybody else would wait a minute."""
+        held_by_the_dead = (outbox.c.state == "claimed") & (
+            outbox.c.lease_until < self.shop.now() + _LEASE_LEFT
+        )
+        with self.shop.engine.begin() as conn:
+            conn.execute(update(outbox).where(held_by_the_dead).values(lease_until=self.shop.now()))
+
+
+_STEPS: Final = frozenset(
+    {EventType.EVENT_TYPE_WORKFLOW_TASK_COMPLETED, EventType.EVENT_TYPE_ACTIVITY_TASK_COMPLETED}
+)
+
+
+@asynccontextmanager
+async def arena(stack: Stack) -> AsyncIterator[Arena]:
+    """Open the shop on a stack, with a floor at work."""
+    with speaking_to(stack):
+        shop = await open_shop(stack)
+    try:
+        with QuietFloor(shop) as floor:
+            yield Arena(stack=stack, shop=shop, floor=floor)
+    finally:
+        shop.engine.dispose()
+
+
+@contextmanager
+def speaking_to(stack: Stack) -> Iterator[None]:
+    """Make this process a part of the stack for the time of the block."""
+    before = dict(os.environ)
+    os.environ.update(stack.env)
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
+
+
+async def in_lanes(deeds: Sequence[Awaitable[None]], lanes: int = LANES) -> None:
+    """Run the deeds, no more than so many at once; the first that fails ends the others."""
+    free = asyncio.Semaphore(lanes)
+
+    async def one(deed: Awaitable[None]) -> None:
+        async with free:
+            await deed
+
+    async with asyncio.TaskGroup() as group:
+        for deed in deeds:
+            group.create_task(one(deed))
+
+
+async def _until(there: Callable[[], bool], otherwise: str) -> None:
+    deadline = time.monotonic() + ENDS_WITHIN
+    while not await asyncio.to_thread(there):
+        if time.monotonic() > deadline:
+            raise NeverEnded(otherwise)
+        await asyncio.sleep(_LOOK_EVERY)

@@ -1,0 +1,140 @@
+"""The floor and goods in, over HTTP, as people and bots use them."""
+
+from typing import Any
+
+import pytest
+
+from tests.starter.world import World, a_work_item
+
+SHIPMENT = "/v1/warehouse/shipments/SO-10483-1"
+
+
+async def test_the_floor_lists_what_is_to_be_done_without_anybodys_name(warehouse: Any, world: World) -> None:
+    world.books.work_items = [a_work_item(held=("fraud",)), a_work_item(location_id="wh-lehigh")]
+
+    response = await warehouse.get("/v1/warehouse/work", params={"location": "wh-reno"})
+
+    (item,) = response.json()["work"]
+    assert item["shipment_id"] == "SO-10483-1"
+    assert item["items"] == [{"sku": "MUG-12", "name": "Enamel mug 12 oz", "quantity": 1}]
+    assert (item["work_status"], item["held"], item["goes_to"]) == ("released", ["fraud"], "Boise, ID")
+    assert "Haddad" not in response.text
+
+
+@pytest.mark.parametrize(
+    ("step", "body", "answer"),
+    [
+        ("start", None, {"done": "start"}),
+        ("picked", {"scan_id": "scan-1"}, {"done": "picked"}),
+        ("packed", {"weight_g": 900}, {"done": "packed", "parcel_id": "SO-10483-P1"}),
+        (
+            "handed_over",
+            None,
+            {"done": "handed_over", "tracking_number": "1Z999AA10123456781", "carrier": "UPS"},
+        ),
+    ],
+)
+async def test_each_step_answers_the_same_when_it_is_repeated(
+    warehouse: Any, step: str, body: Any, answer: dict[str, str]
+) -> None:
+    first = await warehouse.post(f"{SHIPMENT}/{step}", json=body)
+    again = await warehouse.post(f"{SHIPMENT}/{step}", json=body)
+
+    assert first.status_code == again.status_code == 200
+    assert first.json() == again.json()
+    assert answer.items() <= first.json().items()
+
+
+@pytest.mark.parametrize("step", ["packed", "handed_over"])
+async def test_the_order_hears_of_a_step_that_concerns_it(warehouse: Any, world: World, step: str) -> None:
+    await warehouse.post(f"{SHIPMENT}/{step}", json={"weight_g": 900} if step == "packed" else None)
+
+    assert [fact.order_id for fact in world.processes.delivered] == ["SO-10483"]
+
+
+@pytest.mark.parametrize("step", ["start", "picked", "packed", "handed_over"])
+async def test_a_stop_says_what_to_do_with_the_goods(warehouse: Any, world: World, step: str) -> None:
+    world.books.stopped = "it was cancelled: put the goods back on the shelf"
+
+    response = await warehouse.post(
+        f"{SHIPMENT}/{step}", json={"weight_g": 900} if step == "packed" else None
+    )
+
+    assert response.status_code == 409
+    assert response.json()["code"] == "stop"
+    assert "put the goods back on the shelf" in response.json()["detail"]
+    assert world.processes.delivered == []
+
+
+@pytest.mark.parametrize(("shipment", "status"), [("SO-404-1", 404), ("SO-10483-9", 409)])
+async def test_a_shipment_that_is_not_there_or_not_ready_is_refused(
+    warehouse: Any, shipment: str, status: int
+) -> None:
+    response = await warehouse.post(f"/v1/warehouse/shipments/{shipment}/start")
+
+    assert response.status_code == status
+
+
+@pytest.mark.parametrize("weight", [0, -1, 1.5, "900", 70_001, None])
+async def test_a_weight_that_cannot_be_is_refused(warehouse: Any, weight: Any) -> None:
+    response = await warehouse.post(f"{SHIPMENT}/packed", json={"weight_g": weight})
+
+    assert response.status_code == 422
+    assert response.json()["param"] == "weight_g"
+
+
+# --- stock -------------------------------------------------------------------------------------------------
+
+RECEIPT = {"sku": "MUG-12", "location_id": "wh-reno", "quantity": 24, "key": "note-77"}
+
+
+async def test_stock_levels_say_what_a_new_order_may_claim(warehouse: Any) -> None:
+    (level,) = (await warehouse.get("/v1/stock")).json()["levels"]
+
+    assert (level["on_hand"], level["available"]) == (10, 4)
+
+
+async def test_what_vendors_owe_is_listed(warehouse: Any) -> None:
+    (due,) = (await warehouse.get("/v1/receipts/due")).json()["due"]
+
+    assert due["replenishment_id"] == "RO-1"
+    assert due["due_at"] == "2026-11-23T12:00:00Z"
+
+
+async def test_a_receipt_names_the_shipments_it_filled_and_their_orders_hear_of_it(
+    warehouse: Any, world: World
+) -> None:
+    response = await warehouse.post("/v1/receipts", json=RECEIPT | {"replenishment_id": "RO-1"})
+
+    assert response.status_code == 201
+    assert response.json() == {"key": "note-77", "filled": ["SO-10483-2"]}
+    assert [fact.order_id for fact in world.processes.delivered] == ["SO-10483"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "param"),
+    [
+        ({"sku": ""}, "sku"),
+        ({"location_id": "a b"}, "location_id"),
+        ({"quantity": 0}, "quantity"),
+        ({"quantity": 1.0}, "quantity"),
+        ({"key": ""}, "key"),
+        ({"key": "x" * 121}, "key"),
+        ({"by": "maria"}, "by"),
+    ],
+)
+async def test_a_broken_receipt_is_refused(
+    warehouse: Any, world: World, changes: dict[str, Any], param: str
+) -> None:
+    response = await warehouse.post("/v1/receipts", json=RECEIPT | changes)
+
+    assert response.status_code == 422
+    assert response.json()["param"] == param
+    assert world.books.receipts == {}
+
+
+async def test_goods_nobody_knows_are_refused(warehouse: Any) -> None:
+    response = await warehouse.post("/v1/receipts", json=RECEIPT | {"sku": "NO-SUCH"})
+
+    assert response.status_code == 422
+    assert response.json()["code"] == "unknown_sku"
