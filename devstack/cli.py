@@ -8,12 +8,14 @@ import typer
 from rich.console import Console
 
 from devstack import checks, running
+from devstack.bench.commands import app as bench_commands
 from devstack.postgres import PostgresMissing
 from devstack.processes import ChildFailed
 from devstack.stack import DEFAULT_SPEED, EVERYTHING, Stack, StackSpec, forget, state_folder
 from devstack.state import AlreadyRunning, StackFile, State
 from devstack.temporal import TemporalMissing
 from starter.cli import app as doors
+from workers.audit import main as run_audit
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="Waybill: order fulfillment and tracking.")
 console = Console(highlight=False, soft_wrap=True)
@@ -112,6 +114,12 @@ _PASSED_ON: Final = {
 }
 
 
+@app.command(context_settings=_PASSED_ON, add_help_option=False)
+def audit(context: typer.Context) -> None:
+    """Compare our books, the providers' ledgers and Temporal: 0 when every promise is kept."""
+    raise typer.Exit(run_audit(context.args))
+
+
 @app.command(context_settings=_PASSED_ON)
 def test(context: typer.Context) -> None:
     """Run the test suite; arguments go to pytest."""
@@ -125,6 +133,7 @@ def check(context: typer.Context) -> None:
 
 
 # The doors' verbs stand at the top level, beside ours: show, explain, cancel, hold, release, import ...
+app.add_typer(bench_commands, name="bench")
 app.add_typer(doors)
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import queue
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -26,7 +27,7 @@ from devstack.processes import Stopped
 from devstack.proof import Line, Survived
 from devstack.report import Happened, Outage
 from devstack.scenarios import GOODS, SCENARIOS, Scenario, another
-from devstack.screen import Screen, keyboard, screen
+from devstack.screen import Screen, is_interactive, keyboard, screen
 from devstack.seed import seed
 from devstack.stack import Stack, StackSpec, forget
 from devstack.state import AlreadyRunning, Clock, State
@@ -56,6 +57,7 @@ _KEYED_STOP: Final = 10.0
 _LONGEST: Final = 150.0
 _LOOK_EVERY: Final = 0.4
 _BACK_WITHIN: Final = 60.0
+_BLINK: Final = 1.0
 _BEAT: Final = 0.1
 
 _HELP: Final = (
@@ -90,11 +92,11 @@ def demo(console: Console, folder: Path, report_file: Path) -> int:
 
 
 def wind_clock(state: State, now: datetime) -> None:
-    """Let shop time begin on a Monday morning, so that every run has the same week before it.
+    """Let shop time begin on a Monday noon, so that every run has the same week before it.
 
     Both clocks agree a little before `now`: since then the fast one has run ahead to that Monday.
     """
-    monday = (now + timedelta(days=7 - now.weekday())).replace(hour=6, minute=0, second=0, microsecond=0)
+    monday = (now + timedelta(days=7 - now.weekday())).replace(hour=12, minute=0, second=0, microsecond=0)
     anchor = now - (monday - now) / (SPEED - 1)
     state.set_clock(Clock(speed=SPEED, anchor=anchor.isoformat(timespec="milliseconds")))
 
@@ -117,7 +119,7 @@ class Blows:
         ready.unlink(missing_ok=True)
         self._count("worker_kills")
         pid = self._stack.kill(name)
-        self._follow(f"{name} was killed", f"{name} (pid {pid}) killed with SIGKILL", ready.exists)
+        self._follow(f"{name} killed", f"{name} (pid {pid}) killed with SIGKILL", ready.exists)
 
     def stop_database(self, seconds: float) -> None:
         """Take PostgreSQL away."""
@@ -154,7 +156,7 @@ class Blows:
         def back() -> bool:
             return time.monotonic() > noticed and answers(port)
 
-        self._follow(f"{name} is stopped", f"{name} stopped for {seconds:g} s", back)
+        self._follow(f"{name} stopped", f"{name} stopped for {seconds:g} s", back)
 
     def _follow(self, what: str, note: str, back: Callable[[], bool]) -> None:
         self._told("", note)
@@ -298,7 +300,7 @@ class Demo:
             orders=len(board.wanted),
             speed=self._clock.speed,
             now=now,
-            away=self._blows.away or ("the database does not answer" if board.blind_for > 1 else ""),
+            away=self._blows.away or ("the database does not answer" if board.blind_for > _BLINK else ""),
             said=(self._happened[-1].text,) if self._happened else (),
         )
 
@@ -411,12 +413,12 @@ class Demo:
 
     def _stay(self) -> None:
         """On a terminal the stack stays until somebody says so."""
+        if not is_interactive(self.console):
+            return
         with keyboard() as keys:
-            if not self.console.is_terminal or keys is None:
-                return
             self._say("everything still runs: look around; [q] stops it, data kept")
             while not self.stack.is_stopping:
-                with suppress(Exception):
+                with suppress(queue.Empty):
                     if keys.get(timeout=_BEAT) == "q":
                         return
 

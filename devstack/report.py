@@ -173,6 +173,7 @@ class Journey:
     why: tuple[str, ...]
     segments: tuple[Segment, ...]
     marks: tuple[Mark, ...]
+    deeds: tuple[Happened, ...]
     ended_at: datetime | None
     end: Stage | None
 
@@ -198,6 +199,7 @@ def journey_of(scenario: Scenario, report: Report) -> Journey:
         why=line.why,
         segments=tuple(_segments(changes, report.until)),
         marks=tuple(_marks(changes)),
+        deeds=tuple(one for one in report.happened if one.order_id == scenario.order_id),
         ended_at=ended_at,
         end=over.stage if over else None,
     )
@@ -285,10 +287,10 @@ def journey_marks(report: Report, view: OrderView) -> list[Mark]:
 # --- the chart -------------------------------------------------------------------------------------------
 
 _LEFT: Final = 300
-_RIGHT: Final = 210
-_WIDTH: Final = 1240
+_RIGHT: Final = 236
+_WIDTH: Final = 1280
 _ROW: Final = 25
-_TOP: Final = 46
+_TOP: Final = 62
 _BOTTOM: Final = 12
 _THICK: Final = 11
 
@@ -332,27 +334,20 @@ def _days(scale: _Scale, height: int) -> Iterator[str]:
     n = 0
     while day < scale.until:
         x = scale.x(day)
-        yield _tag("line", x1=x, x2=x, y1=_TOP - 8, y2=height - _BOTTOM, class_="grid")
+        yield _tag("line", x1=x, x2=x, y1=_TOP - 22, y2=height - _BOTTOM, class_="grid")
         if n % every == 0:
-            yield _text(f"{day:%a} {day.day}", x + 4, _TOP - 14, "axis")
+            yield _text(f"{day:%a} {day.day}", x + 5, _TOP - 11, "axis")
         day, n = day + timedelta(days=1), n + 1
 
 
 def _outages(outages: Sequence[Outage], scale: _Scale, height: int) -> Iterator[str]:
-    for outage in outages:
+    """Yield a band for each, its name above it; names take turns in two lines, since bands may be close."""
+    for n, outage in enumerate(outages):
         since, until = scale.x(outage.since), scale.x(outage.until or scale.until)
-        width = max(until - since, 2.0)
         title = _tag("title", escape(f"{outage.what}, {when(outage.since)}"))
-        yield _tag(
-            "rect",
-            title,
-            x=since,
-            y=_TOP - 8,
-            width=width,
-            height=height - _TOP - _BOTTOM + 8,
-            class_="outage",
-        )
-        yield _text(outage.what, since, 14, "outage-name")
+        size = {"width": max(until - since, 2.0), "height": height - _BOTTOM - _TOP + 6}
+        yield _tag("rect", title, x=since, y=_TOP - 6, class_="outage", **size)
+        yield _text(outage.what, since, 14 + 15 * (n % 2), "outage-name")
 
 
 def _row(journey: Journey, scale: _Scale, top: int) -> Iterator[str]:
@@ -362,10 +357,14 @@ def _row(journey: Journey, scale: _Scale, top: int) -> Iterator[str]:
     yield _text(journey.name, 84, middle + 4, "name")
     for segment in journey.segments:
         yield _segment(segment, scale, middle)
+    for deed in journey.deeds:
+        title = _tag("title", escape(f"{deed.text}, {when(deed.at)}"))
+        yield _tag("circle", title, cx=scale.x(deed.at), cy=middle, r=4.5, class_="deed")
     for mark in journey.marks:
         yield _diamond(mark, scale, middle)
     yield _end(journey, scale, middle)
-    yield _text(journey.trouble, _WIDTH - _RIGHT + 16, middle + 4, "trouble")
+    words, class_ = (journey.trouble, "trouble") if journey.trouble else (journey.text, "how")
+    yield _text(words, _WIDTH - _RIGHT + 14, middle + 4, class_)
 
 
 def _segment(segment: Segment, scale: _Scale, middle: float) -> str:

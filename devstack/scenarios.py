@@ -455,7 +455,9 @@ SCENARIOS: Final = (
         order_id="SO-10485",
         name="late parcel",
         ends="delivered, customer told before it came",
-        buyer=Buyer(name="Eve Carter", line1="31 Beacon St", city="Boston", region="MA", postal_code="02108"),
+        buyer=Buyer(
+            name="Eve Carter", line1="31 Lake St", city="Minneapolis", region="MN", postal_code="55401"
+        ),
         lines=(("HOOD-GRY-M", 1),),
         before=_travels("weather_delay"),
         expects=(*_DELIVERED, had(CaseKind.DELAYED), told_before_it_came),

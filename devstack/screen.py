@@ -84,28 +84,23 @@ class LiveScreen:
         return ""
 
 
+def is_interactive(console: Console) -> bool:
+    """Test whether a person watches and can press keys."""
+    return console.is_terminal and sys.stdin.isatty()
+
+
 @contextmanager
 def screen(console: Console) -> Iterator[Screen]:
     """Give the screen that fits where the demo runs; a terminal is left as it was."""
-    if not (console.is_terminal and sys.stdin.isatty()):
+    if not is_interactive(console):
         yield PlainScreen(console)
         return
-    with _keyboard() as keys, Live(console=console, auto_refresh=False, transient=False) as live:
+    with keyboard() as keys, Live(console=console, auto_refresh=False, transient=False) as live:
         yield LiveScreen(console, live, keys)
 
 
 @contextmanager
 def keyboard() -> "Iterator[queue.SimpleQueue[str]]":
-    """Give the keys as they are pressed; nothing where there is no terminal."""
-    if not sys.stdin.isatty():
-        yield queue.SimpleQueue()
-        return
-    with _keyboard() as keys:
-        yield keys
-
-
-@contextmanager
-def _keyboard() -> "Iterator[queue.SimpleQueue[str]]":
     """Read single keys without echo. Ctrl-C stays a signal."""
     terminal = sys.stdin.fileno()
     before = termios.tcgetattr(terminal)

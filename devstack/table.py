@@ -89,7 +89,7 @@ class Frame:
 
 def happening(view: OrderView, now: datetime) -> str:
     """Return in a few words what the order waits for or how it ended."""
-    if view.status in ENDED or view.stage is Stage.DELIVERED:
+    if view.status in ENDED or view.stage in (Stage.DELIVERED, Stage.LOST):
         return _ended(view)
     return _held(view) or _in_trouble(view) or _under_way(view, now)
 

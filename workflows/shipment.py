@@ -294,10 +294,8 @@ class ShipmentProcess:
         await self._resolve(*CaseKind, resolution=status)
         if status is CarrierStatus.DELIVERED:
             return Outcome.DELIVERED
-        if status in (CarrierStatus.LOST, CarrierStatus.DESTROYED):
-            await self._refund()
-            return Outcome.LOST
-        return Outcome.RETURNED
+        await self._refund()  # whatever became of the goods, the customer has not got them
+        return Outcome.LOST if status in (CarrierStatus.LOST, CarrierStatus.DESTROYED) else Outcome.RETURNED
 
     async def _overdue(self, fact: Overdue) -> Outcome | None:
         if fact.kind is CaseKind.LOST:

@@ -243,6 +243,12 @@ BREAKS: tuple[tuple[Invariant, str, Put, str], ...] = (
         ),
         "SO-1-1: 70.00 USD captured, 0.00 USD given back, 78.42 USD is due",
     ),
+    (
+        money.captured_what_shipped,
+        "came back, and the money kept",
+        together(edit("shipments", "SO-1-1", outcome="returned"), edit("orders", "SO-1", outcome="returned")),
+        "SO-1-1: 78.42 USD captured, 0.00 USD given back, 0.00 USD is due",
+    ),
     (money.captured_what_shipped, "lost, and the money kept", LOST_AND_KEPT, "SO-5-1: 33.00 USD captured"),
     (
         money.nothing_shipped_unpaid,

@@ -1,0 +1,44 @@
+"""`./waybill bench`: figures beside something to compare them with, because machines differ."""
+
+import json
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+
+from devstack.bench import cost, throughput
+
+app = typer.Typer(no_args_is_help=True, help="Measure: what an order costs, and how many go through.")
+
+JsonOption = Annotated[bool, typer.Option("--json", help="One JSON object instead of lines.")]
+
+
+@app.command("cost")
+def measure_cost(as_json: JsonOption = False) -> None:
+    """Count events, actions and workflows of a plain order; 1 when it is over its budget."""
+    counted = cost.measure()
+    budget = {"events": cost.BUDGET_EVENTS, "actions": cost.BUDGET_ACTIONS}
+    if as_json:
+        print(json.dumps({**asdict(counted), "budget": budget}))
+    else:
+        print(f"{counted.events} events (at most {cost.BUDGET_EVENTS})")
+        print(f"{counted.actions} actions (at most {cost.BUDGET_ACTIONS}): {counted.actions_by_type}")
+        print(f"{counted.workflows} workflow")
+    raise typer.Exit(0 if counted.within_budget else 1)
+
+
+@app.command("throughput")
+def measure_throughput(
+    orders: Annotated[int, typer.Option(min=10, help="Orders per run.")] = 200,
+    rounds: Annotated[int, typer.Option(min=1, help="Runs of every variant; the median counts.")] = 3,
+    as_json: JsonOption = False,
+) -> None:
+    """Measure orders per second to completion, beside a bare workflow and beside no engine, in the same run."""
+    found = throughput.measure(
+        orders=orders, rounds=rounds, say=lambda line: None if as_json else print(line, flush=True)
+    )
+    if as_json:
+        runs = [{**asdict(run), "cpu_total_ms": round(run.cpu_total_ms, 1)} for run in found.runs]
+        print(json.dumps({**asdict(found), "runs": runs}))
+    else:
+        print(f"{found.of_skeleton} of the bare workflow's rate; {found.of_plain_cpu} times the CPU of no engine")
