@@ -15,7 +15,7 @@ from tempfile import mkdtemp
 from types import MappingProxyType
 from typing import Any, Final
 
-from sqlalchemy import select, update
+from sqlalchemy import Select, select, update
 from temporalio.api.enums.v1 import EventType
 
 from devstack import armed
@@ -24,7 +24,7 @@ from devstack.stack import ROOT, SERVERS, Stack, StackSpec, forget
 from fulfillment.domain.shipment import WorkStatus
 from fulfillment.domain.tracking import CarrierStatus
 from fulfillment.http import api_client
-from fulfillment.storage.tables import outbox, shipments
+from fulfillment.storage.tables import orders, outbox, shipments
 from fulfillment.storage.warehouse import WorkItem
 from starter.orders import TemporalAway, VerbRefused
 from workers.audit import Report, audit
@@ -208,7 +208,7 @@ class Arena:
         if tale is Tale.CALLED_BACK:
             await self._until(order_id, lambda: self._is_labeled(order_id), "had no label")
             await self._cancel(order_id)
-        await self._until(order_id, lambda: bool(self.shop.ended(order_id)), "did not end")
+        await self._until(order_id, lambda: self._has_ended(order_id), "did not end")
 
     async def _cancel(self, order_id: str) -> None:
         """Cancel, as often as it takes to be heard: a repeat of the same request is harmless."""
@@ -218,16 +218,25 @@ class Arena:
             except TemporalAway:
                 continue
             except VerbRefused:
-                if not self.shop.ended(order_id):
+                if not self._has_ended(order_id):
                     raise
             return
+
+    def _has_ended(self, order_id: str) -> bool:
+        ended = select(orders.c.order_id).where(
+            orders.c.order_id == order_id, orders.c.completed_at.is_not(None)
+        )
+        return self._is_there(ended)
 
     def _is_labeled(self, order_id: str) -> bool:
         labeled = select(shipments.c.shipment_id).where(
             shipments.c.order_id == order_id, shipments.c.work_status == WorkStatus.LABELED.value
         )
+        return self._is_there(labeled)
+
+    def _is_there(self, wanted: Select[Any]) -> bool:
         with self.shop.engine.connect() as conn:
-            return conn.execute(labeled).first() is not None
+            return conn.execute(wanted).first() is not None
 
     async def _until(self, order_id: str, there: Callable[[], bool], why: str) -> None:
         await _until(there, f"{order_id} {why} within {ENDS_WITHIN:.0f} s")

@@ -135,7 +135,7 @@ def is_there(view: OrderView) -> bool:
 
 def _everyone_is_there(wanted: Sequence[str], ended: Mapping[str, Ending]) -> Line:
     missing = [name for name in wanted if name not in ended or not is_there(ended[name].view)]
-    text = f"{len(wanted) - len(missing)} orders in a final or waiting state"
+    text = f"{_many(len(wanted) - len(missing), 'order')} in a final or waiting state"
     return line(not missing, text, *(f"not there: {name}" for name in missing))
 
 
@@ -156,7 +156,7 @@ def _messages(ledger: Ledger, survived: Survived) -> Line:
     again = [mail.fact for mail in ledger.messages if mail.accepted > 1]
     note = f"; {len(again)} repeated under its own Message-ID after a lost answer" if again else ""
     wrong = [*twice, *(again if not survived.asked else ())]
-    return line(not wrong, f"{len(ids)} messages, each sent once{note}", *wrong[:_NAMED])
+    return line(not wrong, f"{_many(len(ids), 'message')}, each sent once{note}", *wrong[:_NAMED])
 
 
 def _stock(books: Books) -> Line:

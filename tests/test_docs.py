@@ -6,7 +6,6 @@ import re
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
-from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -16,16 +15,12 @@ import typer.main
 from temporalio.client import Client
 
 from devstack.cli import app
-from devstack.seed import seed
 from devstack.stack import EVERYTHING, Stack, StackSpec
 from devstack.temporal import SEARCH_ATTRIBUTES
 from fulfillment.domain.cases import OWNER, SEVERITY, CaseKind
-from fulfillment.domain.clock import ShopClock
 from fulfillment.domain.policy import Policy
 from fulfillment.domain.stage import Stage
-from fulfillment.settings import Settings, shop_now
-from fulfillment.storage.engine import connect
-from fulfillment.storage.stock import StockStore
+from fulfillment.settings import Settings
 from starter.api.schemas import Placement
 from workflows.contract import OrderStart
 
@@ -188,9 +183,6 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         for name in ("DATABASE_URL", "TEMPORAL_ADDRESS", "TEMPORAL_NAMESPACE"):
             patch.delenv(name, raising=False)
         with Stack(spec) as running:
-            engine = connect(running.env["DATABASE_URL"], pool_size=1)
-            seed(StockStore(engine, partial(shop_now, ShopClock())))
-            engine.dispose()
             yield running
 
 

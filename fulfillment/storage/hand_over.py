@@ -1,6 +1,5 @@
 """The point of no return: a parcel leaves, and everything that follows from it is written at once."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -12,7 +11,7 @@ from fulfillment.domain.notifications import Fact
 from fulfillment.domain.policy import Policy
 from fulfillment.domain.shipment import InvalidTransition, WorkStatus
 from fulfillment.storage import journal, movements, signals
-from fulfillment.storage.tables import allocations, labels, order_lines, parcels, shipments, unit_ranges
+from fulfillment.storage.tables import allocations, labels, parcels, shipments
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,7 +98,7 @@ def _ship_allocations(conn: Connection, shipment_id: str, *, by: str, now: datet
 def _tell_everyone(conn: Connection, order: Row[Any], left: HandedOver, *, by: str) -> None:
     number = {"carrier": left.carrier, "tracking_number": left.tracking_number}
     ids = {"shipment_id": left.shipment_id, "parcel_id": left.parcel_id}
-    told = {**ids, **number, "tracking_token": order.tracking_token, "items": _items(conn, left.shipment_id)}
+    told = ids | number | {"tracking_token": order.tracking_token}
     journal.event(
         conn,
         order.order_id,
@@ -122,16 +121,3 @@ def _tell_everyone(conn: Connection, order: Row[Any], left: HandedOver, *, by: s
         fact_key=f"{left.shipment_id}:handed_over",
         at=left.at,
     )
-
-
-def _items(conn: Connection, shipment_id: str) -> Sequence[dict[str, Any]]:
-    line = (order_lines.c.order_id == unit_ranges.c.order_id) & (
-        order_lines.c.line_no == unit_ranges.c.line_no
-    )
-    query = (
-        select(order_lines.c.sku, order_lines.c.name, unit_ranges.c.quantity)
-        .join(order_lines, line)
-        .where(unit_ranges.c.shipment_id == shipment_id)
-        .order_by(unit_ranges.c.line_no, unit_ranges.c.first_unit)
-    )
-    return [{"sku": row.sku, "name": row.name, "quantity": row.quantity} for row in conn.execute(query)]

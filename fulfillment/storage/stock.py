@@ -44,6 +44,7 @@ _MOVED: Final = (
     .distinct()
 )
 _KNOWN: Final = select(func.count()).where(skus.c.sku == bindparam("the_sku"))
+_PLACE: Final = select(func.count()).where(locations.c.location_id == bindparam("the_place"))
 _ARRIVED: Final = text(
     """
     UPDATE replenishment_orders r SET
@@ -57,6 +58,14 @@ _ARRIVED: Final = text(
     RETURNING o.part
     """
 )
+
+
+class UnknownLocation(FulfillmentError):
+    """There is no location of this id."""
+
+    def __init__(self, location_id: str) -> None:
+        super().__init__(f"there is no location {location_id}")
+        self.location_id = location_id
 
 
 class NoLocation(FulfillmentError):
@@ -130,11 +139,11 @@ class StockStore:
         """Put arrived units on the shelf and serve the orders that wait for them, first come first.
 
         Raises:
-            UnknownSku: the catalogue has no such SKU.
+            UnknownSku, UnknownLocation: there is no such SKU, or no such place.
         """
         place = sku, location_id
         with self._engine.begin() as conn:
-            _check(conn, sku)
+            _check(conn, sku, location_id)
             # Orders are locked before stock, by everybody; so those that may be served come first.
             ready = backorders.lock_next(conn, place, arriving=quantity)
             if self._put_away(conn, place, quantity, key, by, replenishment_id):
@@ -148,11 +157,11 @@ class StockStore:
         """Correct what is on the shelf by `delta` units.
 
         Raises:
-            UnknownSku: the catalogue has no such SKU.
+            UnknownSku, UnknownLocation: there is no such SKU, or no such place.
             InsufficientStock: fewer units would be left than are promised.
         """
         with self._engine.begin() as conn:
-            _check(conn, sku)
+            _check(conn, sku, location_id)
             conn.execute(_KEEP_LEVEL, {"sku": sku, "location_id": location_id})
             amounts = {(sku, location_id): delta}
             move(conn, Movement.ADJUSTED, amounts, key=key, cause=reason, by=by, at=self._now())
@@ -196,9 +205,11 @@ class StockStore:
             move(conn, Movement.EXPECTED, coming, key=key, cause=key, by=by, at=at)
 
 
-def _check(conn: Connection, sku: str) -> None:
+def _check(conn: Connection, sku: str, location_id: str) -> None:
     if not conn.execute(_KNOWN, {"the_sku": sku}).scalar_one():
         raise UnknownSku(sku)
+    if not conn.execute(_PLACE, {"the_place": location_id}).scalar_one():
+        raise UnknownLocation(location_id)
 
 
 def _write_skus(conn: Connection, products: Sequence[Product]) -> None:

@@ -80,9 +80,7 @@ class Watch:
         """
         try:
             async with asyncio.timeout(self._ping), self._changed:
-                await self._changed.wait_for(
-                    lambda: self._closing or self._latest.get(order_id, 0) > after
-                )
+                await self._changed.wait_for(lambda: self._closing or self._latest.get(order_id, 0) > after)
         except TimeoutError:
             return None
         if self._closing:

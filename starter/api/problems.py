@@ -22,6 +22,7 @@ from fulfillment.domain.order import InvalidOrder
 from fulfillment.domain.shipment import Stop
 from fulfillment.storage.locks import UnknownShipment
 from fulfillment.storage.orders import OrderExists
+from fulfillment.storage.stock import UnknownLocation
 from fulfillment.storage.views import BadCursor
 from starter.orders import TemporalAway
 
@@ -222,6 +223,9 @@ def of_business(error: FulfillmentError) -> Problem:
             return Problem("not_found", _sentence(error))
         case InvalidOrder(param=param, why=why):
             return Problem("invalid_request", str(error), errors=[field_error(param, "invalid", why)])
+        case UnknownLocation():
+            errors = [field_error("location_id", "unknown", _sentence(error))]
+            return Problem("invalid_request", _sentence(error), errors=errors)
         case UnknownSku():
             return Problem("unknown_sku", _sentence(error))
         case BadCursor():

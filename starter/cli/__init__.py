@@ -2,8 +2,11 @@
 
 import typer
 
-from starter.cli import importing, lists, serving, verbs
+from starter.cli.importing import app as files
+from starter.cli.lists import app as reading
+from starter.cli.serving import app as running
+from starter.cli.verbs import app as acting
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="Waybill: order fulfillment and tracking.")
-for part in (lists, verbs, importing, serving):
-    app.add_typer(part.app)
+for part in (reading, acting, files, running):
+    app.add_typer(part)

@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import AsyncIterator
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -96,24 +97,22 @@ async def test_the_page_asks_nobody_else_for_anything(browser: Browser, served_a
     await page.close()
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [320, 390, 1280])
+@pytest.mark.parametrize("state", ["two_parts", "declined", "held"])
 async def test_everybody_can_read_it_and_nothing_sticks_out(
-    browser: Browser, served_at: str, world: World, width: int, scheme: str
+    browser: Browser, served_at: str, world: World, state: str
 ) -> None:
-    page = await browser.new_page(
-        viewport={"width": width, "height": 800}, color_scheme=scheme, bypass_csp=True
-    )
-    for state in ("two_parts", "held", "delivered", "declined"):
-        make, _, _, world.now = STATES[state]
-        world.books.put(make())
+    make, _, _, world.now = STATES[state]
+    world.books.put(make())
+    page = await shown(browser, served_at, bypass_csp=True)
+    await page.add_script_tag(path=AXE)
 
-        await page.goto(f"{served_at}/t/{TOKEN}")
-        await page.add_script_tag(path=AXE)
+    for width, scheme in product((320, 390, 1280), ("light", "dark")):
+        await page.set_viewport_size({"width": width, "height": 800})
+        await page.emulate_media(color_scheme=scheme)
         found = await page.evaluate("axe.run()")
 
-        assert [one["id"] for one in found["violations"]] == [], state
-        assert await page.evaluate("document.documentElement.scrollWidth") <= width, state
+        assert [one["id"] for one in found["violations"]] == [], (width, scheme)
+        assert await page.evaluate("document.documentElement.scrollWidth") <= width
     await page.close()
 
 

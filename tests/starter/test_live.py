@@ -191,3 +191,20 @@ async def test_too_many_watchers_are_asked_to_come_back(
 
     assert response.status_code == 503
     assert response.headers["retry-after"]
+
+
+async def test_streams_end_by_themselves_when_the_server_stops(
+    app: FastAPI, served_at: str, world: World
+) -> None:
+    an_open_order(world.books)
+    watch: Watch = app.state.watch
+
+    async with stream(served_at, ORDER, after=12) as events:
+        await events.block()
+        while not watch.watchers:
+            await asyncio.sleep(0.01)
+        await watch.close()
+        with pytest.raises(AssertionError, match="the stream ended"):
+            await events.event()
+
+    assert watch.watchers == 0

@@ -1,6 +1,7 @@
 """Whoever waits for stock is served in order, once, and nobody is overtaken."""
 
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -200,6 +201,17 @@ def test_importing_the_catalogue_again_changes_products_and_never_stock(house: H
     house.stocked(mugs=99, safety_stock=2)
 
     assert (level(house).on_hand, level(house).safety_stock) == (7, 2)
+
+
+def test_what_a_product_starts_with_does_not_count_once_its_stock_has_moved(house: House) -> None:
+    house.stocked()
+    lamp = Product(sku="LAMP", name="Lamp", weight_g=900, price=5000)
+    house.stock.set_catalogue([lamp], by="test")
+    house.stock.receive("LAMP", "wh-reno", 3, key="R-1", by="dock")
+
+    house.stock.set_catalogue([replace(lamp, on_hand=50)], by="test")
+
+    assert level(house, "LAMP").on_hand == 3
 
 
 def test_a_count_is_corrected_once_and_never_below_what_is_promised(house: House) -> None:

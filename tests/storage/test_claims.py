@@ -137,6 +137,15 @@ def test_safety_stock_is_not_for_orders(house: House) -> None:
     assert [(line.got, line.backordered) for line in plan.short] == [(1, 1)]
 
 
+def test_the_condition_of_a_claim_keeps_the_safety_stock_too(house: House) -> None:
+    house.stocked(mugs=10, safety_stock=5)
+
+    with pytest.raises(InsufficientStock, match="6 asked, 5 available"):
+        claim_alone(house, "greedy")
+
+    assert level(house).reserved == 0
+
+
 def test_a_worthless_shipment_waits_for_nothing(house: House) -> None:
     house.stocked()
     gift = OrderLine(line_no=1, sku=TEA, name="Tea", quantity=1, unit_price=0)

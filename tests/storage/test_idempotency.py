@@ -41,13 +41,16 @@ def test_a_key_used_for_another_body_is_refused(engine: Engine) -> None:
 @pytest.mark.parametrize("place", [0, 1, 2])
 def test_another_owner_route_or_key_is_another_request(engine: Engine, place: int) -> None:
     keys = keys_of(House(engine))
-    keys.begin(*THIS, "hash")
-    keys.finish(*THIS, status=201, answer={"secret": "of the first"})
     other = tuple("other" if n == place else part for n, part in enumerate(THIS))
+    keys.begin(*THIS, "hash")
+    keys.finish(*THIS, status=201, answer={"for": "the first"})
 
     begun = keys.begin(*other, "hash")
+    keys.finish(*other, status=409, answer={"for": "the other"})
 
     assert begun == New()
+    assert keys.begin(*THIS, "hash") == Replay(201, {"for": "the first"})
+    assert keys.begin(*other, "hash") == Replay(409, {"for": "the other"})
 
 
 def test_of_many_at_once_one_goes_on(engine: Engine) -> None:

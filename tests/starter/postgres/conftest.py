@@ -1,0 +1,58 @@
+"""The doors on the real books: PostgreSQL behind them, and an order process that reserves and pays at once."""
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from fastapi import FastAPI
+
+from fulfillment.http import asgi_client
+from fulfillment.storage.idempotency import IdempotencyKeys
+from starter.access import Keyring
+from starter.doors import Doors
+from starter.web import create_app
+from tests.starter.postgres.desk import Desk
+from tests.starter.world import EASYPOST_SECRET, KEYS, STRIPE_SECRET
+from tests.storage.conftest import database_url, engine, house, migrated_url, server, server_url
+from tests.storage.house import House
+
+__all__ = ["database_url", "engine", "house", "migrated_url", "server", "server_url"]
+
+
+@pytest.fixture
+def desk(house: House) -> Desk:
+    return Desk(house.stocked())
+
+
+@pytest.fixture
+def app(desk: Desk) -> FastAPI:
+    house = desk.house
+    return create_app(
+        Doors(
+            processes=desk,
+            intake=house.orders,
+            views=house.views,
+            facts=house.signals,
+            floor=house.floor,
+            stock=house.stock,
+            expected=house.replenishment,
+            payment_news=house.payment_news,
+            parcel_news=house.shipping,
+            idempotency=IdempotencyKeys(house.engine, house.now),
+            keyring=Keyring(KEYS | {"every-key": ("storefront", "support", "warehouse", "ops")}),
+            now=house.now,
+            real_now=house.now,
+            ping=lambda: None,
+            public_url="https://shop.example",
+            shop_name="Northwind Outfitters",
+            stripe_secrets=(STRIPE_SECRET,),
+            easypost_secrets=(EASYPOST_SECRET,),
+        )
+    )
+
+
+@pytest.fixture
+async def api(app: FastAPI) -> AsyncIterator[Any]:
+    """A client that may do everything."""
+    async with asgi_client(app, key="every-key") as client:
+        yield client
