@@ -17,6 +17,7 @@ from fulfillment.domain.provider_errors import (
     StateConflict,
     VoidRefused,
 )
+from fulfillment.domain.shipment import Stop
 from fulfillment.domain.tracking import Scan
 
 __all__ = ["Carrier", "Label", "LabelJob", "Quoted", "ShippingActivities", "ShippingBooks", "VoidJob"]
@@ -98,13 +99,20 @@ class ShippingActivities:
         """Choose a rate and buy a label for a packed parcel: at most one live label, whatever gets lost.
 
         Raises:
-            ApplicationError: type LabelRefused, never retried.
+            ApplicationError: type LabelRefused or, when the shipment was cancelled, Stop; never retried.
         """
         with told_to_temporal():
             job = self._books.claim_label(parcel_id)
-            label = job.bought or self._adopted(job) or self._buy(job)
+            label = job.bought or self._adopted(job) or self._buy(self._still_wanted(job))
             self._books.labeled(job.key, label)
             return label
+
+    def _still_wanted(self, job: LabelJob) -> LabelJob:
+        """Return the job unless its shipment was cancelled; one bought before that is adopted and given back."""
+        if job.stopped:
+            self._books.failed(job.key, Stop.__name__)
+            raise Stop(job.parcel_id, "its shipment was cancelled")
+        return job
 
     def _adopted(self, job: LabelJob) -> Label | None:
         """Return the label of an earlier sending whose answer was lost."""

@@ -36,6 +36,7 @@ class LabelJob:
     reference: str = ""
     sends: int = 0
     bought: Label | None = None
+    stopped: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

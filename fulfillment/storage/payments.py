@@ -26,7 +26,7 @@ from fulfillment.domain.payment import (
     operation_key,
 )
 from fulfillment.domain.policy import DEFAULT, Policy
-from fulfillment.domain.shipment import WorkStatus
+from fulfillment.domain.shipment import Stop, WorkStatus
 from fulfillment.storage import cases, holds, journal, locks
 from fulfillment.storage.advance import CONFIRMED, Advanced, advance
 from fulfillment.storage.tables import orders, payments, provider_operations, shipments
@@ -91,14 +91,6 @@ _RELEASED: Final = (
 )
 
 
-class Stopped(FulfillmentError):
-    """The shipment was stopped: its money must not be asked for any more."""
-
-    def __init__(self, shipment_id: str) -> None:
-        super().__init__(f"{shipment_id} was stopped; nothing is owed for it")
-        self.shipment_id = shipment_id
-
-
 class NotHandedOver(FulfillmentError):
     """Money is taken for what has left, never before."""
 
@@ -132,7 +124,7 @@ class PaymentStore:
         """Claim the reservation of a shipment's money; a claim found again counts one more sending.
 
         Raises:
-            Stopped: the shipment was cancelled before anything was asked.
+            Stop: the shipment was cancelled before anything was asked.
         """
         with self._engine.begin() as conn:
             order = locks.order_of_shipment(conn, shipment_id)
@@ -276,7 +268,7 @@ class PaymentStore:
     ) -> int:
         shipment = conn.execute(_SHIPMENT, {"the_shipment": shipment_id}).one()
         if shipment.work_status == WorkStatus.CANCELLED:
-            raise Stopped(shipment_id)
+            raise Stop(shipment_id, "it was cancelled: nothing is owed for it")
         if attempt > 1:
             conn.execute(_RUN_OUT, {"the_shipment": shipment_id, "now": self._now()})
         row = {
@@ -443,6 +435,8 @@ class PaymentStore:
         else:
             ended = _S.EXPIRED if snapshot.status is _S.EXPIRED else _S.VOIDED
             conn.execute(_LET_GO, this | {"status": ended.value})
+            # An attempt that waited for the customer never came to anything: it ends with its money.
+            self._settle(conn, this["the_payment"], _O.FAILED, error_class="Voided")
             self._note(conn, order, "voided", f"We released the {amount} that your bank had set aside.")
         return kind
 

@@ -176,6 +176,7 @@ class ShippingBooks:
             reference=label.provider_shipment_ref or "",
             sends=_sends(conn, label.label_id),
             bought=None if label.state == "buying" else _bought(label, parcel.edd_date),
+            stopped=parcel.work_status == WorkStatus.CANCELLED.value,
         )
 
     def _store_label(self, conn: Connection, key: str, label: Label) -> None:

@@ -13,8 +13,8 @@ from fulfillment.domain.payment import (
     PaymentStatus,
 )
 from fulfillment.domain.record import Confirm, StopShipments
-from fulfillment.domain.shipment import WorkStatus
-from fulfillment.storage.payments import NotHandedOver, Stopped, UnknownOperation
+from fulfillment.domain.shipment import Stop, WorkStatus
+from fulfillment.storage.payments import NotHandedOver, UnknownOperation
 from fulfillment.storage.tables import (
     cases,
     holds,
@@ -243,7 +243,7 @@ def test_nothing_is_asked_for_a_stopped_shipment(house: House) -> None:
         StopShipments(order_id="SO-1", reason="changed_mind", by="ann", request_id="")
     )
 
-    with pytest.raises(Stopped):
+    with pytest.raises(Stop):
         house.payments.claim_authorization("SO-1-1", 1)
 
     assert house.rows(payments) == []
