@@ -200,7 +200,6 @@ class Arena:
     async def tell(self, order_id: str, tale: Tale) -> None:
         """Place an order and take it to the end of its tale."""
         self.floor.tales[order_id] = tale
-        self.orders.append(order_id)
         await asyncio.to_thread(self.shop.accepted.accept, self.shop.order(order_id), by="chaos")
         await self.shop.processes.place(order_id)
         if tale is Tale.CANCELLED:
@@ -241,12 +240,16 @@ class Arena:
     async def _until(self, order_id: str, there: Callable[[], bool], why: str) -> None:
         await _until(there, f"{order_id} {why} within {ENDS_WITHIN:.0f} s")
 
+    def _new(self, prefix: str) -> str:
+        self.orders.append(f"{prefix}-{len(self.orders):03}")
+        return self.orders[-1]
+
     # --- faults
 
     async def kill_at(self, point: str) -> None:
         """Kill whichever worker passes this point first, and take an order through it to its end."""
         deed = point.partition(".")[0]
-        order_id = f"KILL-{len(self.orders):02}"
+        order_id = self._new("KILL")
         file = armed_folder(self.stack.spec.state) / point
         file.touch()
         died = asyncio.create_task(self._gone(file, point))
@@ -272,7 +275,7 @@ class Arena:
 
     async def lose(self, lost: Lost) -> None:
         """Take an order through a provider's lost answer to its end."""
-        order_id = f"LOST-{len(self.orders):02}"
+        order_id = self._new("LOST")
         await asyncio.to_thread(self._arm_fault, lost.fault(order_id))
         await self.tell(order_id, tale_through(lost.deed))
 

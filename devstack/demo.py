@@ -60,6 +60,8 @@ _BACK_WITHIN: Final = 60.0
 _BLINK: Final = 1.0
 _BEAT: Final = 0.1
 
+# A caller's own servers are full of their own data, and not ours to stop.
+_OUTSIDE: Final = ("DATABASE_URL", "TEMPORAL_ADDRESS", "TEMPORAL_NAMESPACE")
 _HELP: Final = (
     "k  kills a worker as a crash would: its orders go on with the other one",
     "d  stops PostgreSQL for 10 s: everybody waits and nothing is lost",
@@ -79,6 +81,9 @@ def demo(console: Console, folder: Path, report_file: Path) -> int:
         raise AlreadyRunning(other)
     began = time.monotonic()
     say = partial(console.print, markup=False, highlight=False, soft_wrap=True)
+    for name in _OUTSIDE:
+        if os.environ.pop(name, None):
+            say(f"{name} is left alone: the demo makes servers of its own")
     forget(folder)
     wind_clock(State(folder), datetime.now(UTC))
     stack = Stack(StackSpec(state=folder, workers=WORKERS, speed=SPEED), say=say)
@@ -218,7 +223,7 @@ class Demo:
             lines = self._prove(engine, hands)
         self._say("")
         for said in lines:
-            self.console.print(table.verdict(said.verdict, said.text), soft_wrap=True, highlight=False)
+            self.console.print(table.verdict(said.verdict, said.text), soft_wrap=True)
             for why in said.why:
                 self._say(f"      {why}")
         self._say(f"wrote {_short(self.report_file)}")

@@ -20,11 +20,12 @@ _NAMED: Final = 5
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Line:
-    """One line of the proof; `why` says what is wrong."""
+    """One line of the proof, short enough for a terminal; `claim` says what must hold, `why` what is wrong."""
 
     verdict: Verdict
     text: str
     why: tuple[str, ...] = ()
+    claim: str = ""
 
     @property
     def passed(self) -> bool:
@@ -189,10 +190,17 @@ def of_the_audit(checks: Sequence[Check]) -> list[Line]:
 
 
 def _of_check(check: Check) -> Line:
-    if check.verdict is Verdict.NONE:
-        return Line(verdict=Verdict.NONE, text=f"{check.name}: there are no {check.sees} to look at")
-    text = f"{check.name}: {check.looked_at} {check.sees}, {check.claim}"
-    return Line(verdict=check.verdict, text=text, why=check.violations[:_NAMED])
+    seen = (
+        f"{check.looked_at} {check.sees}"
+        if check.verdict is not Verdict.NONE
+        else f"no {check.sees} to look at"
+    )
+    return Line(
+        verdict=check.verdict,
+        text=f"{check.name}: {seen}",
+        why=check.violations[:_NAMED],
+        claim=check.claim,
+    )
 
 
 def _many(count: int, what: str) -> str:

@@ -39,9 +39,10 @@ _PHASES: Final = MappingProxyType(
         Stage.OUT_FOR_DELIVERY: "out",
     }
 )
+ENDS: Final = MappingProxyType({"delivered": "delivered", "lost": "lost", "cancelled": "cancelled"})
 LEGEND: Final = MappingProxyType(
     {
-        "waiting": "waits for payment",
+        "waiting": "not paid yet",
         HELD: "on hold",
         "backordered": "waits for stock",
         "floor": "on the floor",
@@ -134,9 +135,11 @@ def page(report: Report) -> str:
         report=report,
         journeys=journeys,
         chart=Markup(chart(journeys, report.outages)),
+        crowd=Markup(crowd(journeys, report.outages)),
         outcomes=outcomes(report.views.values()),
         tiles=tiles(report),
         legend=LEGEND,
+        ends=ENDS,
         when=when,
     )
 
@@ -293,6 +296,8 @@ _ROW: Final = 25
 _TOP: Final = 62
 _BOTTOM: Final = 12
 _THICK: Final = 11
+_CROWD: Final = 220
+_SAMPLES: Final = 240
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -300,19 +305,24 @@ class _Scale:
     since: datetime
     until: datetime
 
+    @classmethod
+    def of(cls, journeys: Iterable[Journey]) -> "_Scale | None":
+        """Return the time from the first order to the last end, with a little air; None where nothing was."""
+        moments = [moment for journey in journeys for s in journey.segments for moment in (s.since, s.until)]
+        if not moments:
+            return None
+        return cls(since=min(moments) - timedelta(hours=4), until=max(moments) + timedelta(hours=6))
+
     def x(self, at: datetime) -> float:
         """Return where a moment is, in pixels from the left."""
-        span = (self.until - self.since).total_seconds() or 1.0
-        part = (at - self.since).total_seconds() / span
+        part = (at - self.since) / (self.until - self.since)
         return round(_LEFT + (_WIDTH - _LEFT - _RIGHT) * min(max(part, 0.0), 1.0), 1)
 
 
 def chart(journeys: Sequence[Journey], outages: Sequence[Outage]) -> str:
     """Return every journey over shop time as SVG; colours are the page's."""
-    moments = [moment for journey in journeys for s in journey.segments for moment in (s.since, s.until)]
-    if not moments:
+    if (scale := _Scale.of(journeys)) is None:
         return ""
-    scale = _Scale(since=min(moments) - timedelta(hours=4), until=max(moments) + timedelta(hours=6))
     height = _TOP + _ROW * len(journeys) + _BOTTOM
     parts = [
         *_days(scale, height),
@@ -326,6 +336,47 @@ def chart(journeys: Sequence[Journey], outages: Sequence[Outage]) -> str:
         role="img",
         aria_label="The journey of every order over shop time",
     )
+
+
+def crowd(journeys: Sequence[Journey], outages: Sequence[Outage]) -> str:
+    """Return how many orders were where, over shop time, as SVG: the phases stacked on one another."""
+    if (scale := _Scale.of(journeys)) is None:
+        return ""
+    step = (scale.until - scale.since) / _SAMPLES
+    moments = [scale.since + step * n for n in range(_SAMPLES + 1)]
+    where = [Counter(_where(journey, moment) for journey in journeys) for moment in moments]
+    height, unit = _TOP + _CROWD + _BOTTOM, _CROWD / len(journeys)
+    parts, below = [*_days(scale, height)], [0] * len(moments)
+    for phase in (*ENDS, *reversed(LEGEND)):
+        above = [low + counted[phase] for low, counted in zip(below, where, strict=True)]
+        parts.append(_area(phase, [scale.x(moment) for moment in moments], below, above, height, unit))
+        below = above
+    parts += _outages(outages, scale, height)
+    parts += [
+        _text(f"{len(journeys)} orders", _LEFT - 76, _TOP + 4, "axis"),
+        _text("0", _LEFT - 16, height - 8, "axis"),
+    ]
+    label = "How many orders were where, over shop time"
+    return _tag("svg", "".join(parts), viewBox=f"0 0 {_WIDTH} {height}", role="img", aria_label=label)
+
+
+def _where(journey: Journey, moment: datetime) -> str:
+    """Return the phase or the end an order was in, empty before it was placed."""
+    if journey.ended_at is not None and moment >= journey.ended_at and journey.end is not None:
+        return "lost" if journey.end is Stage.RETURNED else str(journey.end)
+    return next((s.phase for s in journey.segments if s.since <= moment < s.until), "")
+
+
+def _area(
+    phase: str, xs: Sequence[float], below: Sequence[int], above: Sequence[int], height: int, unit: float
+) -> str:
+    if below == above:
+        return ""
+    floor = height - _BOTTOM
+    upper = [f"{x},{round(floor - count * unit, 1)}" for x, count in zip(xs, above, strict=True)]
+    lower = [f"{x},{round(floor - count * unit, 1)}" for x, count in zip(xs, below, strict=True)]
+    title = _tag("title", (ENDS | LEGEND)[phase])
+    return _tag("polygon", title, points=" ".join([*upper, *reversed(lower)]), class_=f"phase {phase}")
 
 
 def _days(scale: _Scale, height: int) -> Iterator[str]:
@@ -353,7 +404,7 @@ def _outages(outages: Sequence[Outage], scale: _Scale, height: int) -> Iterator[
 def _row(journey: Journey, scale: _Scale, top: int) -> Iterator[str]:
     middle = top + _ROW / 2
     yield _tag("rect", x=0, y=top, width=_WIDTH, height=_ROW, class_="row")
-    yield _text(journey.order_id, 8, middle + 4, "id")
+    yield _text(journey.order_id, 8, middle + 4, "id" if journey.passed else "id failed")
     yield _text(journey.name, 84, middle + 4, "name")
     for segment in journey.segments:
         yield _segment(segment, scale, middle)

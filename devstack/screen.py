@@ -74,8 +74,8 @@ class LiveScreen:
         self._live.update(table.picture(frame, width=size.width, height=size.height), refresh=True)
 
     def say(self, text: str) -> None:
-        """Print a line above the table."""
-        self._console.print(text, markup=False, highlight=False, soft_wrap=True)
+        """Print a line above the table, between words where it is too long."""
+        self._console.print(text, markup=False, highlight=False)
 
     def key(self) -> str:
         """Return the next key, empty if none was pressed."""

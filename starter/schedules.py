@@ -66,7 +66,10 @@ async def ensure_when_reachable(client: Client, *, policy: Policy, clock: ShopCl
     while True:
         try:
             return await ensure(client, policy=policy, clock=clock)
-        except (RPCError, RuntimeError) as error:  # the second is a lazy client's that never reached the server
+        except (
+            RPCError,
+            RuntimeError,
+        ) as error:  # the second is a lazy client's that never reached the server
             log.warning("schedules wait for Temporal", why=str(error))
             await asyncio.sleep(TROUBLE_PAUSE)
 

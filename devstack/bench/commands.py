@@ -41,4 +41,6 @@ def measure_throughput(
         runs = [{**asdict(run), "cpu_total_ms": round(run.cpu_total_ms, 1)} for run in found.runs]
         print(json.dumps({**asdict(found), "runs": runs}))
     else:
-        print(f"{found.of_skeleton} of the bare workflow's rate; {found.of_plain_cpu} times the CPU of no engine")
+        print(
+            f"{found.of_skeleton} of the bare workflow's rate; {found.of_plain_cpu} times the CPU of no engine"
+        )

@@ -31,6 +31,7 @@ PAGE: Final = HERE / "tracking.png"
 _CHROMIUMS: Final = ("chromium", "chromium-browser", "google-chrome")
 _QUIET: Final = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 _FONTS: Final = re.compile(r"\s*@font-face \{.*?\}", re.DOTALL)
+_ENDED: Final = (Stage.DELIVERED, Stage.CANCELLED, Stage.LOST, Stage.RETURNED)
 _ON_THE_WAY: Final = (Stage.IN_TRANSIT, Stage.OUT_FOR_DELIVERY)
 
 
@@ -39,15 +40,14 @@ class Camera(PlainScreen):
 
     def __init__(self, console: Console) -> None:
         super().__init__(console)
-        self._best: tuple[int, Frame] | None = None
+        self._best: tuple[tuple[int, int], Frame] | None = None
         self._photographed = False
 
     def show(self, frame: Frame, changes: list[Change]) -> None:
         """Look at the demo."""
         super().show(frame, changes)
-        complete = len(frame.rows) == frame.orders and not frame.away
-        varied = len({row.stage for row in frame.rows}) if complete else 0
-        if self._best is None or varied >= self._best[0]:
+        varied = _variety(frame)
+        if self._best is None or varied > self._best[0]:
             self._best = varied, frame
         for change in changes:
             if not self._photographed and _is_telling(change.view):
@@ -61,6 +61,14 @@ class Camera(PlainScreen):
             paper.print(table.picture(self._best[1], width=table.WIDTH))
             drawn = paper.export_svg(title="./waybill demo")
             TABLE.write_text(_FONTS.sub("", drawn))  # a picture that loads nothing from elsewhere
+
+
+def _variety(frame: Frame) -> tuple[int, int]:
+    """How much there is to see: different stages first, then orders that still move."""
+    if len(frame.rows) < frame.orders or frame.away:
+        return 0, 0
+    stages = [row.stage for row in frame.rows]
+    return len(set(stages)), sum(stage not in _ENDED for stage in stages)
 
 
 def _is_telling(view: OrderView) -> bool:

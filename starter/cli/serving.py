@@ -29,6 +29,8 @@ from starter.relay import Relay
 from starter.schedules import ensure_when_reachable
 
 if TYPE_CHECKING:  # FastAPI takes half a second to load, and only `web` needs it
+    from socket import socket
+
     from fastapi import FastAPI
 
     from starter.doors import Doors
@@ -59,8 +61,16 @@ def web(
 async def _serve(settings: Settings, host: str, port: int) -> None:
     import uvicorn
 
+    class Server(uvicorn.Server):
+        """A server that ends its event streams before it waits for the last requests."""
+
+        async def shutdown(self, sockets: "list[socket] | None" = None) -> None:
+            await app.state.watch.close()
+            await super().shutdown(sockets)
+
+    app = await application(settings)
     options = uvicorn.Config(
-        await application(settings),
+        app,
         host=host,
         port=port,
         log_config=None,
@@ -68,7 +78,7 @@ async def _serve(settings: Settings, host: str, port: int) -> None:
         server_header=False,
         timeout_graceful_shutdown=_LAST_REQUESTS_S,
     )
-    await uvicorn.Server(options).serve()
+    await Server(options).serve()
 
 
 async def application(settings: Settings) -> "FastAPI":

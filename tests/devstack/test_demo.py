@@ -452,9 +452,9 @@ def test_every_check_of_the_audit_is_a_line_and_so_is_their_sum() -> None:
     lines = proof.of_the_audit([a_check(), a_check("TEE-BLK-M: -1"), a_check(looked_at=0)])
 
     assert [(line.verdict, line.text) for line in lines] == [
-        (Verdict.PASS, "no oversell: 4 levels, none is negative"),
-        (Verdict.FAIL, "no oversell: 4 levels, none is negative"),
-        (Verdict.NONE, "no oversell: there are no levels to look at"),
+        (Verdict.PASS, "no oversell: 4 levels"),
+        (Verdict.FAIL, "no oversell: 4 levels"),
+        (Verdict.NONE, "no oversell: no levels to look at"),
         (Verdict.FAIL, "audit: 3 invariants, 1 violation"),
     ]
     assert lines[1].why == ("TEE-BLK-M: -1",)

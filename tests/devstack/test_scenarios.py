@@ -75,6 +75,11 @@ def test_every_story_has_a_name_of_its_own_and_is_judged() -> None:
 
 
 @pytest.mark.parametrize("one", [*SCENARIOS, another(10504)], ids=lambda one: one.order_id)
+def test_every_story_is_told_in_eighty_columns(one: Scenario) -> None:
+    assert len(f"PASS  {one.order_id} {one.name}: {one.ends}") <= 80
+
+
+@pytest.mark.parametrize("one", [*SCENARIOS, another(10504)], ids=lambda one: one.order_id)
 def test_the_api_takes_every_order(one: Scenario) -> None:
     order = PlaceOrder.model_validate(one.body).order(one.order_id, placed_at=NOON)
 

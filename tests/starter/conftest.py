@@ -2,13 +2,14 @@
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
 import uvicorn
 from fastapi import FastAPI
+from structlog.testing import capture_logs
 
 from fulfillment.http import asgi_client
 from starter.api.live import Watch
@@ -28,7 +29,14 @@ def built() -> FastAPI:
 
 
 @pytest.fixture
-def app(built: FastAPI, world: World) -> FastAPI:
+def logged() -> Iterator[list[Any]]:
+    """What the doors write to the log."""
+    with capture_logs() as lines:
+        yield lines
+
+
+@pytest.fixture
+def app(built: FastAPI, world: World, logged: list[Any]) -> FastAPI:
     """The application on this test's world."""
     built.state.doors = world.doors()
     built.state.watch = Watch(world.books.heads, every=0.02, ping=0.2)

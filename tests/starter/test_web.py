@@ -77,6 +77,15 @@ async def test_what_goes_wrong_inside_is_a_problem_without_its_insides(
     assert ("retry-after" in response.headers) is response.json()["retryable"]
 
 
+async def test_a_bug_is_logged_with_its_traceback(storefront: Any, world: World, logged: list[Any]) -> None:
+    world.books.away = bug = RuntimeError("a bug")
+
+    await storefront.get("/v1/orders/SO-10483")
+
+    (line,) = logged
+    assert (line["log_level"], line["exc_info"]) == ("error", bug)
+
+
 async def test_a_process_is_healthy_without_its_database_but_not_ready(anybody: Any, world: World) -> None:
     ready = await anybody.get("/readyz")
     world.books.away = OperationalError("SELECT 1", {}, Exception("gone"))

@@ -96,7 +96,7 @@ async def test_a_payment_event_is_read_in_our_words(
 
 
 async def test_a_bad_signature_is_turned_away_and_recorded_nowhere_but_the_log(
-    anybody: Any, world: World
+    anybody: Any, world: World, logged: list[Any]
 ) -> None:
     good_body, other_body = a_payment_event(), a_payment_event("charge.expired")
     borrowed = from_stripe(good_body, world) | {"content": other_body}
@@ -117,6 +117,7 @@ async def test_a_bad_signature_is_turned_away_and_recorded_nowhere_but_the_log(
 
         assert response.status_code == 401
         assert response.json()["code"] == "bad_signature"
+    assert [line["event"] for line in logged] == ["webhook with a bad signature"] * len(forged)
     assert world.books.recorded == []
     assert world.processes.delivered == []
 
