@@ -40,9 +40,7 @@ class WithoutKeys:
     ) -> PaymentSnapshot:
         """Reserve the amount, perhaps once more."""
         fresh = self._fresh(key)
-        return self._inner.authorize(
-            amount, method=method, key=fresh, operation=operation, order_id=order_id
-        )
+        return self._inner.authorize(amount, method=method, key=fresh, operation=operation, order_id=order_id)
 
     def capture(self, reference: str, amount: Money, *, key: str) -> PaymentSnapshot:
         """Take the amount."""

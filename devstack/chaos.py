@@ -95,7 +95,13 @@ class Lost:
         """Return it as the simulator wants it, for one call about one order."""
         provider, route = ROUTES[self.deed]
         match = {"provider": provider, "route": route, "order": order_id}
-        return {"kind": self.kind, "when": self.when, "times": 1, "match": match, **_DETAILS.get(self.kind, {})}
+        return {
+            "kind": self.kind,
+            "when": self.when,
+            "times": 1,
+            "match": match,
+            **_DETAILS.get(self.kind, {}),
+        }
 
     def __str__(self) -> str:
         return f"{self.deed}: {self.kind} {self.when}"
@@ -213,7 +219,9 @@ class Arena:
         """Cancel, as often as it takes to be heard: a repeat of the same request is harmless."""
         while True:
             try:
-                await self.shop.processes.cancel(order_id, reason="chaos", by="chaos", request_id=f"{order_id}:c")
+                await self.shop.processes.cancel(
+                    order_id, reason="chaos", by="chaos", request_id=f"{order_id}:c"
+                )
             except TemporalAway:
                 continue
             except VerbRefused:

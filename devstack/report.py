@@ -351,7 +351,7 @@ def crowd(journeys: Sequence[Journey], outages: Sequence[Outage]) -> str:
         above = [low + counted[phase] for low, counted in zip(below, where, strict=True)]
         parts.append(_area(phase, [scale.x(moment) for moment in moments], below, above, height, unit))
         below = above
-    parts += _outages(outages, scale, height)
+    parts += _outages(outages, scale, height, "outage-frame")
     parts += [
         _text(f"{len(journeys)} orders", _LEFT - 76, _TOP + 4, "axis"),
         _text("0", _LEFT - 16, height - 8, "axis"),
@@ -391,13 +391,13 @@ def _days(scale: _Scale, height: int) -> Iterator[str]:
         day, n = day + timedelta(days=1), n + 1
 
 
-def _outages(outages: Sequence[Outage], scale: _Scale, height: int) -> Iterator[str]:
+def _outages(outages: Sequence[Outage], scale: _Scale, height: int, class_: str = "outage") -> Iterator[str]:
     """Yield a band for each, its name above it; names take turns in two lines, since bands may be close."""
     for n, outage in enumerate(outages):
         since, until = scale.x(outage.since), scale.x(outage.until or scale.until)
         title = _tag("title", escape(f"{outage.what}, {when(outage.since)}"))
         size = {"width": max(until - since, 2.0), "height": height - _BOTTOM - _TOP + 6}
-        yield _tag("rect", title, x=since, y=_TOP - 6, class_="outage", **size)
+        yield _tag("rect", title, x=since, y=_TOP - 6, class_=class_, **size)
         yield _text(outage.what, since, 14 + 15 * (n % 2), "outage-name")
 
 

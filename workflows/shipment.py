@@ -158,13 +158,23 @@ class ShipmentProcess:
         """
         self._attempts += 1
         self._undo.add(partial(steps.void_authorization, self.id))  # before: the answer may be lost
-        answer = await steps.authorize_payment(self.id, self._attempts, self.plan.value, self._order.currency)
+        answer = await self._ask_for_the_money()
         if answer.status is PaymentStatus.ACTION_REQUIRED:
             # Nobody sits at a browser here: the customer is asked for another way, and this attempt is let go.
             await steps.void_authorization(self.id)
         self._paid = answer.status is PaymentStatus.AUTHORIZED
         self._expires_at = answer.expires_at
         return answer
+
+    async def _ask_for_the_money(self) -> Authorization:
+        try:
+            return await steps.authorize_payment(
+                self.id, self._attempts, self.plan.value, self._order.currency
+            )
+        except ActivityError as failure:
+            if is_refusal(failure, Stop):
+                raise StoppedOnTheWay from failure
+            raise
 
     async def undo(self) -> None:
         """Give back its label and its money."""

@@ -65,12 +65,12 @@ async def _serve(settings: Settings, host: str, port: int) -> None:
         """A server that ends its event streams before it waits for the last requests."""
 
         async def shutdown(self, sockets: "list[socket] | None" = None) -> None:
-            await app.state.watch.close()
+            await doors.state.watch.close()
             await super().shutdown(sockets)
 
-    app = await application(settings)
+    doors = await application(settings)
     options = uvicorn.Config(
-        app,
+        doors,
         host=host,
         port=port,
         log_config=None,
