@@ -51,7 +51,6 @@ class Command:
     user: User | None = None
     once: bool = False  # its end with exit code 0 is its success
     without: tuple[str, ...] = ()  # variables of ours it must not see
-    at_once: bool = False  # it dies on purpose: restarted without a pause, however often
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -236,8 +235,7 @@ class Supervisor:
         child.crashes += 1
         if now - child.spawned_at > _LONG_LIFE:
             child.crashes_in_a_row = 0
-        lone = child.crashes_in_a_row == 0 or child.command.at_once
-        pause = 0.0 if lone else 0.1 * 2**child.crashes_in_a_row
+        pause = 0.0 if child.crashes_in_a_row == 0 else 0.1 * 2**child.crashes_in_a_row
         child.not_before = max(child.not_before, now + min(pause, _LONGEST_PAUSE))
         child.crashes_in_a_row += 1
 

@@ -53,7 +53,7 @@ class StackSpec:
 
     `services` is a part of `EVERYTHING`. `env` is added to every process. `quiet_ports` takes any free ports instead of
     the usual ones, for tests. `frugal` is a PostgreSQL that a power failure may cost and a Temporal without its UI.
-    `armed` workers are the fault suite's: they die where they are told, and come back at once.
+    `armed` workers are the fault suite's, which die where they are told.
     """
 
     state: Path = field(default_factory=state_folder)
@@ -242,7 +242,7 @@ class Stack:
         ready = self.state.ready / name
         with self._step(name):
             module = "devstack.armed" if self.spec.armed else "workers"
-            self._start(name, "-m", module, "all", at_once=self.spec.armed)
+            self._start(name, "-m", module, "all")
             self._wait(name, ready.exists)
 
     def _start_web(self) -> None:
@@ -281,7 +281,7 @@ class Stack:
             dynamic_config=self.spec.dynamic_config,
         )
 
-    def _start(self, name: str, *words: str, once: bool = False, at_once: bool = False) -> None:
+    def _start(self, name: str, *words: str, once: bool = False) -> None:
         self._running.start(
             Command(
                 name=name,
@@ -290,7 +290,6 @@ class Stack:
                 env={**self.env, "WAYBILL_READY_FILE": str(self.state.ready / name)},
                 cwd=ROOT,
                 once=once,
-                at_once=at_once,
                 without=() if self._outside("TEMPORAL_ADDRESS") else temporal.foreign_settings(),
             )
         )

@@ -28,7 +28,6 @@ from fulfillment.settings import Settings
 
 PART: Final = re.compile(r"(<!-- generated: ([a-z-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 TEMPORAL_UI: Final = "http://localhost:8233"
-NOT_READ: Final = "Kept in the order's policy; nothing reads it yet"
 
 SETTINGS: Final[Mapping[str, str]] = MappingProxyType(
     {
@@ -62,17 +61,13 @@ POLICY: Final[Mapping[str, str]] = MappingProxyType(
         "payment_retry_wait": "A declined order waits this long for another way to pay, then expires",
         "authorization_lead": "An authorization that ends within this time is renewed before a label is bought",
         "unknown_sla": "A payment request in doubt for this long is asked about by the sweep",
-        "refund_answer_within": NOT_READ,
         "risk_hold_score": "From this risk score on an order waits for a person",
-        "risk_reject_score": NOT_READ,
         "hold_default_after": "A hold nobody answers takes its default after this time",
         "handling": "What the warehouse needs, in the promise",
         "ship_within": "A shipment should have left within this time",
         "transit_days": "Days on the road at home, in the promise",
         "transit_days_abroad": "Days on the road abroad, in the promise",
         "backorder_days": "Days until missing stock comes, in the promise",
-        "rate_tolerance_percent": NOT_READ,
-        "carrier_down_after": NOT_READ,
         "first_scan_within": "A parcel should be scanned within this time after it left",
         "scan_silence": "A parcel should be scanned at least this often",
         "lost_after": "A parcel silent for this long is given up and refunded",

@@ -13,10 +13,8 @@ class Policy:
     payment_retry_wait: timedelta = timedelta(hours=24)
     authorization_lead: timedelta = timedelta(hours=24)
     unknown_sla: timedelta = timedelta(minutes=15)
-    refund_answer_within: timedelta = timedelta(hours=24)
 
     risk_hold_score: int = 75
-    risk_reject_score: int = 95
     hold_default_after: timedelta = timedelta(hours=72)
 
     handling: timedelta = timedelta(hours=24)
@@ -25,8 +23,6 @@ class Policy:
     transit_days: int = 5
     transit_days_abroad: int = 10
     backorder_days: int = 10
-    rate_tolerance_percent: int = 10
-    carrier_down_after: timedelta = timedelta(minutes=10)
     first_scan_within: timedelta = timedelta(hours=24)
     scan_silence: timedelta = timedelta(hours=48)
     lost_after: timedelta = timedelta(days=10)
