@@ -21,14 +21,16 @@ from temporalio.api.enums.v1 import EventType
 from devstack import armed
 from devstack.bench.shop import MILESTONES, RestlessFloor, Shop, open_shop
 from devstack.stack import ROOT, SERVERS, Stack, StackSpec, forget
+from fulfillment.domain.order import Order
 from fulfillment.domain.shipment import WorkStatus
 from fulfillment.domain.tracking import CarrierStatus
 from fulfillment.http import api_client
 from fulfillment.storage.tables import orders, outbox, shipments
 from fulfillment.storage.warehouse import WorkItem
-from starter.orders import TemporalAway, VerbRefused
+from starter.orders import ANSWER_WITHIN, TemporalAway, VerbRefused
 from workers.audit import Report, audit
 from workflows import contract
+from workflows.contract import PlaceAnswer
 
 LANES: Final = 6
 ENDS_WITHIN: Final = 90.0  # seconds, for one order, whatever is done to it
@@ -49,6 +51,7 @@ class Tale(StrEnum):
     CANCELLED = "cancelled"  # before anybody touched it
     CALLED_BACK = "called_back"  # cancelled when it had its label
     LOST = "lost"
+    BY_HAND = "by hand"  # nobody on the floor touches it
 
 
 _TALES: Final[Mapping[str, Tale]] = MappingProxyType(
@@ -133,7 +136,10 @@ TROUBLES: Final = tuple(Lost(deed=deed, kind=kind, when=when) for deed in ROUTES
 
 @contextmanager
 def chaos_stack(*, workers: int = 2) -> Iterator[Stack]:
-    """Run servers, simulator and armed workers in a folder of their own, deleted afterwards."""
+    """Run servers, simulator and armed workers in a folder of their own, deleted afterwards.
+
+    The shop's clock runs at its natural speed: no timer fires within a run.
+    """
     state = Path(mkdtemp(prefix="waybill-chaos-"))
     armed_folder(state).mkdir()
     spec = StackSpec(
@@ -167,7 +173,7 @@ class QuietFloor(RestlessFloor):
 
     def _take(self, item: WorkItem, step: tuple[str, str]) -> None:
         tale = self.tales.get(item.order_id, Tale.PLAIN)
-        stays = tale is Tale.CANCELLED or (
+        stays = tale in (Tale.CANCELLED, Tale.BY_HAND) or (
             tale is Tale.CALLED_BACK and item.work_status is not WorkStatus.RELEASED
         )
         if not stays:
@@ -203,17 +209,31 @@ class Arena:
 
     # --- orders
 
+    async def place(
+        self, order: Order, tale: Tale, *, within: timedelta = ANSWER_WITHIN
+    ) -> PlaceAnswer | None:
+        """Accept an order and place it, as the API does."""
+        self.floor.tales[order.order_id] = tale
+        await asyncio.to_thread(self.shop.accepted.accept, order, by="chaos")
+        return await self.shop.processes.place(order.order_id, within=within)
+
     async def tell(self, order_id: str, tale: Tale) -> None:
         """Place an order and take it to the end of its tale."""
-        self.floor.tales[order_id] = tale
-        await asyncio.to_thread(self.shop.accepted.accept, self.shop.order(order_id), by="chaos")
-        await self.shop.processes.place(order_id)
+        await self.place(self.shop.order(order_id), tale)
         if tale is Tale.CANCELLED:
             await self._cancel(order_id)
         if tale is Tale.CALLED_BACK:
-            await self._until(order_id, lambda: self._is_labeled(order_id), "had no label")
+            await self.stands(order_id, WorkStatus.LABELED)
             await self._cancel(order_id)
+        await self.ended(order_id)
+
+    async def ended(self, order_id: str) -> None:
+        """Return when the order has ended."""
         await self._until(order_id, lambda: self._has_ended(order_id), "did not end")
+
+    async def stands(self, order_id: str, status: WorkStatus) -> None:
+        """Return when the order's shipment has this status."""
+        await self._until(order_id, lambda: self._stands(order_id, status), f"never became {status}")
 
     async def _cancel(self, order_id: str) -> None:
         """Cancel, as often as it takes to be heard: a repeat of the same request is harmless."""
@@ -235,11 +255,11 @@ class Arena:
         )
         return self._is_there(ended)
 
-    def _is_labeled(self, order_id: str) -> bool:
-        labeled = select(shipments.c.shipment_id).where(
-            shipments.c.order_id == order_id, shipments.c.work_status == WorkStatus.LABELED.value
+    def _stands(self, order_id: str, status: WorkStatus) -> bool:
+        standing = select(shipments.c.shipment_id).where(
+            shipments.c.order_id == order_id, shipments.c.work_status == status.value
         )
-        return self._is_there(labeled)
+        return self._is_there(standing)
 
     def _is_there(self, wanted: Select[Any]) -> bool:
         with self.shop.engine.connect() as conn:
@@ -248,7 +268,8 @@ class Arena:
     async def _until(self, order_id: str, there: Callable[[], bool], why: str) -> None:
         await _until(there, f"{order_id} {why} within {ENDS_WITHIN:.0f} s")
 
-    def _new(self, prefix: str) -> str:
+    def new_id(self, prefix: str) -> str:
+        """Return the next order's id."""
         self.orders.append(f"{prefix}-{len(self.orders):03}")
         return self.orders[-1]
 
@@ -257,7 +278,7 @@ class Arena:
     async def kill_at(self, point: str) -> None:
         """Kill whichever worker passes this point first, and take an order through it to its end."""
         deed = point.partition(".")[0]
-        order_id = self._new("KILL")
+        order_id = self.new_id("KILL")
         file = armed_folder(self.stack.spec.state) / point
         file.touch()
         died = asyncio.create_task(self._gone(file, point))
@@ -283,7 +304,7 @@ class Arena:
 
     async def lose(self, lost: Lost) -> None:
         """Take an order through a provider's lost answer to its end."""
-        order_id = self._new("LOST")
+        order_id = self.new_id("LOST")
         await asyncio.to_thread(self._arm_fault, lost.fault(order_id))
         await self.tell(order_id, tale_through(lost.deed))
 

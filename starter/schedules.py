@@ -25,10 +25,10 @@ from workflows.contract import ReconciliationStart
 from workflows.reconciliation import ReconciliationWorkflow
 from workflows.replenishment import ReplenishmentWorkflow
 
-# Shop time. Real gaps never fall below a second, however fast the shop's clock runs.
+# Shop time. Real gaps never fall below five seconds, however fast the shop's clock runs.
 REPLENISH_EVERY = timedelta(hours=12)
 RECONCILE_EVERY = timedelta(minutes=1)
-SHORTEST = timedelta(seconds=2)
+SHORTEST = timedelta(seconds=5)
 TROUBLE_PAUSE = 2.0
 
 log = structlog.stdlib.get_logger(__name__)

@@ -19,7 +19,7 @@ from fulfillment.storage.tables import cases, orders, parcels, provider_operatio
 _AT_MOST: Final = 100
 # Real time: how long the doors and their relay may take before somebody else looks.
 _UNHEARD_AFTER: Final = timedelta(seconds=30)
-_UNSTARTED_AFTER: Final = timedelta(seconds=60)
+_UNSTARTED_AFTER: Final = timedelta(minutes=5)
 _IN_DOUBT_AFTER: Final = timedelta(seconds=30)
 _MONEY: Final = (OperationKind.AUTHORIZE, OperationKind.CAPTURE, OperationKind.VOID, OperationKind.REFUND)
 
