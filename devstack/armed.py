@@ -5,10 +5,7 @@ The product has no switch for any of this: a broken build is the same code with 
 
 import itertools
 import os
-import signal
 import sys
-import threading
-import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -18,6 +15,7 @@ from urllib.parse import urlsplit
 
 from activities.payments import PaymentGateway
 from activities.shipping import Carrier
+from devstack.lives import live_again
 from fulfillment import crashpoints
 from fulfillment.domain.label import Label, LabelJob, Quoted
 from fulfillment.domain.money import Money
@@ -161,36 +159,6 @@ def main(arguments: Sequence[str]) -> int:
     if folder := os.environ.get(CRASHPOINTS):
         crashpoints.arm(Path(folder))
     return live_again(lambda: work(arguments, outside))
-
-
-def live_again(life: Callable[[], int]) -> int:
-    """Run `life` in a fork of this process, and again each time it was killed; return its exit code otherwise.
-
-    A worker takes seconds of a processor to import what it needs; a fork is back at once.
-    """
-    told_to_stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: told_to_stop.set())  # the group's signal reaches the fork by itself
-    while not told_to_stop.is_set():
-        code = os.waitstatus_to_exitcode(os.waitpid(_born(life), 0)[1])
-        if code != -signal.SIGKILL:
-            return code
-    return 0
-
-
-def _born(life: Callable[[], int]) -> int:
-    child = os.fork()
-    if child:
-        return child
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, signal.SIG_DFL)
-    try:
-        code = life()
-    except BaseException:
-        traceback.print_exc()
-        code = 1
-    sys.stdout.flush()
-    os._exit(code)
 
 
 if __name__ == "__main__":

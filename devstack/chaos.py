@@ -5,7 +5,7 @@ import asyncio
 import os
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -38,7 +38,7 @@ _LOOK_EVERY: Final = 0.05
 _LEASE_LEFT: Final = timedelta(seconds=50)  # of a minute: its holder has been silent for ten seconds
 _ROOMS: Final = ("fulfillment", "activities", "workers", "starter")
 
-# Points that no worker passes: they lie in the doors and on the floor, and their tests are beside those.
+# Points that no worker passes: they lie in the doors and on the floor, which the suite kills as processes of their own.
 DOOR_POINTS: Final = frozenset(
     f"{door}.{moment}_commit" for door in ("webhook", "pack", "hand_over") for moment in ("before", "after")
 )
@@ -75,6 +75,12 @@ def crash_points() -> tuple[str, ...]:
     if twice := [name for name, times in Counter(names).items() if times > 1]:
         raise ValueError(f"two places bear the same crash point: {', '.join(twice)}")
     return tuple(names)
+
+
+def worker_points() -> tuple[str, ...]:
+    """Return the crash points on a worker's way. A dead sender's messages wait longest, so its points come first."""
+    points = (point for point in crash_points() if point not in DOOR_POINTS)
+    return tuple(sorted(points, key=lambda point: not point.startswith("send.")))
 
 
 def _named_in(file: Path) -> Iterator[str]:
@@ -275,8 +281,8 @@ class Arena:
 
     # --- faults
 
-    async def kill_at(self, point: str) -> None:
-        """Kill whichever worker passes this point first, and take an order through it to its end."""
+    async def kill_at(self, point: str) -> str:
+        """Kill whichever worker passes this point first, and take an order through it to its end; return its id."""
         deed = point.partition(".")[0]
         order_id = self.new_id("KILL")
         file = armed_folder(self.stack.spec.state) / point
@@ -286,6 +292,7 @@ class Arena:
         at = await died
         if stood := await self._stood_still(order_id, since=at):
             self.kills.append(Kill(point=point, stood=stood))
+        return order_id
 
     async def _gone(self, file: Path, point: str) -> datetime:
         await _until(lambda: not file.exists(), f"{point}: nobody passed it within {ENDS_WITHIN:.0f} s")
@@ -302,11 +309,12 @@ class Arena:
                 return (at - since).total_seconds()
         return None
 
-    async def lose(self, lost: Lost) -> None:
-        """Take an order through a provider's lost answer to its end."""
+    async def lose(self, lost: Lost) -> str:
+        """Take an order through a provider's lost answer to its end; return its id."""
         order_id = self.new_id("LOST")
         await asyncio.to_thread(self._arm_fault, lost.fault(order_id))
         await self.tell(order_id, tale_through(lost.deed))
+        return order_id
 
     def _arm_fault(self, fault: Mapping[str, Any]) -> None:
         with api_client(self.stack.urls["simulator"]) as simulator:
@@ -369,17 +377,21 @@ def speaking_to(stack: Stack) -> Iterator[None]:
         os.environ.update(before)
 
 
-async def in_lanes(deeds: Sequence[Awaitable[None]], lanes: int = LANES) -> None:
-    """Run the deeds, no more than so many at once; the first that fails ends the others."""
+async def in_lanes(deeds: Sequence[Coroutine[Any, Any, str]], lanes: int = LANES) -> list[str]:
+    """Run the deeds, no more than so many at once, and return what they return; the first that fails ends all."""
     free = asyncio.Semaphore(lanes)
 
-    async def one(deed: Awaitable[None]) -> None:
+    async def one(deed: Coroutine[Any, Any, str]) -> str:
         async with free:
-            await deed
+            return await deed
 
-    async with asyncio.TaskGroup() as group:
+    try:
+        async with asyncio.TaskGroup() as group:
+            running = [group.create_task(one(deed)) for deed in deeds]
+    finally:
         for deed in deeds:
-            group.create_task(one(deed))
+            deed.close()  # those that never began
+    return [task.result() for task in running]
 
 
 async def _until(there: Callable[[], bool], otherwise: str) -> None:

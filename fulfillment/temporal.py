@@ -31,7 +31,6 @@ from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxR
 
 from fulfillment.domain.errors import FulfillmentError
 
-
 # Re-importing the domain per workflow costs ten times the CPU, and what a workflow is made of another fifth.
 # So only the files that define workflows are imported anew; for the rest ruff's banned-api stands guard.
 PASSED_THROUGH: Final = (

@@ -4,7 +4,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
-from fulfillment.storage.records import RecordStore
 from sqlalchemy import Engine
 
 from activities.inventory import InventoryActivities
@@ -23,6 +22,7 @@ from fulfillment.storage.engine import connect
 from fulfillment.storage.outbox import OutboxStore
 from fulfillment.storage.payments import PaymentStore
 from fulfillment.storage.reconciliation import ReconciliationStore
+from fulfillment.storage.records import RecordStore
 from fulfillment.storage.replenishment import ReplenishmentStore
 from fulfillment.storage.shipping import ShippingBooks
 from fulfillment.storage.stock import StockStore

@@ -23,8 +23,9 @@ WORKFLOWS = (OrderWorkflow, ReplenishmentWorkflow, ReconciliationWorkflow)
 DATABASE_THREADS = 4
 PROVIDER_THREADS = 4
 
-# After a crash the next task of an order waits this long for the worker that is gone.
-STICKY = timedelta(seconds=1)
+# After a crash the next task of an order waits this long for the worker that is gone. Much shorter is dearer:
+# on a busy worker tasks then time out too, and every one of them replays its whole history elsewhere.
+STICKY = timedelta(seconds=5)
 GRACE = timedelta(seconds=30)
 
 
