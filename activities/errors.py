@@ -53,3 +53,11 @@ def is_refusal(failure: FailureError, kind: type[FulfillmentError]) -> bool:
     """Test whether a deed was refused with this business error."""
     cause = cause_of(failure)
     return isinstance(cause, ApplicationError) and cause.type == kind.__name__
+
+
+def why_refused(failure: FailureError) -> str | None:
+    """Return the sentence with which the business refused a deed; None where something else failed."""
+    cause = cause_of(failure)
+    if isinstance(cause, ApplicationError) and cause.category is ApplicationErrorCategory.BENIGN:
+        return cause.message
+    return None

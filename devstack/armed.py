@@ -134,17 +134,17 @@ def check_embedded(settings: Settings) -> None:
         raise NotEmbedded(f"armed workers run on the embedded database alone, not on {host}")
 
 
-def broken_world(name: str, settings: Settings) -> World:
+def broken(name: str, whole: World) -> World:
     """Return the outside world as the build of this name sees it; without a name nothing is broken.
 
     Raises:
         BadSettings: there is no such build.
     """
     if not name:
-        return world(settings)
+        return whole
     if name not in BROKEN_BUILDS:
         raise BadSettings(f"{BROKEN}={name}: the broken builds are {', '.join(BROKEN_BUILDS)}")
-    return BROKEN_BUILDS[name](world(settings))
+    return BROKEN_BUILDS[name](whole)
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -152,7 +152,7 @@ def main(arguments: Sequence[str]) -> int:
     try:
         settings = load_settings("database_url")
         check_embedded(settings)
-        outside = broken_world(os.environ.get(BROKEN, ""), settings)
+        outside = broken(os.environ.get(BROKEN, ""), world(settings))
     except (BadSettings, NotEmbedded) as error:
         print(f"armed: {error}", file=sys.stderr)
         return 2

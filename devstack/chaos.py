@@ -35,7 +35,7 @@ from workflows.contract import PlaceAnswer
 LANES: Final = 6
 ENDS_WITHIN: Final = 90.0  # seconds, for one order, whatever is done to it
 _LOOK_EVERY: Final = 0.05
-_LEASE_LEFT: Final = timedelta(seconds=50)  # of a minute: its holder has been silent for ten seconds
+_LEASE_LEFT: Final = timedelta(seconds=55)  # of a minute: its holder has been silent for five seconds
 _ROOMS: Final = ("fulfillment", "activities", "workers", "starter")
 
 # Points that no worker passes: they lie in the doors and on the floor, which the suite kills as processes of their own.
@@ -335,17 +335,17 @@ class Arena:
 
     async def verdict(self) -> Report:
         """Return what the audit says when everything has come to rest."""
-        await asyncio.to_thread(self._let_leases_run_out)
+        await _until(self._nothing_is_being_sent, "the messages are not sent")
         with speaking_to(self.stack):
             return await audit(self.shop.settings)
 
-    def _let_leases_run_out(self) -> None:
-        """Let go the messages that dead senders hold, for which everybody else would wait a minute."""
-        held_by_the_dead = (outbox.c.state == "claimed") & (
-            outbox.c.lease_until < self.shop.now() + _LEASE_LEFT
-        )
+    def _nothing_is_being_sent(self) -> bool:
+        """Let go the messages that dead senders hold: everybody else would wait a minute for them."""
+        sending, now = outbox.c.state == "claimed", self.shop.now()
+        held_by_the_dead = sending & (outbox.c.lease_until < now + _LEASE_LEFT)
         with self.shop.engine.begin() as conn:
-            conn.execute(update(outbox).where(held_by_the_dead).values(lease_until=self.shop.now()))
+            conn.execute(update(outbox).where(held_by_the_dead).values(lease_until=now))
+            return conn.execute(select(outbox.c.notification_id).where(sending)).first() is None
 
 
 _STEPS: Final = frozenset(

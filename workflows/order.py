@@ -8,7 +8,9 @@ from typing import Any, NoReturn
 
 from temporalio import workflow
 from temporalio.common import RawValue
+from temporalio.exceptions import FailureError
 
+from activities.errors import why_refused
 from fulfillment.domain.cases import CaseKind
 from fulfillment.domain.errors import FulfillmentError
 from fulfillment.domain.holds import Hold, HoldDefault, HoldReason
@@ -283,6 +285,12 @@ class OrderWorkflow:
                 request.answer = await self._act(request.verb)
             except FulfillmentError as no:
                 request.refusal = no
+            except (
+                FailureError
+            ) as failure:  # the books say no: somebody was faster, as with a button pressed twice
+                if (why := why_refused(failure)) is None:
+                    raise
+                request.refusal = NotAllowed(why)
             self.show()
 
     async def _report_unreadable(self, what: str) -> None:
@@ -369,6 +377,8 @@ class OrderWorkflow:
                 order_id=self.order_id, method=verb.method, by=verb.by, request_id=verb.request_id
             )
         )
+        if not self._wants_payment:  # its time ran out meanwhile, or another method came first
+            raise NotAllowed(f"{self.order_id} waits for no payment any more.")
         self._methods += 1
         return VerbAnswer(text="We try the payment again.")
 

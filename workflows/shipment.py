@@ -238,9 +238,9 @@ class ShipmentProcess:
         await self._until(lambda: self.handed_over)
 
     async def _renew_authorization(self) -> None:
-        """Nothing leaves on money that is about to run out."""
+        """Nothing leaves on money that is about to run out: let it go and reserve it anew."""
         lead = self._order.policy.authorization_lead
-        if self._expires_at and self._expires_at - lead <= self._order.now():
+        if self._paid and self._expires_at and self._expires_at - lead <= self._order.now():
             self._paid = False
             await steps.void_authorization(self.id)
             await self._get_paid()
@@ -311,6 +311,8 @@ class ShipmentProcess:
         if fact.kind is CaseKind.LOST:
             await steps.declare_lost(DeclareLost(order_id=self._order.order_id, parcel_id=self._parcel()))
             return await self._arrived(CarrierStatus.LOST)
+        if fact.kind is CaseKind.AUTHORIZATION_EXPIRING:
+            return None  # it has left meanwhile, and its money is taken
         if fact.kind is CaseKind.DELAYED:
             await self._comes_later(self._a_new_guess(), "it is slower than usual")
         else:
@@ -358,7 +360,9 @@ class ShipmentProcess:
             await self._note_trouble(self._facts.popleft())
 
     async def _note_trouble(self, fact: Fact) -> None:
-        if isinstance(fact, Overdue):
+        if isinstance(fact, Overdue) and fact.kind is CaseKind.AUTHORIZATION_EXPIRING:
+            await self._renew_authorization()
+        elif isinstance(fact, Overdue):
             await self._open(fact.kind, "it should have left by now")
         else:
             self.carrier_status = fact.status

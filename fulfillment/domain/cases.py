@@ -12,6 +12,7 @@ class CaseKind(StrEnum):
     """What went wrong."""
 
     PAYMENT_DECLINED = "payment_declined"
+    AUTHORIZATION_EXPIRING = "authorization_expiring"
     FRAUD_REVIEW = "fraud_review"
     ON_HOLD = "on_hold"
     CAPTURE_FAILED = "capture_failed"
@@ -57,6 +58,7 @@ SEVERITY: Final[Mapping[CaseKind, int]] = MappingProxyType(
     | dict.fromkeys(
         (
             _K.PAYMENT_DECLINED,
+            _K.AUTHORIZATION_EXPIRING,
             _K.FRAUD_REVIEW,
             _K.LABEL_REFUSED,
             _K.LOST,
@@ -70,6 +72,7 @@ SEVERITY: Final[Mapping[CaseKind, int]] = MappingProxyType(
 OWNER: Final[Mapping[CaseKind, Owner]] = MappingProxyType(
     {
         _K.PAYMENT_DECLINED: Owner.CUSTOMER,
+        _K.AUTHORIZATION_EXPIRING: Owner.SYSTEM,
         _K.FRAUD_REVIEW: Owner.SUPPORT,
         _K.ON_HOLD: Owner.SUPPORT,
         _K.CAPTURE_FAILED: Owner.SUPPORT,

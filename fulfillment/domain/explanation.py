@@ -111,6 +111,7 @@ def _hold_owner(hold: Hold) -> Owner:
 _CASES: Final[Mapping[CaseKind, tuple[str, str]]] = MappingProxyType(
     {
         CaseKind.PAYMENT_DECLINED: ("another way to pay", "it expires and its stock is let go"),
+        CaseKind.AUTHORIZATION_EXPIRING: ("its money to be reserved anew", "another way to pay is asked for"),
         CaseKind.FRAUD_REVIEW: ("a person to check it for fraud", "it is cancelled and the money let go"),
         CaseKind.ON_HOLD: ("its hold to end", "it is brought up again"),
         CaseKind.CAPTURE_FAILED: ("its money: it left, and the payment could not be taken", "it escalates"),

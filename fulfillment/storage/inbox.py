@@ -10,11 +10,9 @@ from sqlalchemy import Connection, Engine, Row, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from fulfillment.crashpoints import crashpoint
-from fulfillment.domain.cases import CaseKind
 from fulfillment.domain.findings import Unheard
 from fulfillment.domain.payment import PaymentStatus
-from fulfillment.domain.policy import DEFAULT, Policy
-from fulfillment.storage import cases, journal, locks, signals
+from fulfillment.storage import journal, locks, signals
 from fulfillment.storage.tables import inbox, payments
 
 APPLIED: Final = "applied"
@@ -73,8 +71,8 @@ def settle(
 class PaymentInbox:
     """Events of payment providers. `now` is shop time."""
 
-    def __init__(self, engine: Engine, now: Callable[[], datetime], *, policy: Policy = DEFAULT) -> None:
-        self._engine, self._now, self._policy = engine, now, policy
+    def __init__(self, engine: Engine, now: Callable[[], datetime]) -> None:
+        self._engine, self._now = engine, now
 
     def record(
         self, provider: str, event_id: str, hint: PaymentHint, body: Mapping[str, Any]
@@ -109,6 +107,7 @@ class PaymentInbox:
         return "a hint without effect"
 
     def _expire(self, conn: Connection, payment: Row[Any], now: datetime) -> None:
+        """Note that the money is gone; the sweep tells the order, which gets it again before anything leaves."""
         _change(conn, payment, status=PaymentStatus.EXPIRED.value)
         journal.event(
             conn,
@@ -117,15 +116,6 @@ class PaymentInbox:
             "The money we had reserved on your card was released by your bank.",
             at=now,
             data={"shipment_id": payment.shipment_id},
-        )
-        cases.open_case(
-            conn,
-            payment.order_id,
-            CaseKind.PAYMENT_DECLINED,
-            subject=payment.shipment_id,
-            due_at=now + self._policy.payment_retry_wait,
-            now=now,
-            note="the authorization expired",
         )
 
 

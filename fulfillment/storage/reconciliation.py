@@ -9,12 +9,12 @@ from sqlalchemy import Connection, Engine, Row, exists, select, update
 from fulfillment.domain.cases import CaseKind
 from fulfillment.domain.clock import ShopClock
 from fulfillment.domain.findings import Findings, Unstarted
-from fulfillment.domain.payment import OperationKind, OperationState
+from fulfillment.domain.payment import OperationKind, OperationState, PaymentStatus
 from fulfillment.domain.policy import DEFAULT, Policy
-from fulfillment.domain.shipment import ON_THE_FLOOR
+from fulfillment.domain.shipment import BEFORE_HAND_OVER, ON_THE_FLOOR
 from fulfillment.domain.tracking import ENDED
 from fulfillment.storage import journal, locks, signals
-from fulfillment.storage.tables import cases, orders, parcels, provider_operations, shipments
+from fulfillment.storage.tables import cases, orders, parcels, payments, provider_operations, shipments
 
 _AT_MOST: Final = 100
 # Real time: how long the doors and their relay may take before somebody else looks.
@@ -38,6 +38,7 @@ class ReconciliationStore:
         doubtful = max(self._policy.unknown_sla, self._shop_span(_IN_DOUBT_AFTER))
         with self._engine.begin() as conn:
             _queue_late_shipments(conn, now)
+            _queue_money_running_out(conn, now, now + self._policy.authorization_lead)
             return Findings(
                 unheard=signals.unheard(conn, _AT_MOST, queued_before=now - self._shop_span(_UNHEARD_AFTER)),
                 unstarted=_unstarted(conn, now - self._shop_span(_UNSTARTED_AFTER)),
@@ -111,6 +112,36 @@ def _queue_late_shipments(conn: Connection, now: datetime) -> None:
             subject=shipment.shipment_id,
             shipment_id=shipment.shipment_id,
             checked=shipment.ship_by,
+            now=now,
+        )
+
+
+def _queue_money_running_out(conn: Connection, now: datetime, soon: datetime) -> None:
+    """Nothing leaves on an authorization that ran out, so its order must get the money again in time."""
+    later = payments.alias("later")
+    newest = ~exists().where(
+        later.c.shipment_id == payments.c.shipment_id, later.c.attempt > payments.c.attempt
+    )
+    running_out = (
+        select(payments)
+        .join(shipments, shipments.c.shipment_id == payments.c.shipment_id)
+        .where(
+            shipments.c.work_status.in_([status.value for status in BEFORE_HAND_OVER]),
+            payments.c.status.in_([PaymentStatus.AUTHORIZED.value, PaymentStatus.EXPIRED.value]),
+            payments.c.expires_at <= soon,
+            newest,
+        )
+        .order_by(payments.c.expires_at)
+        .limit(_AT_MOST)
+    )
+    for payment in conn.execute(running_out).all():
+        _queue_overdue(
+            conn,
+            payment.order_id,
+            CaseKind.AUTHORIZATION_EXPIRING,
+            subject=payment.shipment_id,
+            shipment_id=payment.shipment_id,
+            checked=payment.expires_at,
             now=now,
         )
 

@@ -7,8 +7,10 @@ from contextlib import asynccontextmanager, contextmanager
 
 import pytest
 
-from devstack.armed import broken_world
+from devstack.armed import broken
 from devstack.chaos import Arena, Lost, arena, chaos_stack, in_lanes
+from fulfillment.providers.carriers.easypost.client import EasyPostCarrier
+from fulfillment.providers.payments.stripe.client import StripeGateway
 from workers import wiring
 from workers.__main__ import QUEUES
 from workers.audit import Report
@@ -64,8 +66,8 @@ def _violations(report: Report, name: str) -> tuple[str, ...]:
 async def _working(chaos: Arena, build: str) -> AsyncIterator[None]:
     """Let the workers of a broken build work in this process for the time of the block."""
     settings, stopped, ready = chaos.shop.settings, asyncio.Event(), asyncio.Event()
-    books = wiring.engine(settings)
-    deeds = wiring.deeds(books, broken_world(build, settings), settings.clock)
+    books, outside = wiring.engine(settings), wiring.world(settings)
+    deeds = wiring.deeds(books, broken(build, outside), settings.clock)
     made = workers(chaos.shop.client, deeds, QUEUES)
     working = asyncio.create_task(run_until(stopped, made, ready=ready.set))
     await ready.wait()
@@ -73,6 +75,10 @@ async def _working(chaos: Arena, build: str) -> AsyncIterator[None]:
         yield
     stopped.set()
     await working
+    assert isinstance(outside.gateway, StripeGateway)
+    assert isinstance(outside.carrier, EasyPostCarrier)
+    outside.gateway.close()
+    outside.carrier.close()
     books.dispose()
 
 

@@ -24,7 +24,7 @@ def news(
     )
 
 
-def test_an_authorization_that_ran_out_is_noted_once_and_becomes_a_case(engine: Engine) -> None:
+def test_an_authorization_that_ran_out_is_noted_once(engine: Engine) -> None:
     house = House(engine).stocked()
     house.released()
 
@@ -34,12 +34,6 @@ def test_an_authorization_that_ran_out_is_noted_once_and_becomes_a_case(engine: 
 
     assert house.row(payments)["status"] == "expired"
     assert (house.row(inbox)["state"], house.row(inbox)["order_id"]) == ("applied", "SO-1")
-    case = house.row(cases)
-    assert (case["kind"], case["subject"], case["due_at"]) == (
-        "payment_declined",
-        "SO-1-1",
-        MORNING + timedelta(hours=24),
-    )
     assert len(house.rows(order_events, kind="authorization_expired")) == 1
 
 

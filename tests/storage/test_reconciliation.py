@@ -12,7 +12,7 @@ from fulfillment.domain.record import OpenCase, ResolveCase
 from fulfillment.domain.tracking import CarrierStatus
 from fulfillment.storage.reconciliation import ReconciliationStore
 from fulfillment.storage.records import RecordStore
-from fulfillment.storage.tables import parcels, provider_operations, signals
+from fulfillment.storage.tables import parcels, payments, provider_operations, signals
 from tests.storage.house import MORNING, House, a_scan, only
 
 
@@ -232,3 +232,25 @@ def test_a_label_in_doubt_is_nobody_elses_to_ask_about(engine: Engine) -> None:
     found = house.reconciliation.sweep().doubtful_operations
 
     assert found == ()
+
+
+def test_money_about_to_run_out_is_told_once_before_anything_may_leave(engine: Engine) -> None:
+    house = House(engine).stocked()
+    house.packed()
+    house.change(payments, {"expires_at": house.now() + timedelta(hours=23)})
+
+    for _ in range(2):
+        house.reconciliation.sweep()
+
+    told = [(fact["kind"], fact["shipment_id"]) for fact in overdue(house)]
+    assert told == [("authorization_expiring", "SO-1-1")]
+
+
+def test_money_that_lasts_is_left_alone(engine: Engine) -> None:
+    house = House(engine).stocked()
+    house.packed()
+    house.change(payments, {"expires_at": house.now() + timedelta(days=3)})
+
+    house.reconciliation.sweep()
+
+    assert [fact["name"] for fact in house.rows(signals)] == ["packed"]

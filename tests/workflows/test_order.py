@@ -1,5 +1,6 @@
 """Orders from placed to settled, with a clock that can be moved."""
 
+import asyncio
 from datetime import timedelta
 
 import pytest
@@ -155,6 +156,21 @@ async def test_a_released_hold_lets_the_order_go_on(place: PlaceOrder) -> None:
     await order.goes_to_the_door()
 
     assert told["text"] == "Released. The order goes on."
+    assert (await order.result()).outcome == "delivered"
+
+
+async def test_a_hold_released_twice_at_once_is_refused_the_second_time(place: PlaceOrder) -> None:
+    world = World(a_shipment())
+    world.risky = True
+    order, _ = await place(world)
+
+    told = await asyncio.gather(
+        *(order.ask("release", reason="fraud") for _ in range(5)), return_exceptions=True
+    )
+    await order.goes_to_the_door()
+
+    assert [one["text"] for one in told if isinstance(one, dict)] == ["Released. The order goes on."]
+    assert all(isinstance(one, (dict, WorkflowUpdateFailedError)) for one in told)
     assert (await order.result()).outcome == "delivered"
 
 
@@ -385,3 +401,24 @@ async def test_cancelling_the_workflow_after_hand_over_still_follows_the_parcel(
 
     assert (await order.result()).outcome == "delivered"
     assert order.world.did("void") == []
+
+
+async def test_money_that_runs_out_while_the_parcel_waits_on_the_dock_is_reserved_anew(
+    place: PlaceOrder,
+) -> None:
+    world = World(a_shipment())
+    order, _ = await place(world)
+    await order.ask("cancel", reason="only its clock was wanted")
+    await order.result()
+    world.expires_at = (await order.handle.describe()).start_time + timedelta(days=3)
+
+    order, _ = await place(world)
+    await order.packed()
+    await order.pass_time(timedelta(days=2, hours=12))
+    await order.tell("overdue", shipment_id="SO-1-1", subject="SO-1-1", kind="authorization_expiring")
+    await order.did("authorize SO-1-1 2")
+    await order.handed_over()
+    await order.scanned("delivered")
+
+    assert (await order.result()).outcome == "delivered"
+    assert world.done[-4:-2] == ["authorize SO-1-1 2", "capture SO-1-1"]

@@ -7,10 +7,11 @@ from typing import Any
 from temporalio import activity
 from temporalio.exceptions import ApplicationError
 
+from activities.errors import refusal
 from activities.payments import AuthorizePayment
 from fulfillment.domain.cases import Case
 from fulfillment.domain.findings import Findings
-from fulfillment.domain.holds import Hold, HoldReason, hold_id
+from fulfillment.domain.holds import Hold, HoldReason, NoSuchHold, hold_id
 from fulfillment.domain.inventory import ShortLine
 from fulfillment.domain.label import Label
 from fulfillment.domain.operation import Authorization
@@ -185,6 +186,8 @@ class World:
     @activity.defn
     def release_hold(self, request: ReleaseHold) -> Released:
         self._note(f"release {request.reason} by {request.by}")
+        if request.reason and request.reason not in self.holds and not request.defaulted:
+            raise refusal(NoSuchHold("SO-1", request.reason))
         for reason in [request.reason] if request.reason else list(self.holds):
             self.holds.pop(reason, None)
         return Released(holds=tuple(self.holds.values()), released=())
