@@ -421,4 +421,4 @@ async def test_money_that_runs_out_while_the_parcel_waits_on_the_dock_is_reserve
     await order.scanned("delivered")
 
     assert (await order.result()).outcome == "delivered"
-    assert world.done[-4:-2] == ["authorize SO-1-1 2", "capture SO-1-1"]
+    assert world.done[-4:-1] == ["void SO-1-1", "authorize SO-1-1 2", "capture SO-1-1"]
