@@ -32,7 +32,7 @@ from workers.audit import Report, audit
 from workflows import contract
 from workflows.contract import PlaceAnswer
 
-LANES: Final = 6
+LANES: Final = 16
 ENDS_WITHIN: Final = 90.0  # seconds, for one order, whatever is done to it
 _LOOK_EVERY: Final = 0.05
 _LEASE_LEFT: Final = timedelta(seconds=55)  # of a minute: its holder has been silent for five seconds

@@ -7,7 +7,8 @@ from datetime import datetime
 from typing import Any, Final
 
 from devstack.board import needs_a_person
-from devstack.scenarios import Ending, Scenario
+from devstack.endings import Ending
+from devstack.scenarios import Scenario
 from fulfillment.domain.cases import CaseKind
 from fulfillment.domain.invariants.check import Check, Verdict
 from fulfillment.domain.invariants.facts import Books, Ledger

@@ -1,4 +1,4 @@
-"""One stack with armed workers for the whole suite."""
+"""A stack whose workers die where they are told."""
 
 from collections.abc import AsyncIterator
 
@@ -7,7 +7,7 @@ import pytest
 from devstack.chaos import Arena, arena, chaos_stack
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 async def chaos() -> AsyncIterator[Arena]:
     with chaos_stack() as stack:
         async with arena(stack) as opened:

@@ -13,8 +13,9 @@ from rich.console import Console
 from sqlalchemy.exc import OperationalError
 
 from devstack import proof
+from devstack.blows import Blows
 from devstack.board import Board, Counts, needs_a_person
-from devstack.demo import SPEED, Blows, wind_clock
+from devstack.demo import SPEED, wind_clock
 from devstack.hands import Hands
 from devstack.processes import Stopped
 from devstack.proof import Survived
@@ -291,7 +292,7 @@ def test_a_killed_worker_counts_as_back_when_it_is_ready_again(
     assert (killed, blows.away) == (["worker-1"], "worker-1 killed")
 
     (state.ready / "worker-1").touch()
-    monkeypatch.setattr("devstack.demo._BEAT", 0.01)
+    monkeypatch.setattr("devstack.blows._BEAT", 0.01)
     wait_until(lambda: not blows.away)
 
     assert str(blows.survived) == "1 worker kill"

@@ -5,10 +5,11 @@ from datetime import timedelta
 from typing import Any
 from xml.etree import ElementTree
 
-from devstack import report
+from devstack import drawing, report
 from devstack.board import Change
+from devstack.journeys import Happened, Outage
 from devstack.proof import line
-from devstack.report import Happened, Outage, Report
+from devstack.report import Report
 from devstack.scenarios import SCENARIOS
 from fulfillment.domain.cases import CaseKind
 from fulfillment.domain.order import OrderStatus
@@ -65,6 +66,10 @@ def a_report(**changes: Any) -> Report:
     return Report(**shown | changes)
 
 
+def drawing_of(shown: Report) -> str:
+    return drawing.chart(report.journeys_of(shown), shown.outages)
+
+
 def test_the_page_needs_nothing_from_elsewhere() -> None:
     page = report.page(a_report())
 
@@ -96,7 +101,7 @@ def test_a_failure_is_counted_and_explained() -> None:
 
 
 def test_a_journey_has_its_phases_one_after_another() -> None:
-    journey = report.journey_of(STORY, a_report())
+    journey = report.journeys_of(a_report())[0]
 
     assert [segment.phase for segment in journey.segments] == [
         "waiting", "held", "floor", "packed", "transit", "out",
@@ -108,14 +113,14 @@ def test_a_journey_has_its_phases_one_after_another() -> None:
 
 
 def test_what_went_wrong_is_marked_once_with_its_moment() -> None:
-    journey = report.journey_of(STORY, a_report())
+    journey = report.journeys_of(a_report())[0]
 
     assert [(mark.kind, mark.at) for mark in journey.marks] == [(CaseKind.FRAUD_REVIEW, NOON + HOUR)]
     assert journey.trouble == "fraud review"
 
 
 def test_an_order_under_way_ends_where_the_page_ends() -> None:
-    journey = report.journey_of(STORY, a_report(changes=JOURNEY[:6]))
+    journey = report.journeys_of(a_report(changes=JOURNEY[:6]))[0]
 
     assert journey.end is None
     assert journey.segments[-1].until == NOON + 5 * DAY
@@ -129,24 +134,36 @@ def test_an_order_that_was_never_placed_is_on_the_page_all_the_same() -> None:
 
 def test_the_chart_is_a_drawing_with_every_order_in_it() -> None:
     shown = a_report()
-    journeys = [report.journey_of(STORY, shown)]
 
-    drawing = ElementTree.fromstring(report.chart(journeys, shown.outages))
+    picture = ElementTree.fromstring(drawing_of(shown))
 
-    texts = {element.text for element in drawing.iter("text")}
+    texts = {element.text for element in picture.iter("text")}
     assert {"SO-10483", STORY.name, "PostgreSQL stopped", "fraud review", "Tue 24"} <= texts
-    assert len([one for one in drawing.iter("polygon") if one.get("class") == "mark"]) == 1
+    assert len([one for one in picture.iter("polygon") if one.get("class") == "mark"]) == 1
 
 
 def test_nothing_is_drawn_outside_the_chart() -> None:
     shown = a_report(outages=(Outage(what="Temporal stopped", since=NOON - DAY, until=None),))
-    drawing = ElementTree.fromstring(report.chart([report.journey_of(STORY, shown)], shown.outages))
-    width = float(drawing.get("viewBox", "").split()[2])
+    picture = ElementTree.fromstring(drawing_of(shown))
+    width = float(picture.get("viewBox", "").split()[2])
 
-    ends = [float(one.get("x", 0)) + float(one.get("width", 0)) for one in drawing.iter("rect")]
+    ends = [float(one.get("x", 0)) + float(one.get("width", 0)) for one in picture.iter("rect")]
 
     assert max(ends) <= width
-    assert min(float(one.get("x", 0)) for one in drawing.iter("rect")) >= 0
+    assert min(float(one.get("x", 0)) for one in picture.iter("rect")) >= 0
+
+
+def test_every_order_is_counted_at_every_moment() -> None:
+    shown = a_report(changes=JOURNEY, until=NOON + 5 * DAY)
+
+    picture = ElementTree.fromstring(drawing.crowd(report.journeys_of(shown), shown.outages))
+
+    phases = {one.get("class", "").removeprefix("phase ") for one in picture.iter("polygon")}
+    assert phases == {"waiting", "held", "floor", "packed", "transit", "out", "delivered"}
+
+
+def test_without_orders_there_is_nothing_to_draw() -> None:
+    assert drawing.chart([], []) == drawing.crowd([], []) == ""
 
 
 def units(view: OrderView) -> dict[str, int]:
@@ -175,4 +192,4 @@ def test_units_on_the_floor_are_still_under_way() -> None:
 
 
 def test_the_tiles_count_days_in_shop_time() -> None:
-    assert ("5", "shop days in 96 s") in report.tiles(a_report(until=NOON + timedelta(days=5)))
+    assert ("5", "shop days in 96 s") in report.tiles(a_report(until=NOON + timedelta(days=5)), [])

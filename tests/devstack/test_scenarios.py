@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from devstack import scenarios
-from devstack.scenarios import SCENARIOS, Ending, Scenario, another
+from devstack import endings
+from devstack.endings import Ending
+from devstack.scenarios import SCENARIOS, Scenario, another
 from fulfillment.domain.cases import CaseKind
 from fulfillment.domain.holds import HoldReason
 from fulfillment.domain.invariants.facts import Effect, LedgerLabel, LedgerPayment
@@ -126,31 +127,31 @@ def test_a_wrong_end_is_named(order_id: str, ending: Ending, complaint: str) -> 
 def test_a_customer_told_before_it_came_is_no_complaint() -> None:
     ending = a_good_ending(mails={"delayed": NOON + 3 * DAY})
 
-    assert scenarios.told_before_it_came(ending) is None
+    assert endings.told_before_it_came(ending) is None
 
 
 def test_a_customer_told_after_it_came_is_one() -> None:
     ending = a_good_ending(mails={"delayed": NOON + 5 * DAY})
 
-    assert scenarios.told_before_it_came(ending) == "the customer was not told before it came"
+    assert endings.told_before_it_came(ending) == "the customer was not told before it came"
 
 
 def test_a_label_that_was_given_back_does_not_count() -> None:
     ending = a_good_ending(labels=(a_label(), a_label("shp_2", state="refunded")))
 
-    assert scenarios.came_in(1)(ending) is None
+    assert endings.came_in(1)(ending) is None
 
 
 def test_a_refund_must_be_whole_in_both_books() -> None:
     paid = replace(captures(6600), refunded=6600)
     back = PaymentSummary(status=OrderPayment.REFUNDED, authorized=6600, captured=6600, refunded=6600)
 
-    assert scenarios.refunded(a_good_ending(payments=(paid,))) == "6600 of 6600 was refunded"
-    assert scenarios.refunded(a_good_ending(payments=(paid,), view=delivered(payment=back))) is None
+    assert endings.refunded(a_good_ending(payments=(paid,))) == "6600 of 6600 was refunded"
+    assert endings.refunded(a_good_ending(payments=(paid,), view=delivered(payment=back))) is None
 
 
 def test_cancelled_units_are_a_lost_part() -> None:
-    assert scenarios.lost_a_part(a_good_ending(view=delivered(cancelled_units=TEES))) is None
+    assert endings.lost_a_part(a_good_ending(view=delivered(cancelled_units=TEES))) is None
 
 
 def test_a_scan_that_counts_twice_is_seen() -> None:
@@ -158,16 +159,16 @@ def test_a_scan_that_counts_twice_is_seen() -> None:
     twice = a_view(a_shipment(parcel=a_parcel(scans=(scan, scan))))
     once = a_view(a_shipment(parcel=a_parcel(scans=(scan, replace(scan, at=NOON + HOUR)))))
 
-    assert scenarios.every_scan_once(a_good_ending(view=twice)) == "a scan counts twice"
-    assert scenarios.every_scan_once(a_good_ending(view=once)) is None
+    assert endings.every_scan_once(a_good_ending(view=twice)) == "a scan counts twice"
+    assert endings.every_scan_once(a_good_ending(view=once)) is None
 
 
 def test_a_parcel_that_moves_after_its_delivery_is_seen() -> None:
     late = ScanView(at=NOON + 5 * DAY, status=CarrierStatus.IN_TRANSIT, text="Departed", place="Reno, NV")
     parcel = a_parcel(delivered_at=NOON + 4 * DAY, scans=(late,))
 
-    assert scenarios.in_scan_order(a_good_ending(view=a_view(a_shipment(parcel=parcel))))
-    assert scenarios.in_scan_order(a_good_ending()) is None
+    assert endings.in_scan_order(a_good_ending(view=a_view(a_shipment(parcel=parcel))))
+    assert endings.in_scan_order(a_good_ending()) is None
 
 
 # --- what people do --------------------------------------------------------------------------------------

@@ -72,8 +72,9 @@ def test_a_database_taken_away_comes_back_on_its_port(servers: Servers) -> None:
 
 def test_nothing_is_left_after_the_stop(tmp_path: Path) -> None:
     folder = tmp_path / "state"
+    others = {child.pid for child in psutil.Process().children(recursive=True)}  # servers of other tests
     with embedded_servers(folder) as servers:
-        everyone = [child.pid for child in psutil.Process().children(recursive=True)]
+        everyone = [c.pid for c in psutil.Process().children(recursive=True) if c.pid not in others]
         elsewhere = home_of(servers.stack.state.postgres)
 
     assert everyone

@@ -1,4 +1,4 @@
-"""One stack as the product runs it, for whole journeys."""
+"""A whole stack for whole journeys."""
 
 from collections.abc import AsyncIterator
 
@@ -7,7 +7,7 @@ import pytest
 from devstack.chaos import Arena, arena, chaos_stack
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 async def journeys() -> AsyncIterator[Arena]:
     with chaos_stack() as stack:
         async with arena(stack) as opened:
