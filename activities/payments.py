@@ -15,11 +15,19 @@ from fulfillment.domain.operation import Authorization, Operation
 from fulfillment.domain.payment import (
     AuthorizationExpired,
     Declined,
+    DeclineGroup,
     OperationKind,
     PaymentSnapshot,
     PaymentStatus,
+    RefundRefused,
 )
-from fulfillment.domain.provider_errors import FailureStored, OutcomeUnknown, StateConflict
+from fulfillment.domain.provider_errors import (
+    AuthConfig,
+    FailureStored,
+    OutcomeUnknown,
+    Rejected,
+    StateConflict,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,6 +139,12 @@ class PaymentActivities:
                     snapshot = self._found(operation) or self._authorize(self._sendable(operation))
             except Declined as no:
                 return self._books.declined(operation.key, no)
+            except AuthConfig:
+                raise
+            except (
+                Rejected
+            ) as wrong:  # such as a method the provider does not know: the customer gives another
+                return self._books.declined(operation.key, Declined(DeclineGroup.CHECK_DETAILS, wrong.code))
             return self._books.authorized(operation.key, snapshot)
 
     @activity.defn(no_thread_cancel_exception=True)
@@ -161,7 +175,11 @@ class PaymentActivities:
 
     @activity.defn(no_thread_cancel_exception=True)
     def refund_payment(self, shipment_id: str) -> None:
-        """Give back all that was captured for a shipment. Harmless when nothing is owed."""
+        """Give back all that was captured for a shipment. Harmless when nothing is owed.
+
+        Raises:
+            ApplicationError: type RefundRefused, never retried.
+        """
         with told_to_temporal():
             operation = self._books.claim_refund(shipment_id)
             if operation is None or operation.settled:
@@ -294,6 +312,11 @@ class PaymentActivities:
         raise conflict
 
     def _refund(self, operation: Operation) -> str:
-        return self._gateway.refund(
-            operation.reference, operation.amount, key=operation.provider_key, operation=operation.key
-        )
+        try:
+            return self._gateway.refund(
+                operation.reference, operation.amount, key=operation.provider_key, operation=operation.key
+            )
+        except AuthConfig:
+            raise
+        except Rejected as wrong:
+            raise RefundRefused(str(wrong)) from wrong

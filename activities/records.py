@@ -23,6 +23,7 @@ from fulfillment.domain.record import (
     Stopped,
     StopShipments,
 )
+from fulfillment.domain.tracking import CarrierStatus
 
 
 class OrderRecords(Protocol):
@@ -44,7 +45,9 @@ class OrderRecords(Protocol):
 
     def revise_promise(self, request: RevisePromise) -> None: ...
 
-    def declare_lost(self, request: DeclareLost) -> None: ...
+    def declare_lost(self, request: DeclareLost) -> CarrierStatus:
+        """Give a parcel up; return what all its scans say together then."""
+        ...
 
     def change_payment_method(self, request: ChangePaymentMethod) -> None: ...
 
@@ -95,9 +98,9 @@ class RecordActivities:
             self._records.revise_promise(request)
 
     @activity.defn
-    def declare_lost(self, request: DeclareLost) -> None:
+    def declare_lost(self, request: DeclareLost) -> CarrierStatus:
         with told_to_temporal():
-            self._records.declare_lost(request)
+            return self._records.declare_lost(request)
 
     @activity.defn
     def change_payment_method(self, request: ChangePaymentMethod) -> None:

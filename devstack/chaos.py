@@ -141,10 +141,10 @@ TROUBLES: Final = tuple(Lost(deed=deed, kind=kind, when=when) for deed in ROUTES
 
 
 @contextmanager
-def chaos_stack(*, workers: int = 2) -> Iterator[Stack]:
+def chaos_stack(*, workers: int = 2, broken: str = "") -> Iterator[Stack]:
     """Run servers, simulator and armed workers in a folder of their own, deleted afterwards.
 
-    The shop's clock runs at its natural speed: no timer fires within a run.
+    Servers of the caller's are left alone: nobody's data may be in danger here. The shop's clock runs at its natural speed: no timer fires within a run.
     """
     state = Path(mkdtemp(prefix="waybill-chaos-"))
     armed_folder(state).mkdir()
@@ -156,10 +156,10 @@ def chaos_stack(*, workers: int = 2) -> Iterator[Stack]:
         frugal=True,
         quiet_ports=True,
         armed=True,
-        env={armed.CRASHPOINTS: str(armed_folder(state))},
+        env={armed.CRASHPOINTS: str(armed_folder(state)), armed.BROKEN: broken},
     )
     try:
-        with Stack(spec) as stack:
+        with _changed_environment(_forget_outside_servers), Stack(spec) as stack:
             yield stack
     finally:
         forget(state)
@@ -211,6 +211,7 @@ class Arena:
     shop: Shop
     floor: QuietFloor
     orders: list[str] = field(default_factory=list)
+    lost: dict[str, Lost] = field(default_factory=dict)
     kills: list[Kill] = field(default_factory=list)
 
     # --- orders
@@ -312,6 +313,7 @@ class Arena:
     async def lose(self, lost: Lost) -> str:
         """Take an order through a provider's lost answer to its end; return its id."""
         order_id = self.new_id("LOST")
+        self.lost[order_id] = lost
         await asyncio.to_thread(self._arm_fault, lost.fault(order_id))
         await self.tell(order_id, tale_through(lost.deed))
         return order_id
@@ -368,8 +370,19 @@ async def arena(stack: Stack) -> AsyncIterator[Arena]:
 @contextmanager
 def speaking_to(stack: Stack) -> Iterator[None]:
     """Make this process a part of the stack for the time of the block."""
+    with _changed_environment(lambda: os.environ.update(stack.env)):
+        yield
+
+
+def _forget_outside_servers() -> None:
+    for name in ("DATABASE_URL", "TEMPORAL_ADDRESS"):
+        os.environ.pop(name, None)
+
+
+@contextmanager
+def _changed_environment(change: Callable[[], None]) -> Iterator[None]:
     before = dict(os.environ)
-    os.environ.update(stack.env)
+    change()
     try:
         yield
     finally:

@@ -1,5 +1,6 @@
 """The whole command line: the doors' verbs, and what only a computer with the whole world on it can do."""
 
+import json
 import os
 from pathlib import Path
 from typing import Annotated, Final
@@ -105,6 +106,31 @@ def demo(
     except (ChildFailed, PostgresMissing, TemporalMissing) as trouble:
         _print(f"{trouble}\nlogs: {folder / 'logs'}")
         raise typer.Exit(1) from None
+
+
+@app.command()
+def chaos(
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object instead of lines.")] = False,
+    seed: Annotated[int, typer.Option(help="Chooses the faults; the same seed chooses the same.")] = 1,
+    orders: Annotated[int, typer.Option(min=24, help="How many orders are put through it.")] = 80,
+    broken: Annotated[
+        str, typer.Option(help="Take a defence away, no-key or no-ask: then violations must be found.")
+    ] = "",
+) -> None:
+    """Kill workers at every crash point, lose providers' answers, and audit: 0 when nothing broke."""
+    # Imported here, as for the demo.
+    from devstack import siege
+
+    if broken and broken not in siege.BROKEN_BUILDS:
+        raise typer.BadParameter(f"one of {', '.join(siege.BROKEN_BUILDS)}", param_hint="--broken")
+    say = (lambda line: None) if as_json else _print
+    figures = siege.besiege(seed=seed, orders=orders, broken=broken, say=say)
+    if as_json:
+        print(json.dumps(figures.as_json(), indent=2))
+    else:
+        for line in figures.lines():
+            _print(line)
+    raise typer.Exit(0 if figures.held else 1)
 
 
 _PASSED_ON: Final = {

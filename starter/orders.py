@@ -181,7 +181,15 @@ class Orders:
 
     async def deliver(self, facts: Sequence[Unheard]) -> int:
         """Hand facts on to their orders; return how many were heard. What fails stays for the relay."""
-        heard = [fact.signal_id for fact in facts if await self._tell(fact)]
+        heard: list[int] = []
+        deaf: set[str] = set()
+        for fact in facts:  # an order hears its facts in their order, or the rest of them later
+            if fact.order_id in deaf:
+                continue
+            if await self._tell(fact):
+                heard.append(fact.signal_id)
+            else:
+                deaf.add(fact.order_id)
         if heard:
             await asyncio.to_thread(self._signals.delivered, heard)
         return len(heard)

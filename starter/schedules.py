@@ -30,6 +30,8 @@ REPLENISH_EVERY = timedelta(hours=12)
 RECONCILE_EVERY = timedelta(minutes=1)
 SHORTEST = timedelta(seconds=5)
 TROUBLE_PAUSE = 2.0
+# One sweep that hangs must not keep the next ones from starting: they do not overlap.
+SWEEP_ENDS_WITHIN = timedelta(minutes=5)
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -56,6 +58,7 @@ async def ensure(client: Client, *, policy: Policy, clock: ShopClock) -> None:
             id=contract.RECONCILIATION.lower(),
             task_queue=contract.ORDERS_QUEUE,
             static_summary="find what was missed and hand it on",
+            execution_timeout=SWEEP_ENDS_WITHIN,
         ),
         every=max(clock.real_span(RECONCILE_EVERY), SHORTEST),
     )

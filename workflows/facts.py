@@ -77,7 +77,7 @@ class Milestone:
                 parcel_id=_text(body, "parcel_id"),
                 status=CarrierStatus(_text(body, "status")),
                 flags=frozenset(Flag(flag) for flag in body.get("flags") or ()),
-                reason=body.get("reason") or "",
+                reason=_text(body, "reason") if body.get("reason") else "",
                 edd=date.fromisoformat(body["edd"]) if body.get("edd") else None,
             )
         except (TypeError, ValueError) as error:

@@ -73,3 +73,4 @@ CARRIER_FIRST: Final[Patience] = {
     ),
 }
 CARRIER_ONCE: Final[Patience] = {**CARRIER, "retry_policy": RetryPolicy(maximum_attempts=1)}
+PAYMENT_ONCE: Final[Patience] = {**PAYMENT, "retry_policy": RetryPolicy(maximum_attempts=1)}

@@ -118,7 +118,8 @@ class OrderWorkflow:
         self._short = reservation.short
         self._holds = {hold.reason: hold for hold in reservation.holds}
         self._shipments = {plan.shipment_id: ShipmentProcess(self, plan) for plan in reservation.shipments}
-        for name, body in self._early:
+        early, self._early = self._early, []
+        for name, body in early if self._shipments else ():
             self._hear(name, body)
         if not self._shipments:
             self._answer = PlaceAnswer(placed=Placed.SHORT, short=self._short)
@@ -149,20 +150,15 @@ class OrderWorkflow:
                 raise OrderEnded(Outcome.CANCELLED, self._cancelled.reason)
             if not shipment.paid:
                 return answer
-            confirmed = self._take_over(answer)
+            confirmed = answer.confirmed
         if not confirmed:
             self.promise_date = (await steps.confirm_order(self.order_id)).promise_date
+        if self.promise_date is None:
+            raise OrderEnded(Outcome.CANCELLED, "stopped while it was being paid")
         return None
 
     def _waiting_for_payment(self) -> list[ShipmentProcess]:
         return [s for s in self._shipments.values() if s.has_stock and not s.paid]
-
-    def _take_over(self, answer: Authorization) -> bool:
-        """Take over what the books did together with the authorization."""
-        for hold in answer.holds:
-            self._note_hold(hold)
-        self.promise_date = answer.promise_date or self.promise_date
-        return answer.confirmed
 
     async def _wait_for_another_method(self) -> None:
         """Wait until the customer pays another way.
@@ -460,8 +456,15 @@ class OrderWorkflow:
         self.show()
 
     async def release_hold(self, reason: HoldReason) -> None:
-        """End a hold whose reason is gone."""
-        await self._release_holds(reason, by="policy", request_id=f"{self.order_id}:{reason}:paid")
+        """End a hold whose reason is gone, where it still stands."""
+        if reason in self._holds:
+            await self._release_holds(reason, by="policy", request_id=f"{self.order_id}:{reason}:paid")
+
+    def take_over(self, answer: Authorization) -> None:
+        """Take over what the books did together with an authorization: holds, and the first promise."""
+        for hold in answer.holds:
+            self._note_hold(hold)
+        self.promise_date = self.promise_date or answer.promise_date
 
     async def _within(self, span: timedelta, there: Callable[[], bool], caption: str) -> bool:
         """Wait at most a span of shop time; return whether it came true."""
@@ -518,9 +521,9 @@ class OrderWorkflow:
             return
         try:
             key = body.get("fact_key") if isinstance(body, Mapping) else None
-            if key is None or key not in self._heard:
+            if not isinstance(key, str) or key not in self._heard:
                 self._take(name, body)
-                self._heard |= {key} if key else set()
+                self._heard |= {str(key)}
         except FulfillmentError as no:
             self.command_rejected(name, str(no))
 

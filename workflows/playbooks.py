@@ -11,6 +11,7 @@ CASE_OF_STATUS: Final[Mapping[CarrierStatus, CaseKind]] = MappingProxyType(
     {
         CarrierStatus.ATTEMPTED: CaseKind.FAILED_ATTEMPT,
         CarrierStatus.RETURN_TO_SENDER: CaseKind.RETURN_TO_SENDER,
+        CarrierStatus.CANCELLED: CaseKind.CARRIER_PROBLEM,
     }
 )
 CASE_OF_FLAG: Final[Mapping[Flag, CaseKind]] = MappingProxyType(

@@ -29,8 +29,7 @@ class ReconciliationWorkflow:
         for order in found.unstarted:
             await self._start(order, start)
         await asyncio.gather(*(self._ask_about_parcel(parcel_id) for parcel_id in found.silent_parcels))
-        for key in found.doubtful_operations:
-            await steps.ask_about_operation(key)
+        await asyncio.gather(*(self._ask_about_operation(key) for key in found.doubtful_operations))
         return _summary(found)
 
     async def _hand_on(self, unheard: tuple[Unheard, ...]) -> None:
@@ -67,12 +66,20 @@ class ReconciliationWorkflow:
             workflow.logger.info("%s runs already", order.order_id)
 
     async def _ask_about_parcel(self, parcel_id: str) -> None:
-        """Ask the carrier first: only what it does not know either is silence."""
+        """Ask the carrier first: only what it does not know either is silence. No answer is none."""
         try:
             await steps.ask_carrier_once(parcel_id)
         except FailureError as failure:
             workflow.logger.info("the carrier does not answer about %s: %s", parcel_id, failure)
+            return
         await steps.note_silence(parcel_id)
+
+    async def _ask_about_operation(self, key: str) -> None:
+        """One that cannot be asked about now must not keep the sweep from the others."""
+        try:
+            await steps.ask_about_operation(key)
+        except FailureError as failure:
+            workflow.logger.info("the provider does not answer about %s: %s", key, failure)
 
 
 def _summary(found: Findings) -> str:

@@ -8,9 +8,9 @@ from functools import partial
 from typing import Protocol
 
 from temporalio import workflow
-from temporalio.exceptions import ActivityError
+from temporalio.exceptions import ActivityError, FailureError, is_cancelled_exception
 
-from activities.errors import is_refusal
+from activities.errors import is_refusal, why_refused
 from fulfillment.domain.cases import CaseKind
 from fulfillment.domain.holds import HoldReason
 from fulfillment.domain.operation import Authorization
@@ -29,6 +29,9 @@ from workflows.facts import HandedOver, Milestone, Overdue
 from workflows.playbooks import CASE_OF_FLAG, CASE_OF_STATUS, ENDED_BY_A_SCAN
 
 Fact = Milestone | Overdue
+
+# "Cancelled" is what a carrier says of a label; a parcel under way it does not end.
+_ENDS = ENDED - {CarrierStatus.CANCELLED}
 
 
 class OrderDesk(Protocol):
@@ -57,7 +60,11 @@ class OrderDesk(Protocol):
         ...
 
     async def release_hold(self, reason: HoldReason) -> None:
-        """End a hold whose reason is gone."""
+        """End a hold whose reason is gone, where it still stands."""
+        ...
+
+    def take_over(self, answer: Authorization) -> None:
+        """Take over what the books did together with an authorization: holds, and the first promise."""
         ...
 
     def show(self) -> None:
@@ -144,11 +151,25 @@ class ShipmentProcess:
             await self._capture()
             self.outcome = await self._follow_to_the_door()
         except StoppedOnTheWay:
-            self.doing = "is being stopped"
-            await self.undo()
-            self.outcome = Outcome.CANCELLED
+            await self._be_stopped()
+        except FailureError as failure:
+            if is_cancelled_exception(failure):
+                raise
+            await self._wait_for_ops(failure)
         self.doing = f"ended: {self.outcome}"
-        return self.outcome
+        return self.outcome or Outcome.CANCELLED
+
+    async def _be_stopped(self) -> None:
+        self.doing = "is being stopped"
+        await self.undo()
+        self.outcome = Outcome.CANCELLED
+
+    async def _wait_for_ops(self, failure: FailureError) -> None:
+        """A deed was refused that never should be. No order fails for it: a person looks, its sisters go on."""
+        self.doing = "is stuck"
+        await self._open(CaseKind.STUCK, str(failure.cause or failure))
+        await workflow.wait_condition(lambda: self._stopped)
+        await self._be_stopped()
 
     async def authorize(self) -> Authorization:
         """Try once to reserve the money for it; a decline is an answer.
@@ -159,6 +180,7 @@ class ShipmentProcess:
         self._attempts += 1
         self._undo.add(partial(steps.void_authorization, self.id))  # before: the answer may be lost
         answer = await self._ask_for_the_money()
+        self._order.take_over(answer)
         if answer.status is PaymentStatus.ACTION_REQUIRED:
             # Nobody sits at a browser here: the customer is asked for another way, and this attempt is let go.
             await steps.void_authorization(self.id)
@@ -181,7 +203,10 @@ class ShipmentProcess:
         await self._undo.run()
 
     async def _get_stock(self) -> None:
+        waited = not self._stock_is_here
         await self._until(lambda: self._stock_is_here)
+        if waited and self._paid:  # nothing is asked for it, so no payment sends it to the floor
+            await steps.confirm_order(self._order.order_id)
 
     async def _get_paid(self) -> None:
         """Get the money for goods that had to wait; what was there at placing is paid already."""
@@ -212,43 +237,52 @@ class ShipmentProcess:
         await self._renew_authorization()
         self.doing = "waits for its label"
         self._undo.add(partial(steps.void_label, parcel_id))  # before: the answer may be lost
+        while not await self._is_labeled(parcel_id):
+            await self._open(CaseKind.LABEL_REFUSED, "no carrier takes the parcel as it is")
+            tomorrow = asyncio.create_task(
+                self._order.sleep(timedelta(days=1), f"ask again for a label for {parcel_id}")
+            )
+            await self._until(tomorrow.done)
+        await self._resolve(CaseKind.LABEL_REFUSED, resolution="labeled")
+
+    async def _is_labeled(self, parcel_id: str) -> bool:
+        """Get a label; False when no carrier takes the parcel."""
         try:
             await self._label(parcel_id)
         except ActivityError as failure:
             if is_refusal(failure, Stop):
                 raise StoppedOnTheWay from failure
-            if not is_refusal(failure, LabelRefused):
-                raise
-            await self._ask_support_for_a_label(parcel_id)
+            if is_refusal(failure, LabelRefused):
+                return False
+            raise
+        return True
 
     async def _label(self, parcel_id: str) -> None:
         """Buy it. When the carrier is down people hear of it, and the deed is tried on without end."""
         try:
             await steps.buy_label(parcel_id, patience=options.CARRIER_FIRST)
         except ActivityError as failure:
-            if is_refusal(failure, LabelRefused) or is_refusal(failure, Stop):
+            if why_refused(failure) is not None:
                 raise
             await self._open(CaseKind.CARRIER_DOWN, "labels fail; tried again without end")
-            await steps.buy_label(parcel_id, patience=options.CARRIER)
-            await self._resolve(CaseKind.CARRIER_DOWN, resolution="cured")
-
-    async def _ask_support_for_a_label(self, parcel_id: str) -> None:
-        """No carrier takes the parcel: it waits for a person, who may cancel or correct and release."""
-        await self._open(CaseKind.LABEL_REFUSED, "no carrier takes the parcel as it is")
-        await self._until(lambda: self.handed_over)
+            try:
+                await steps.buy_label(parcel_id, patience=options.CARRIER)
+            finally:
+                await self._resolve(CaseKind.CARRIER_DOWN, resolution="it answers again")
 
     async def _renew_authorization(self) -> None:
         """Nothing leaves on money that is about to run out: let it go and reserve it anew."""
         lead = self._order.policy.authorization_lead
-        if self._paid and self._expires_at and self._expires_at - lead <= self._order.now():
+        if not self._paid or self._expires_at is None or self._expires_at - lead > self._order.now():
+            return
+        if await steps.void_authorization(self.id):  # else it has just left, and its money is due
             self._paid = False
-            await steps.void_authorization(self.id)
             await self._get_paid()
 
     async def _hand_over(self) -> None:
         self.doing = "waits for the carrier"
         await self._until(lambda: self.handed_over)
-        await self._resolve(CaseKind.WAREHOUSE_LATE, CaseKind.LABEL_REFUSED, resolution="handed over")
+        await self._resolve(CaseKind.WAREHOUSE_LATE, resolution="handed over")
 
     async def _capture(self) -> None:
         """Take the money: the goods have left, so nothing stops this any more."""
@@ -288,7 +322,7 @@ class ShipmentProcess:
     async def _milestone(self, news: Milestone) -> Outcome | None:
         self.carrier_status, self.edd = news.status, news.edd or self.edd
         await self._resolve(*ENDED_BY_A_SCAN, resolution="a scan came")
-        if news.status in ENDED:
+        if news.status in _ENDS:
             return await self._arrived(news.status)
         if case := CASE_OF_STATUS.get(news.status):
             await self._open(case, news.reason)
@@ -309,16 +343,22 @@ class ShipmentProcess:
 
     async def _overdue(self, fact: Overdue) -> Outcome | None:
         if fact.kind is CaseKind.LOST:
-            await steps.declare_lost(DeclareLost(order_id=self._order.order_id, parcel_id=self._parcel()))
-            return await self._arrived(CarrierStatus.LOST)
-        if fact.kind is CaseKind.AUTHORIZATION_EXPIRING:
-            return None  # it has left meanwhile, and its money is taken
+            return await self._declare_lost()
+        if fact.kind in (CaseKind.AUTHORIZATION_EXPIRING, CaseKind.WAREHOUSE_LATE):
+            return None  # it has left meanwhile
         if fact.kind is CaseKind.DELAYED:
             await self._comes_later(self._a_new_guess(), "it is slower than usual")
         else:
             await self._open(fact.kind, "no news from the carrier")
         self._order.show()
         return None
+
+    async def _declare_lost(self) -> Outcome | None:
+        """Give the parcel up, unless news came meanwhile: what all its scans say together counts."""
+        status = await steps.declare_lost(
+            DeclareLost(order_id=self._order.order_id, parcel_id=self._parcel())
+        )
+        return await self._arrived(status) if status in _ENDS else None
 
     def _a_new_guess(self) -> date:
         tomorrow = (self._order.now() + timedelta(days=1)).date()
@@ -337,7 +377,11 @@ class ShipmentProcess:
         await self._open(CaseKind.DELAYED, reason)
 
     async def _refund(self) -> None:
-        await steps.refund_payment(self.id)
+        """Give the money back; a refund that fails is a case, and is tried again every day."""
+        while not await steps.refund_payment(self.id):
+            await self._open(CaseKind.REFUND_FAILED, "the provider refuses the refund")
+            await self._order.sleep(timedelta(days=1), f"try the refund of {self.id} again")
+        await self._resolve(CaseKind.REFUND_FAILED, resolution="refunded")
         self.refunded = self.plan.value > 0
 
     # --- small things ---------------------------------------------------------------------------------
@@ -352,20 +396,24 @@ class ShipmentProcess:
             StoppedOnTheWay: somebody stopped the shipment first.
         """
         while True:
-            await workflow.wait_condition(lambda: there() or self._stopped or bool(self._facts))
+            await workflow.wait_condition(lambda: there() or self._stopped or bool(self._overdues()))
             if self._stopped and not self.handed_over:
                 raise StoppedOnTheWay
             if there():
                 return
-            await self._note_trouble(self._facts.popleft())
+            late = self._overdues()[0]
+            self._facts.remove(late)
+            await self._note_trouble(late)
 
-    async def _note_trouble(self, fact: Fact) -> None:
-        if isinstance(fact, Overdue) and fact.kind is CaseKind.AUTHORIZATION_EXPIRING:
+    def _overdues(self) -> list[Overdue]:
+        """What is late. The carrier's news waits until the parcel is followed: none of it may be lost."""
+        return [fact for fact in self._facts if isinstance(fact, Overdue)]
+
+    async def _note_trouble(self, late: Overdue) -> None:
+        if late.kind is CaseKind.AUTHORIZATION_EXPIRING:
             await self._renew_authorization()
-        elif isinstance(fact, Overdue):
-            await self._open(fact.kind, "it should have left by now")
         else:
-            self.carrier_status = fact.status
+            await self._open(late.kind, "it should have left by now")
 
     async def _open(self, kind: CaseKind, note: str) -> None:
         now, within = self._order.now(), self._order.policy.support_answer_within

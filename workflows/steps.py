@@ -1,5 +1,6 @@
 """Each deed as one awaitable line, with its options and its caption in the Temporal UI."""
 
+from collections.abc import Awaitable
 from datetime import datetime
 from typing import Any, TypeVar
 
@@ -20,12 +21,13 @@ from activities.records import RecordActivities
 from activities.replenishment import ReplenishmentActivities
 from activities.shipping import ShippingActivities
 from fulfillment.domain.cases import Case
+from fulfillment.domain.errors import FulfillmentError
 from fulfillment.domain.findings import Findings
 from fulfillment.domain.holds import Hold
 from fulfillment.domain.label import Label
 from fulfillment.domain.money import format_minor
 from fulfillment.domain.operation import Authorization
-from fulfillment.domain.payment import AuthorizationExpired
+from fulfillment.domain.payment import AuthorizationExpired, RefundRefused
 from fulfillment.domain.record import (
     ChangePaymentMethod,
     CloseOrder,
@@ -42,6 +44,8 @@ from fulfillment.domain.record import (
     StopShipments,
 )
 from fulfillment.domain.reservation import Reservation
+from fulfillment.domain.shipment import Stop
+from fulfillment.domain.tracking import CarrierStatus
 from workflows import options
 
 A = TypeVar("A")
@@ -66,44 +70,47 @@ async def authorize_payment(shipment_id: str, attempt: int, amount: int, currenc
 
 async def capture_payment(shipment_id: str) -> bool:
     """Take the money for what has left; False when the authorization ran out before."""
-    try:
-        await workflow.execute_activity_method(
+    return await _unless(
+        AuthorizationExpired,
+        workflow.execute_activity_method(
             PaymentActivities.capture_payment,
             shipment_id,
             summary=f"capture what {shipment_id} holds",
             **options.PAYMENT,
-        )
-    except ActivityError as failure:
-        if is_refusal(failure, AuthorizationExpired):
-            return False
-        raise
-    return True
-
-
-async def void_authorization(shipment_id: str) -> None:
-    """Let a shipment's money go."""
-    await workflow.execute_activity_method(
-        PaymentActivities.void_authorization,
-        shipment_id,
-        summary=f"void the authorization of {shipment_id}",
-        **options.PAYMENT,
+        ),
     )
 
 
-async def refund_payment(shipment_id: str) -> None:
-    """Give back what was captured for a shipment."""
-    await workflow.execute_activity_method(
-        PaymentActivities.refund_payment,
-        shipment_id,
-        summary=f"refund {shipment_id}",
-        **options.PAYMENT,
+async def void_authorization(shipment_id: str) -> bool:
+    """Let a shipment's money go; False when it has left, so that its money is due."""
+    return await _unless(
+        Stop,
+        workflow.execute_activity_method(
+            PaymentActivities.void_authorization,
+            shipment_id,
+            summary=f"void the authorization of {shipment_id}",
+            **options.PAYMENT,
+        ),
+    )
+
+
+async def refund_payment(shipment_id: str) -> bool:
+    """Give back what was captured for a shipment; False when the provider refuses."""
+    return await _unless(
+        RefundRefused,
+        workflow.execute_activity_method(
+            PaymentActivities.refund_payment,
+            shipment_id,
+            summary=f"refund {shipment_id}",
+            **options.PAYMENT,
+        ),
     )
 
 
 async def ask_about_operation(key: str) -> bool:
-    """Ask the payment provider about a request left in doubt."""
+    """Ask the payment provider about a request left in doubt; the next sweep asks again."""
     return await workflow.execute_activity_method(
-        PaymentActivities.ask_about_operation, key, summary=f"ask about {key}", **options.PAYMENT
+        PaymentActivities.ask_about_operation, key, summary=f"ask about {key}", **options.PAYMENT_ONCE
     )
 
 
@@ -172,9 +179,9 @@ async def revise_promise(request: RevisePromise) -> None:
     )
 
 
-async def declare_lost(request: DeclareLost) -> None:
-    """Give a parcel up."""
-    await _in_database(RecordActivities.declare_lost, request, f"{request.parcel_id} is lost")
+async def declare_lost(request: DeclareLost) -> CarrierStatus:
+    """Give a parcel up; return what all its scans say together then."""
+    return await _in_database(RecordActivities.declare_lost, request, f"{request.parcel_id} is lost")
 
 
 async def change_payment_method(request: ChangePaymentMethod) -> None:
@@ -209,6 +216,17 @@ async def note_heard(signal_ids: tuple[int, ...]) -> None:
 async def note_silence(parcel_id: str) -> None:
     """Let an order hear that its parcel is silent."""
     await _in_database(ReconciliationActivities.note_silence, parcel_id, f"{parcel_id} is silent")
+
+
+async def _unless(no: type[FulfillmentError], deed: Awaitable[None]) -> bool:
+    """Do a deed; False when it was refused for this one reason."""
+    try:
+        await deed
+    except ActivityError as failure:
+        if is_refusal(failure, no):
+            return False
+        raise
+    return True
 
 
 async def _in_database(deed: MethodSyncSingleParam[Any, A, R], request: A, summary: str) -> R:

@@ -30,6 +30,7 @@ class CaseKind(StrEnum):
     CARRIER_PROBLEM = "carrier_problem"
     LOST = "lost"
     BAD_SIGNAL = "bad_signal"
+    STUCK = "stuck"
 
 
 class CaseState(StrEnum):
@@ -54,7 +55,7 @@ _K = CaseKind
 # 1: money or stock at risk now; 2: the order cannot go on without an answer; 3: the rest.
 SEVERITY: Final[Mapping[CaseKind, int]] = MappingProxyType(
     dict.fromkeys(CaseKind, 3)
-    | dict.fromkeys((_K.CAPTURE_FAILED, _K.OPERATION_UNKNOWN, _K.REFUND_FAILED), 1)
+    | dict.fromkeys((_K.CAPTURE_FAILED, _K.OPERATION_UNKNOWN, _K.REFUND_FAILED, _K.STUCK), 1)
     | dict.fromkeys(
         (
             _K.PAYMENT_DECLINED,
@@ -90,6 +91,7 @@ OWNER: Final[Mapping[CaseKind, Owner]] = MappingProxyType(
         _K.CARRIER_PROBLEM: Owner.SUPPORT,
         _K.LOST: Owner.SYSTEM,
         _K.BAD_SIGNAL: Owner.SUPPORT,
+        _K.STUCK: Owner.OPS,
     }
 )
 

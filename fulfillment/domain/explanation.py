@@ -128,6 +128,7 @@ _CASES: Final[Mapping[CaseKind, tuple[str, str]]] = MappingProxyType(
         CaseKind.RETURN_TO_SENDER: ("a parcel that is coming back", "it escalates"),
         CaseKind.CARRIER_PROBLEM: ("a problem at the carrier", "it escalates"),
         CaseKind.LOST: ("a lost parcel to be settled", "it escalates"),
+        CaseKind.STUCK: ("a person: a step was refused that never should be", "it escalates"),
         CaseKind.BAD_SIGNAL: ("a command to be given again, it could not be read", "it escalates"),
     }
 )

@@ -89,6 +89,10 @@ class Declined(FulfillmentError):
         self.group, self.code = group, code
 
 
+class RefundRefused(FulfillmentError):
+    """The provider will not give this money back the way it came."""
+
+
 class AuthorizationExpired(FulfillmentError):
     """The money was reserved, and the reservation ran out before it was taken."""
 

@@ -45,13 +45,17 @@ RANK: Final[Mapping[CarrierStatus, int]] = MappingProxyType(
         _C.DELIVERED: 9,
         _C.RETURNED: 9,
         _C.DESTROYED: 9,
-        _C.CANCELLED: 9,
+        _C.CANCELLED: 8,
     }
 )
 ENDED: Final = frozenset({_C.LOST, _C.DELIVERED, _C.RETURNED, _C.DESTROYED, _C.CANCELLED})
+# A cancelled label is a word about paper: a parcel that has left with it is still somewhere.
+JOURNEY_OVER: Final = ENDED - {_C.CANCELLED}
 MOVING: Final = frozenset(
     {_C.PICKED_UP, _C.IN_TRANSIT, _C.OUT_FOR_DELIVERY, _C.ATTEMPTED, _C.AVAILABLE_FOR_PICKUP}
 )
+# Somebody had the parcel in their hands.
+PHYSICAL: Final = MOVING | {_C.RETURN_TO_SENDER, _C.DELIVERED, _C.RETURNED, _C.DESTROYED}
 
 
 class Flag(StrEnum):
@@ -107,7 +111,8 @@ def fold(scans: Iterable[Scan], *, now: datetime, future_tolerance: timedelta) -
     """Return the state that follows from the set of scans.
 
     Scans dated later than `now + future_tolerance` are set aside until their time comes. An end state is
-    left only by a correction, or by any later physical scan when the parcel was given up as lost.
+    left only by a correction, or by any later physical scan when the parcel was given up as lost or its
+    label was said to be cancelled.
     """
     known = {scan for scan in scans if scan.occurred_at <= now + future_tolerance}
     state = Tracked()
@@ -140,13 +145,17 @@ def _may_move(state: Tracked, scan: Scan) -> bool:
     if state.status not in ENDED or scan.correction:
         return True
     found = (
-        state.status is CarrierStatus.LOST and scan.source is ScanSource.CARRIER and scan.status is not None
+        state.status in (CarrierStatus.LOST, CarrierStatus.CANCELLED)
+        and scan.source is ScanSource.CARRIER
+        and scan.status in PHYSICAL
     )
+    # A parcel that left with a cancelled label and was never seen again is given up like any other.
+    given_up = state.status is CarrierStatus.CANCELLED and scan.status is CarrierStatus.LOST
     came_back = state.status is CarrierStatus.DELIVERED and scan.status in (
         CarrierStatus.RETURN_TO_SENDER,
         CarrierStatus.RETURNED,
     )
-    return found or came_back
+    return found or given_up or came_back
 
 
 def _flags_after(flags: frozenset[Flag], scan: Scan) -> frozenset[Flag]:

@@ -13,7 +13,7 @@ from fulfillment.domain.notifications import Fact
 from fulfillment.domain.order import OrderStatus
 from fulfillment.domain.payment import PaymentStatus
 from fulfillment.domain.policy import Policy
-from fulfillment.domain.promise import promised
+from fulfillment.domain.promise import promised, ship_by
 from fulfillment.domain.shipment import WaitsFor, WorkStatus
 from fulfillment.storage import holds, journal
 from fulfillment.storage.movements import move
@@ -135,7 +135,7 @@ def advance(conn: Connection, order: Row[Any], *, now: datetime, policy: Policy)
         changes |= _confirm(conn, order, parts, promise_date, happened, now=now)
     released: tuple[str, ...] = ()
     if status in _GOING_ON:
-        released = _release(conn, parts, standing, happened, now=now)
+        released = _release(conn, parts, standing, happened, now=now, policy=policy)
         status = OrderStatus.IN_FULFILLMENT if released else status
     if status != order.status or changes:
         conn.execute(_ORDER, {"the_order": order.order_id, "status": status.value, **changes})
@@ -146,7 +146,8 @@ def advance(conn: Connection, order: Row[Any], *, now: datetime, policy: Policy)
 
 
 def _may_confirm(parts: Sequence[Row[*tuple[Any, ...]]]) -> bool:
-    return bool(parts) and all(part.paid for part in parts if part.waits_for != WaitsFor.STOCK)
+    # What came from the queue is paid when its stock has come, which may be weeks after the rest.
+    return bool(parts) and all(part.paid for part in parts if not part.from_queue)
 
 
 def _promise(
@@ -231,6 +232,7 @@ def _release(
     happened: list[Happened],
     *,
     now: datetime,
+    policy: Policy,
 ) -> tuple[str, ...]:
     """Send to the floor what is paid and there, or note that a hold keeps it."""
     ready = {
@@ -244,7 +246,9 @@ def _release(
         conn.execute(_WAIT, {"those": list(ready), "waits_for": WaitsFor.HOLD.value})
         return ()
     values = {"work_status": WorkStatus.RELEASED.value, "waits_for": WaitsFor.NOTHING.value}
-    gone = conn.execute(_RELEASE, {"those": list(ready), **values, "released_at": now}).scalars()
+    # The floor's time begins here: what waited for stock, payment or a hold would be late on arrival.
+    stamps = {"released_at": now, "ship_by": ship_by(now=now, policy=policy)}
+    gone = conn.execute(_RELEASE, {"those": list(ready), **values, **stamps}).scalars()
     released = tuple(sorted(gone, key=lambda shipment_id: ready[shipment_id]))
     for shipment_id in released:
         text = f"Our warehouse is preparing shipment {ready[shipment_id]}."

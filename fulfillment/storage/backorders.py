@@ -4,14 +4,14 @@ from collections.abc import Collection
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import Connection, Row, bindparam, case, select, text, update
+from sqlalchemy import Connection, Row, bindparam, case, func, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 
 from fulfillment.domain.inventory import Movement
 from fulfillment.domain.shipment import WaitsFor, WorkStatus
 from fulfillment.storage import journal, signals
 from fulfillment.storage.movements import Place, lock_levels, move
-from fulfillment.storage.tables import allocations, backorders, shipments, stock_movements
+from fulfillment.storage.tables import allocations, backorders, shipments, stock_levels, stock_movements
 
 _QUEUE: Final = (
     select(backorders)
@@ -46,6 +46,30 @@ _LOCK_NEXT: Final = text(
     )
     ORDER BY order_id FOR NO KEY UPDATE
     """
+)
+_SERVABLE: Final = (
+    select(backorders.c.sku, backorders.c.location_id)
+    .distinct()
+    .join(
+        stock_levels,
+        (stock_levels.c.sku == backorders.c.sku) & (stock_levels.c.location_id == backorders.c.location_id),
+    )
+    .where(
+        backorders.c.state == "waiting",
+        stock_levels.c.on_hand
+        > stock_levels.c.reserved + stock_levels.c.allocated + stock_levels.c.safety_stock,
+    )
+    .order_by(backorders.c.sku, backorders.c.location_id)
+    .limit(bindparam("at_most"))
+)
+_OWED: Final = (
+    select(
+        backorders.c.sku,
+        backorders.c.location_id,
+        func.sum(backorders.c.quantity - backorders.c.filled).label("units"),
+    )
+    .where(backorders.c.state == "waiting", backorders.c.sku.in_(bindparam("asked", expanding=True)))
+    .group_by(backorders.c.sku, backorders.c.location_id)
 )
 _FILL: Final = update(backorders).where(
     backorders.c.order_id == bindparam("the_order"), backorders.c.line_no == bindparam("the_line")
@@ -94,6 +118,23 @@ def fill(conn: Connection, place: Place, ready: Collection[str], *, key: str, by
         touched.add(row.shipment_id)
     _announce(conn, touched, now=now)
     return bool(touched)
+
+
+def serve(conn: Connection, place: Place, *, key: str, by: str, now: datetime) -> bool:
+    """Give units that are on the shelf already to those who wait; return whether anybody was given something."""
+    ready = lock_next(conn, place, arriving=0)
+    return fill(conn, place, ready, key=key, by=by, now=now)
+
+
+def servable(conn: Connection, limit: int) -> tuple[Place, ...]:
+    """Return where somebody waits though units are there."""
+    return tuple((row.sku, row.location_id) for row in conn.execute(_SERVABLE, {"at_most": limit}))
+
+
+def owed(conn: Connection, skus: Collection[str]) -> dict[Place, int]:
+    """Return how many units those who wait still lack, by place."""
+    rows = conn.execute(_OWED, {"asked": sorted(skus)})
+    return {(row.sku, row.location_id): row.units for row in rows}
 
 
 def filled_by(conn: Connection, place: Place, key: str) -> tuple[str, ...]:

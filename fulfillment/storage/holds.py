@@ -56,6 +56,14 @@ def place(
     return hold, True
 
 
+def was_released(conn: Connection, order_id: str, reason: HoldReason) -> bool:
+    """Test whether a hold for this reason was ever ended by a person, and not for want of an answer."""
+    cleared = exists().where(
+        holds.c.order_id == order_id, holds.c.reason == reason.value, holds.c.state == "released"
+    )
+    return bool(conn.scalar(select(cleared)))
+
+
 def end(
     conn: Connection,
     order_id: str,

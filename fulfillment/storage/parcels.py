@@ -13,7 +13,16 @@ from fulfillment.domain.order import ENDED as ORDER_ENDED
 from fulfillment.domain.order import Outcome
 from fulfillment.domain.policy import DEFAULT, Policy
 from fulfillment.domain.shipment import WorkStatus
-from fulfillment.domain.tracking import ENDED, RANK, CarrierStatus, Flag, Scan, ScanSource, Tracked, fold
+from fulfillment.domain.tracking import (
+    JOURNEY_OVER,
+    RANK,
+    CarrierStatus,
+    Flag,
+    Scan,
+    ScanSource,
+    Tracked,
+    fold,
+)
 from fulfillment.storage import hand_over, journal, locks, signals
 from fulfillment.storage.tables import labels, parcels, shipments, tracking_events
 
@@ -31,6 +40,7 @@ _SENTENCE: Final = MappingProxyType(
         _C.DELIVERED: "Your parcel was delivered.",
         _C.RETURNED: "Your parcel came back to us.",
         _C.DESTROYED: "Your parcel was destroyed on its way.",
+        _C.CANCELLED: "The carrier says that the label was cancelled.",
     }
 )
 _FLAG_SENTENCE: Final = MappingProxyType(
@@ -61,8 +71,8 @@ def record(
     source: str,
     now: datetime,
     policy: Policy = DEFAULT,
-) -> None:
-    """Record scans and write what follows from all the parcel's scans; a repeat changes nothing.
+) -> CarrierStatus:
+    """Record scans, write what follows from all the parcel's scans and return it; a repeat changes nothing.
 
     A carrier's scan of a labeled parcel that the dock never handed over is the evidence that it left.
     """
@@ -80,6 +90,7 @@ def record(
         _close(conn, order, before, outcome, now)
     if _is_news(before, after, new_edd, order.promise_date):
         _signal(conn, before, after, new_edd, now)
+    return after.status
 
 
 def _parcel(conn: Connection, parcel_id: str) -> Row[Any]:
@@ -155,7 +166,7 @@ def _next_check(
     before: Row[Any], after: Tracked, known: Sequence[Scan], now: datetime, policy: Policy
 ) -> datetime | None:
     """When silence becomes news: only a newer scan moves it, a repeated report does not."""
-    if after.status in ENDED or not (before.handed_over_at or _left_unseen(before, after)):
+    if after.status in JOURNEY_OVER or not (before.handed_over_at or _left_unseen(before, after)):
         return None
     moved = after.latest_at is not None and after.latest_at != before.latest_scan_at
     silent_at: datetime | None = before.next_check_at
@@ -189,7 +200,9 @@ def _words(state: Tracked) -> list[str]:
 def _note_events(conn: Connection, before: Row[Any], after: Tracked, *, source: str, now: datetime) -> None:
     data = {"parcel_id": before.parcel_id, "source": source, "place": after.place}
     happened: list[tuple[str, str, Mapping[str, Any]]] = []
-    if after.status.value != before.carrier_status and after.status in _SENTENCE:
+    # Before it leaves, a cancelled label is our own doing, and its end is told with the label.
+    ours = after.status is _C.CANCELLED and before.handed_over_at is None
+    if after.status.value != before.carrier_status and after.status in _SENTENCE and not ours:
         happened.append((after.status.value, _SENTENCE[after.status], data))
     for flag in sorted(after.flags - set(map(Flag, before.flags))):
         happened.append((flag.value, _FLAG_SENTENCE[flag], data))

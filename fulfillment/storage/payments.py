@@ -180,12 +180,20 @@ class PaymentStore:
         return claimed
 
     def claim_void(self, shipment_id: str) -> Operation | None:
-        """Claim the release of a shipment's live authorization; None when there is none."""
+        """Claim the release of a shipment's live authorization; None when there is none.
+
+        Raises:
+            Stop: the goods have left, so the money is due.
+        """
         with self._engine.begin() as conn:
             order = locks.order_of_shipment(conn, shipment_id)
             payment = _latest(conn, shipment_id, *_LIVE)
             if payment is None or payment.provider_ref is None:
                 return None
+            # The hand-over looks for our claim under the same lock: either the goods leave or the money goes.
+            work_status = conn.execute(_SHIPMENT, {"the_shipment": shipment_id}).one().work_status
+            if work_status in _LEFT and payment.status == _S.AUTHORIZED:
+                raise Stop(shipment_id, "it has left: its money is due")
             claimed = self._claim(conn, order, _K.VOID, payment, payment.asked)
         crashpoint("void.after_claim")
         return claimed
@@ -389,6 +397,9 @@ class PaymentStore:
         if risk_score is None or risk_score < self._policy.risk_hold_score:
             return
         order_id, now = order.order_id, self._now()
+        # A person looked at this order and cleared it; another authorization of it is no new reason to doubt.
+        if holds.was_released(conn, order_id, HoldReason.FRAUD):
+            return
         due_at, note = now + self._policy.hold_default_after, f"risk score {risk_score}"
         _, is_new = holds.place(
             conn, order_id, HoldReason.FRAUD, by="system", due_at=due_at, note=note, now=now

@@ -12,8 +12,8 @@ from fulfillment.domain.findings import Findings, Unstarted
 from fulfillment.domain.payment import OperationKind, OperationState, PaymentStatus
 from fulfillment.domain.policy import DEFAULT, Policy
 from fulfillment.domain.shipment import BEFORE_HAND_OVER, ON_THE_FLOOR
-from fulfillment.domain.tracking import ENDED
-from fulfillment.storage import journal, locks, signals
+from fulfillment.domain.tracking import JOURNEY_OVER
+from fulfillment.storage import backorders, journal, locks, signals
 from fulfillment.storage.tables import cases, orders, parcels, payments, provider_operations, shipments
 
 _AT_MOST: Final = 100
@@ -33,8 +33,12 @@ class ReconciliationStore:
         self._engine, self._now, self._clock, self._policy = engine, now, clock, policy
 
     def sweep(self) -> Findings:
-        """Find what was missed. Shipments past their ship-by are queued as facts for their orders at once."""
+        """Find what was missed. Shipments past their ship-by are queued as facts for their orders at once.
+
+        Units that a cancel let go, or that were found, are given to those who wait for them.
+        """
         now = self._now()
+        self._serve_who_waits(now)
         doubtful = max(self._policy.unknown_sla, self._shop_span(_IN_DOUBT_AFTER))
         with self._engine.begin() as conn:
             _queue_late_shipments(conn, now)
@@ -76,6 +80,15 @@ class ReconciliationStore:
             next_check = min(again, given_up_at) if given_up_at > now else again
             this = parcels.c.parcel_id == parcel_id
             conn.execute(update(parcels).where(this).values(next_check_at=next_check))
+
+    def _serve_who_waits(self, now: datetime) -> None:
+        """Each place in a transaction of its own: orders are locked before stock, and not for long."""
+        with self._engine.connect() as conn:
+            places = backorders.servable(conn, _AT_MOST)
+        for place in places:
+            with self._engine.begin() as conn:
+                # A moment is a key of its own: a line that was served in part is served again by a later sweep.
+                backorders.serve(conn, place, key=f"sweep:{now.isoformat()}", by="system", now=now)
 
     def _shop_span(self, real: timedelta) -> timedelta:
         return real * self._clock.speed
@@ -180,7 +193,7 @@ def _silent(conn: Connection, now: datetime) -> tuple[str, ...]:
         .where(
             parcels.c.next_check_at <= now,
             parcels.c.handed_over_at.is_not(None),
-            parcels.c.carrier_status.not_in([status.value for status in ENDED]),
+            parcels.c.carrier_status.not_in([status.value for status in JOURNEY_OVER]),
         )
         .order_by(parcels.c.next_check_at)
         .limit(_AT_MOST)

@@ -125,6 +125,8 @@ class RecordStore:
             if stopped.left:
                 outcome += f"; {', '.join(stopped.left)} had left"
             self._audit(conn, request, "cancel", outcome, reason=request.reason)
+            if stopped.left:
+                self._tell_the_rest_is_cancelled(conn, request, stopped)
             return stopped
 
     def open_case(self, request: OpenCase) -> Case:
@@ -165,8 +167,8 @@ class RecordStore:
             subject = request.shipment_id
             journal.tell(conn, order_id, Fact.DELAYED, subject=subject, version=n, data=told, now=now)
 
-    def declare_lost(self, request: DeclareLost) -> None:
-        """Give a parcel up; our own event joins its scans."""
+    def declare_lost(self, request: DeclareLost) -> CarrierStatus:
+        """Give a parcel up; our own event joins its scans. Return what they come to: it may have been delivered."""
         now = self._now()
         given_up = Scan(
             status=CarrierStatus.LOST,
@@ -178,7 +180,7 @@ class RecordStore:
         with self._engine.begin() as conn:
             lock_order(conn, request.order_id)
             source = ScanSource.WAYBILL.value
-            parcels.record(
+            return parcels.record(
                 conn, request.parcel_id, (given_up,), None, source=source, now=now, policy=self._policy
             )
 
@@ -204,6 +206,13 @@ class RecordStore:
             crashpoint("close.before_commit")
         crashpoint("close.after_commit")
         return delivered_at
+
+    def _tell_the_rest_is_cancelled(self, conn: Connection, request: StopShipments, stopped: Stopped) -> None:
+        """Only when something left: an order that is cancelled as a whole is told so when it closes."""
+        now, told = self._now(), {"reason": request.reason}
+        for shipment_id in stopped.stopped:
+            fact = Fact.PART_CANCELLED
+            journal.tell(conn, request.order_id, fact, subject=shipment_id, version=1, data=told, now=now)
 
     def _close(self, conn: Connection, order: Row[Any], request: CloseOrder) -> None:
         order_id, now, status = order.order_id, self._now(), _FINAL[request.outcome]

@@ -15,6 +15,7 @@ from fulfillment.domain.promise import promised, ship_by
 from fulfillment.domain.reservation import PlannedShipment, Reservation
 from fulfillment.domain.shipment import WaitsFor, WorkStatus, shipment_id
 from fulfillment.domain.sourcing import Sourced, source
+from fulfillment.storage import backorders as backorder_queue
 from fulfillment.storage import holds, journal
 from fulfillment.storage.movements import Place, move
 from fulfillment.storage.orders import OUT_OF_STOCK, line_from, lock_order, order_from, short_lines
@@ -111,13 +112,17 @@ def reserve(conn: Connection, order_id: str, *, now: datetime, policy: Policy) -
 
 
 def _source(conn: Connection, lines: tuple[OrderLine, ...], backorderable: frozenset[str]) -> Sourced:
-    rows = conn.execute(_LOCK_LEVELS, {"asked": sorted({line.sku for line in lines})}).all()
+    skus_asked = sorted({line.sku for line in lines})
+    rows = conn.execute(_LOCK_LEVELS, {"asked": skus_asked}).all()
+    # Read once the levels are locked, so that nobody is being served meanwhile. What those who wait still
+    # lack counts as reserved: units that were let go or found are theirs, and a new order does not overtake.
+    owed = backorder_queue.owed(conn, skus_asked)
     levels = [
         Level(
             sku=row.sku,
             location_id=row.location_id,
             on_hand=row.on_hand,
-            reserved=row.reserved,
+            reserved=row.reserved + owed.get((row.sku, row.location_id), 0),
             allocated=row.allocated,
             safety_stock=row.safety_stock,
         )

@@ -5,7 +5,7 @@ from dataclasses import asdict
 from datetime import date, datetime
 from typing import Any, Final
 
-from sqlalchemy import Connection, Engine, Row, and_, func, insert, select, update
+from sqlalchemy import Connection, Engine, Row, and_, func, insert, or_, select, update
 
 from fulfillment.crashpoints import crashpoint
 from fulfillment.domain.address import Address
@@ -14,6 +14,7 @@ from fulfillment.domain.findings import Unheard
 from fulfillment.domain.label import Label, LabelJob, VoidJob
 from fulfillment.domain.payment import OperationKind, OperationState, operation_key
 from fulfillment.domain.policy import DEFAULT, Policy
+from fulfillment.domain.provider_errors import Conflict
 from fulfillment.domain.shipment import InvalidTransition, Stop, WorkStatus
 from fulfillment.domain.tracking import CarrierStatus, Flag, Scan, ScanSource
 from fulfillment.storage import inbox, journal, locks, parcels, signals
@@ -55,10 +56,17 @@ class ShippingBooks:
         return job
 
     def quoted(self, key: str, reference: str, choice: Choice) -> None:
-        """Store the provider's reference and the scored offers, before anything is bought."""
+        """Store the provider's reference and the scored offers, before anything is bought.
+
+        Raises:
+            Conflict: another attempt of this purchase has a shipment already; the next one buys that.
+        """
         chosen = {"provider_shipment_ref": reference, "quotes": _explained(choice)}
+        ours = or_(labels.c.provider_shipment_ref.is_(None), labels.c.provider_shipment_ref == reference)
         with self._engine.begin() as conn:
-            conn.execute(update(labels).where(_buying(key)).values(chosen))
+            # The provider sells postage once per shipment, so one purchase may never know two of them.
+            if not conn.execute(update(labels).where(_buying(key), ours).values(chosen)).rowcount:
+                raise Conflict(f"{key}: another attempt is buying this label")
 
     def sending(self, key: str) -> None:
         """Count a sending of the purchase, before it leaves."""

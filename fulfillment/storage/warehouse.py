@@ -10,7 +10,7 @@ from sqlalchemy.dialects.postgresql import aggregate_order_by, array
 
 from fulfillment.crashpoints import crashpoint
 from fulfillment.domain.address import Address
-from fulfillment.domain.payment import PaymentStatus
+from fulfillment.domain.payment import OperationKind, OperationState, PaymentStatus, operation_key
 from fulfillment.domain.policy import DEFAULT, Policy
 from fulfillment.domain.shipment import ON_THE_FLOOR, InvalidTransition, Stop, WorkStatus, parcel_id
 from fulfillment.storage import hand_over, journal, locks, signals
@@ -23,6 +23,7 @@ from fulfillment.storage.tables import (
     orders,
     parcels,
     payments,
+    provider_operations,
     shipments,
     unit_ranges,
 )
@@ -208,12 +209,23 @@ def _check_label(conn: Connection, shipment_id: str, address_hash: str) -> None:
 
 
 def _is_paid(conn: Connection, shipment_id: str, now: datetime) -> bool:
-    live = exists().where(
+    live = select(payments).where(
         payments.c.shipment_id == shipment_id,
         payments.c.status == PaymentStatus.AUTHORIZED.value,
         or_(payments.c.expires_at.is_(None), payments.c.expires_at > now),
     )
-    return bool(conn.scalar(select(live)))
+    payment = conn.execute(live).one_or_none()
+    return payment is not None and not _is_let_go(conn, payment)
+
+
+def _is_let_go(conn: Connection, payment: Row[Any]) -> bool:
+    """Whether this money was asked to be released: until that is refused, it may be gone already."""
+    key = operation_key(payment.order_id, OperationKind.VOID, payment.shipment_id, payment.attempt)
+    asked = exists().where(
+        provider_operations.c.operation_key == key,
+        provider_operations.c.state != OperationState.FAILED.value,
+    )
+    return bool(conn.scalar(select(asked)))
 
 
 def _make_parcel(conn: Connection, shipment_id: str, weight_g: int, now: datetime) -> None:

@@ -46,4 +46,4 @@ def _an_order(journeys: Arena, sku: str) -> Order:
 
 
 async def _place(journeys: Arena, order: Order) -> PlaceAnswer | None:
-    return await journeys.place(order, Tale.BY_HAND, within=timedelta(seconds=60))
+    return await journeys.place(order, Tale.BY_HAND, within=timedelta(seconds=120))

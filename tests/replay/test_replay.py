@@ -1,5 +1,6 @@
 """Orders that began under an earlier release go on under this one."""
 
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,37 @@ from tests.replay.commands import Command, Commands
 from tests.replay.record import CASES, HISTORIES
 from workers.worker import WORKFLOWS
 
+_BESIDE = partial(
+    Command,
+    queue="beside the workflow",
+    start_to_close=None,
+    schedule_to_close=3.0,
+    heartbeat=None,
+    retry=(0.2, None, 2),
+)
+_PAYMENT = partial(
+    Command,
+    queue="payments-stripe",
+    start_to_close=60.0,
+    schedule_to_close=None,
+    heartbeat=5.0,
+    retry=(0.5, 30.0, 0),
+)
+_CARRIER = partial(
+    Command,
+    queue="carriers-easypost",
+    start_to_close=30.0,
+    schedule_to_close=None,
+    heartbeat=5.0,
+    retry=(0.5, 5.0, 4),
+)
+PLAIN = [
+    _BESIDE("reserve_stock"),
+    _PAYMENT("authorize_payment"),
+    _CARRIER("buy_label"),
+    _PAYMENT("capture_payment"),
+    _BESIDE("close_order"),
+]
 RECORDED = sorted(HISTORIES.glob("*/*.json"))
 
 
@@ -30,9 +62,6 @@ async def test_a_plain_order_asks_for_the_same_deeds_in_the_same_way() -> None:
     await _replay(RECORDED[-1].with_name("plain.json"), commands)
 
     assert commands.given == PLAIN
-
-
-PLAIN: list[Command] = []
 
 
 async def _replay(file: Path, *interceptors: Commands) -> None:

@@ -149,6 +149,80 @@ def test_units_given_to_a_waiting_order_come_back_when_it_is_stopped(house: Hous
     assert (level(house).on_hand, level(house).allocated) == (2, 0)
 
 
+def cancel(house: House, order_id: str) -> None:
+    house.records.stop_shipments(
+        StopShipments(order_id=order_id, reason="changed_mind", by="ann", request_id="")
+    )
+
+
+def test_units_that_were_found_serve_those_who_wait(house: House) -> None:
+    house.stocked(mugs=0)
+    waits(house, "SO-1", 2)
+    waits(house, "SO-2", 2)
+
+    for _ in range(2):
+        house.stock.adjust(MUG, "wh-reno", 3, key="count-1", by="ann", reason="found")
+
+    assert filled(house) == {"SO-1": 2, "SO-2": 1}
+    assert (level(house).on_hand, level(house).allocated) == (3, 3)
+    assert house.row(signals)["fact_key"] == "SO-1-1:stock_filled"
+    assert house.row(stock_movements, operation_key="count-1:fill:SO-1:1")["allocated"] == 2
+
+
+def test_units_a_cancel_let_go_are_given_by_the_sweep_to_those_who_wait(house: House) -> None:
+    house.stocked(mugs=2).reserved("SO-1", mugs=2, teas=0)
+    waits(house, "SO-2", 1)
+    waits(house, "SO-3", 2)
+    cancel(house, "SO-1")
+
+    for _ in range(2):
+        house.reconciliation.sweep()
+
+    assert filled(house) == {"SO-2": 1, "SO-3": 1}
+    assert (level(house).allocated, level(house).available) == (2, 0)
+    assert house.row(signals)["fact_key"] == "SO-2-1:stock_filled"
+
+
+def test_a_line_served_in_part_by_one_sweep_is_served_by_the_next(house: House) -> None:
+    house.stocked(mugs=2)
+    house.reserved("SO-1", mugs=1, teas=0)
+    house.reserved("SO-2", mugs=1, teas=0)
+    waits(house, "SO-3", 2)
+
+    for order_id in ("SO-1", "SO-2"):
+        cancel(house, order_id)
+        house.wait(timedelta(minutes=1))
+        house.reconciliation.sweep()
+
+    assert filled(house) == {"SO-3": 2}
+
+
+def test_sweeps_at_once_give_every_unit_once(house: House) -> None:
+    house.stocked(mugs=6).reserved("SO-0", mugs=6, teas=0)
+    for n in range(1, 7):
+        waits(house, f"SO-{n}", 2)
+    cancel(house, "SO-0")
+
+    with ThreadPoolExecutor(6) as crowd:
+        list(crowd.map(lambda _: house.reconciliation.sweep(), range(12)))
+
+    assert (level(house).allocated, level(house).available) == (6, 0)
+    assert sum(filled(house).values()) == 6
+
+
+def test_a_new_order_does_not_overtake_those_who_wait_for_units_just_let_go(house: House) -> None:
+    house.stocked(mugs=3).reserved("SO-1", mugs=3, teas=0)
+    waits(house, "SO-2", 2)
+    cancel(house, "SO-1")
+
+    waits(house, "SO-3", 2)
+    house.reconciliation.sweep()
+
+    assert filled(house) == {"SO-2": 2, "SO-3": 0}
+    assert house.row(backorders, order_id="SO-3")["quantity"] == 1
+    assert (level(house).reserved, level(house).allocated, level(house).available) == (1, 2, 0)
+
+
 def test_receipts_cancellations_and_new_orders_at_once_leave_no_unit_unserved(house: House) -> None:
     house.stocked(mugs=0)
     for n in range(10):

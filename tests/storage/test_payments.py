@@ -12,7 +12,7 @@ from fulfillment.domain.payment import (
     OperationState,
     PaymentStatus,
 )
-from fulfillment.domain.record import Confirm, StopShipments
+from fulfillment.domain.record import Confirm, ReleaseHold, StopShipments
 from fulfillment.domain.shipment import Stop, WorkStatus
 from fulfillment.storage.payments import NotHandedOver, UnknownOperation
 from fulfillment.storage.tables import (
@@ -184,6 +184,74 @@ def test_a_risky_payment_is_confirmed_and_held_before_the_floor_sees_it(house: H
     assert house.row(cases)["kind"] == "fraud_review"
     shipment = house.row(shipments)
     assert (shipment["work_status"], shipment["waits_for"]) == ("scheduled", "hold")
+
+
+def test_an_order_a_person_cleared_is_not_held_again_by_its_next_authorization(house: House) -> None:
+    house.stocked().reserved()
+    pay(house, "SO-1-1", risk_score=80, expires_at=house.now() + timedelta(days=7))
+    house.records.release_hold(
+        ReleaseHold(order_id="SO-1", reason=HoldReason.FRAUD, by="sue", request_id="r-1")
+    )
+    house.wait(timedelta(days=8))
+
+    paid = pay(house, "SO-1-1", attempt=2, risk_score=95)
+
+    assert paid.holds == ()
+    assert [row["state"] for row in house.rows(holds)] == ["released"]
+
+
+def test_a_hold_nobody_answered_clears_nothing(house: House) -> None:
+    house.stocked().reserved()
+    pay(house, "SO-1-1", risk_score=80, expires_at=house.now() + timedelta(days=7))
+    house.records.release_hold(
+        ReleaseHold(order_id="SO-1", reason=HoldReason.FRAUD, by="clock", request_id="", defaulted=True)
+    )
+    house.wait(timedelta(days=8))
+
+    paid = pay(house, "SO-1-1", attempt=2, risk_score=95)
+
+    assert [hold.reason for hold in paid.holds] == [HoldReason.FRAUD]
+
+
+def test_what_came_from_the_queue_does_not_delay_the_confirmation_of_the_rest(house: House) -> None:
+    house.stocked(mugs=1).reserved(mugs=2)
+    house.stock.receive("MUG", "wh-reno", 1, key="R-1", by="dock")
+    filled = house.row(shipments, shipment_id="SO-1-2")["waits_for"]
+
+    paid = pay(house, "SO-1-1")
+
+    assert filled == "payment"
+    assert (paid.confirmed, paid.released) == (True, ("SO-1-1",))
+
+
+def test_what_waited_has_all_its_time_on_the_floor(house: House) -> None:
+    house.stocked().reserved()
+    house.wait(timedelta(days=3))
+
+    pay(house, "SO-1-1")
+
+    assert house.row(shipments)["ship_by"] == house.now() + timedelta(hours=48)
+
+
+def test_what_was_held_has_all_its_time_on_the_floor(house: House) -> None:
+    house.stocked().reserved()
+    pay(house, "SO-1-1", risk_score=80)
+    house.wait(timedelta(days=3))
+
+    house.records.release_hold(
+        ReleaseHold(order_id="SO-1", reason=HoldReason.FRAUD, by="sue", request_id="r-1")
+    )
+
+    assert house.row(shipments)["ship_by"] == house.now() + timedelta(hours=48)
+
+
+def test_the_money_of_what_has_left_is_never_let_go(house: House) -> None:
+    house.stocked().shipped()
+
+    with pytest.raises(Stop, match="has left"):
+        house.payments.claim_void("SO-1-1")
+
+    assert house.rows(provider_operations, kind="void") == []
 
 
 def test_an_ordinary_risk_holds_nothing(house: House) -> None:

@@ -97,6 +97,27 @@ def test_what_has_left_cannot_be_stopped_and_the_rest_can(house: House) -> None:
     assert house.row(shipments, shipment_id="SO-1-1")["work_status"] == "handed_over"
 
 
+def test_the_customer_hears_once_which_part_was_cancelled_after_the_rest_had_left(house: House) -> None:
+    house.stocked(mugs=1).shipped(mugs=2)
+
+    for _ in range(2):
+        house.records.stop_shipments(STOP)
+
+    told = house.row(outbox, fact="part_cancelled", subject="SO-1-2")
+    assert (told["version"], told["data"]) == (1, {"reason": "changed_mind"})
+
+
+def test_an_order_cancelled_as_a_whole_is_not_told_in_parts(house: House) -> None:
+    house.stocked(mugs=1).released(mugs=2)
+    house.records.stop_shipments(STOP)
+    house.records.close(CloseOrder(order_id="SO-1", outcome=Outcome.CANCELLED, reason="changed_mind"))
+
+    told = {row["fact"] for row in house.rows(outbox)}
+
+    assert "part_cancelled" not in told
+    assert "cancelled" in told
+
+
 def test_a_stop_and_a_hand_over_at_once_are_decided_by_the_row(house: House) -> None:
     house.stocked(mugs=40, teas=40)
     ids = [f"SO-{n}" for n in range(1, 13)]
@@ -224,10 +245,22 @@ def test_another_day_is_promised_once_and_told(house: House) -> None:
 def test_a_parcel_given_up_is_lost_by_our_own_word(house: House) -> None:
     house.stocked().shipped()
 
-    house.records.declare_lost(DeclareLost(order_id="SO-1", parcel_id="SO-1-P1"))
+    came_to = house.records.declare_lost(DeclareLost(order_id="SO-1", parcel_id="SO-1-P1"))
 
+    assert came_to is CarrierStatus.LOST
     assert house.row(parcels)["carrier_status"] == "lost"
     assert house.row(shipments)["outcome"] == "lost"
+
+
+def test_a_parcel_delivered_meanwhile_is_not_given_up(house: House) -> None:
+    house.stocked().shipped()
+    house.shipping.scanned("SO-1-P1", (a_scan(CarrierStatus.DELIVERED, hours=-1),), None, source="webhook")
+
+    came_to = house.records.declare_lost(DeclareLost(order_id="SO-1", parcel_id="SO-1-P1"))
+
+    assert came_to is CarrierStatus.DELIVERED
+    assert house.row(shipments)["outcome"] == "delivered"
+    assert house.rows(outbox, fact="lost") == []
 
 
 def test_paying_another_way_is_used_by_the_next_attempt(house: House) -> None:

@@ -6,6 +6,7 @@ from datetime import date, timedelta
 import pytest
 from sqlalchemy import Engine
 
+from fulfillment.domain.provider_errors import Conflict
 from fulfillment.domain.record import StopShipments
 from fulfillment.domain.shipment import InvalidTransition, Stop
 from fulfillment.domain.tracking import CarrierStatus
@@ -278,3 +279,26 @@ def stopped(house: House) -> None:
     records.stop_shipments(
         StopShipments(order_id="SO-1", reason="changed_mind", by="maria", request_id="r-1")
     )
+
+
+def test_two_attempts_of_one_purchase_never_know_two_shipments(engine: Engine) -> None:
+    house = House(engine).stocked()
+    parcel_id = house.packed()
+    first, second = house.shipping.claim_label(parcel_id), house.shipping.claim_label(parcel_id)
+    house.shipping.quoted(first.key, "shp_1", A_CHOICE)
+
+    with pytest.raises(Conflict):
+        house.shipping.quoted(second.key, "shp_2", A_CHOICE)
+    house.shipping.quoted(first.key, "shp_1", A_CHOICE)
+
+    assert house.shipping.claim_label(parcel_id).reference == "shp_1"
+
+
+def test_a_purchase_that_has_ended_is_not_quoted_for_again(engine: Engine) -> None:
+    house = House(engine).stocked()
+    house.labeled()
+
+    with pytest.raises(Conflict):
+        house.shipping.quoted(KEY, "shp_2", A_CHOICE)
+
+    assert house.row(labels)["provider_shipment_ref"] == f"shp_{KEY}"

@@ -299,3 +299,69 @@ def test_a_carrier_spelled_otherwise_is_still_found_by_its_number(engine: Engine
     house.shipping.record_report("easypost", "evt_1", carrier, NUMBER, JOURNEY[:2], None, {})
 
     assert house.row(parcels)["carrier_status"] == "in_transit"
+
+
+def test_a_cancelled_label_does_not_end_a_parcel_that_has_left(engine: Engine) -> None:
+    house = on_its_way(engine)
+
+    report(house, "evt_1", *JOURNEY[:2], a_scan(C.CANCELLED, 9))
+
+    parcel = house.row(parcels)
+    assert parcel["carrier_status"] == "cancelled"
+    assert parcel["next_check_at"] == MORNING + timedelta(hours=9 + 48)
+    assert house.row(shipments)["work_status"] == "handed_over"
+    assert heard(house) == [("cancelled", [])]
+    (event,) = house.rows(order_events, kind="cancelled")
+    assert event["text"] == "The carrier says that the label was cancelled."
+
+
+@pytest.mark.parametrize("later", [C.IN_TRANSIT, C.OUT_FOR_DELIVERY, C.DELIVERED, C.RETURN_TO_SENDER])
+def test_a_parcel_seen_after_its_label_was_cancelled_goes_on(engine: Engine, later: CarrierStatus) -> None:
+    house = on_its_way(engine)
+    report(house, "evt_1", a_scan(C.CANCELLED, 1))
+
+    report(house, "evt_2", a_scan(later, 9))
+
+    assert house.row(parcels)["carrier_status"] == later.value
+    assert heard(house) == [("cancelled", []), (later.value, [])]
+
+
+def test_a_delivery_of_the_same_minute_outweighs_a_cancelled_label(engine: Engine) -> None:
+    house = on_its_way(engine)
+
+    report(house, "evt_1", a_scan(C.DELIVERED, 9), a_scan(C.CANCELLED, 9, code="zz"))
+
+    assert house.row(parcels)["carrier_status"] == "delivered"
+
+
+def test_paper_does_not_bring_a_cancelled_label_back(engine: Engine) -> None:
+    house = on_its_way(engine)
+
+    report(house, "evt_1", a_scan(C.CANCELLED, 1), a_scan(C.PRE_TRANSIT, 2))
+
+    assert house.row(parcels)["carrier_status"] == "cancelled"
+
+
+def test_a_parcel_with_a_cancelled_label_that_stays_silent_is_noticed_and_given_up(engine: Engine) -> None:
+    house = on_its_way(engine)
+    report(house, "evt_1", a_scan(C.CANCELLED, 1))
+    house.wait(timedelta(days=20))
+
+    silent = house.reconciliation.sweep().silent_parcels
+    house.reconciliation.silence("SO-1-P1")
+    came_to = house.records.declare_lost(DeclareLost(order_id="SO-1", parcel_id="SO-1-P1"))
+
+    assert silent == ("SO-1-P1",)
+    assert house.row(signals, name="overdue")["body"]["kind"] == "lost"
+    assert came_to is C.LOST
+
+
+def test_a_label_cancelled_before_the_parcel_left_is_no_news_to_the_customer(engine: Engine) -> None:
+    house = House(engine).stocked()
+    house.labeled()
+    house.wait(timedelta(hours=5))
+
+    report(house, "evt_1", a_scan(C.CANCELLED, 2))
+
+    assert house.rows(order_events, kind="cancelled") == []
+    assert house.row(parcels)["next_check_at"] is None

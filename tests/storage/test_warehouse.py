@@ -23,6 +23,7 @@ from fulfillment.storage.tables import (
     outbox,
     parcels,
     payments,
+    provider_operations,
     shipments,
     signals,
     stock_levels,
@@ -313,3 +314,51 @@ def test_what_has_left_is_no_longer_on_the_board(engine: Engine) -> None:
     board = house.floor.work()
 
     assert board == ()
+
+
+@pytest.mark.parametrize("state", ["claimed", "unknown", "succeeded"])
+def test_nothing_leaves_on_money_that_is_being_let_go(engine: Engine, state: str) -> None:
+    house = brought_to(engine, "leave")
+    assert house.payments.claim_void("SO-1-1") is not None
+    house.change(provider_operations, {"state": state}, kind="void")
+
+    with pytest.raises(Stop, match="payment is not ready"):
+        leave(house)
+
+
+def test_money_whose_release_was_refused_still_pays(engine: Engine) -> None:
+    house = brought_to(engine, "leave")
+    void = house.payments.claim_void("SO-1-1")
+    assert void is not None
+    house.payments.failed(void.key, "Rejected")
+
+    leave(house)
+
+    assert house.row(shipments)["work_status"] == "handed_over"
+
+
+def test_of_a_hand_over_and_a_release_of_its_money_at_once_exactly_one_wins(engine: Engine) -> None:
+    house = House(engine).stocked(mugs=40, teas=40)
+    ids = [f"SO-{n}" for n in range(1, 13)]
+    for n, order_id in enumerate(ids):
+        house.labeled(order_id, number=f"1Z{n}")
+
+    def let_go(order_id: str) -> bool:
+        try:
+            return house.payments.claim_void(f"{order_id}-1") is not None
+        except Stop:
+            return False
+
+    def left(order_id: str) -> bool:
+        try:
+            house.floor.hand_over(f"{order_id}-1", by="dock")
+        except Stop:
+            return False
+        return True
+
+    with ThreadPoolExecutor(8) as crowd:
+        voids = [crowd.submit(let_go, order_id) for order_id in ids]
+        leaves = [crowd.submit(left, order_id) for order_id in ids]
+
+    for void, leaving in zip(voids, leaves, strict=True):
+        assert void.result() is not leaving.result()

@@ -76,6 +76,12 @@ class RunningOrder:
         """Wait until these deeds were done."""
         await self.until(lambda: all(deed in self.world.done for deed in deeds))
 
+    async def may(self, verb: str) -> None:
+        """Wait until a verb is allowed."""
+        async with asyncio.timeout(10):
+            while (await self.handle.query("allowed_actions"))[verb] != "yes":
+                await asyncio.sleep(0.02)
+
     async def pass_time(self, span: timedelta) -> None:
         await self._environment.fast_forward(self.handle, span)
 

@@ -7,9 +7,11 @@ import pytest
 from temporalio.client import WorkflowFailureError, WorkflowUpdateFailedError
 from temporalio.exceptions import is_cancelled_exception
 
+from activities.errors import refusal
 from fulfillment.domain.holds import HoldReason
 from fulfillment.domain.inventory import ShortLine
-from fulfillment.domain.shipment import WaitsFor
+from fulfillment.domain.shipment import Stop, WaitsFor
+from fulfillment.domain.tracking import CarrierStatus
 from tests.workflows.conftest import PlaceOrder
 from tests.workflows.world import World, a_shipment
 
@@ -84,6 +86,19 @@ async def test_a_cancelled_order_voids_what_it_held(place: PlaceOrder) -> None:
     assert result.outcome == "cancelled"
     assert order.world.did("void") == ["void-label SO-1-P1", "void SO-1-1"]  # newest first
     assert order.world.did("capture") == []
+
+
+async def test_an_order_stopped_before_its_money_was_asked_for_ends_cancelled(place: PlaceOrder) -> None:
+    def stopped() -> None:
+        raise refusal(Stop("SO-1-1", "it was cancelled: nothing is owed for it"))
+
+    world = World(a_shipment())
+    world.before["authorize"] = stopped
+    order, _ = await place(world)
+
+    result = await order.result()
+
+    assert result.outcome == "cancelled"
 
 
 async def test_a_cancel_after_hand_over_is_refused_with_what_to_do_instead(place: PlaceOrder) -> None:
@@ -265,7 +280,7 @@ async def test_a_carrier_that_is_down_is_a_case_and_is_tried_until_it_is_back(pl
     order, _ = await place(world)
 
     await order.tell("packed", shipment_id="SO-1-1", parcel_id="SO-1-P1", weight_g=1)
-    await order.did("case carrier_down SO-1-1", "resolved carrier_down cured")
+    await order.did("case carrier_down SO-1-1", "resolved carrier_down it answers again")
     await order.handed_over()
     await order.scanned("delivered")
 
@@ -422,3 +437,112 @@ async def test_money_that_runs_out_while_the_parcel_waits_on_the_dock_is_reserve
 
     assert (await order.result()).outcome == "delivered"
     assert world.done[-4:-1] == ["void SO-1-1", "authorize SO-1-1 2", "capture SO-1-1"]
+
+
+async def test_a_backorder_held_for_fraud_when_it_was_paid_can_be_released(place: PlaceOrder) -> None:
+    world = World(a_shipment(1, waits_for=WaitsFor.STOCK))
+    order, _ = await place(world)
+    world.risky = True
+
+    await order.tell("stock_filled", shipment_ids=["SO-1-1"])
+    await order.may("release")
+    told = await order.ask("release", reason="fraud")
+    await order.goes_to_the_door()
+
+    assert told["text"] == "Released. The order goes on."
+    assert (await order.result()).outcome == "delivered"
+
+
+async def test_a_refused_step_stops_neither_the_order_nor_its_other_shipments(place: PlaceOrder) -> None:
+    world = World(a_shipment(1), a_shipment(2))
+    order, _ = await place(world)
+    world.refused["label"] = "there is no such parcel"
+
+    await order.tell("packed", shipment_id="SO-1-1", parcel_id="SO-1-P9", weight_g=1)
+    await order.did("case stuck SO-1-1")
+    await order.goes_to_the_door(2)
+    await order.did("capture SO-1-2")
+    told = await order.ask("cancel", reason="stuck")
+
+    assert (told["stopped"], told["left"]) == (["SO-1-1"], ["SO-1-2"])
+    assert (await order.result()).outcome == "delivered"
+    assert "void SO-1-1" in world.done
+
+
+async def test_a_parcel_given_up_that_was_delivered_meanwhile_is_not_refunded(place: PlaceOrder) -> None:
+    world = World(a_shipment())
+    world.scans_say = CarrierStatus.DELIVERED
+    order, _ = await place(world)
+    await order.packed()
+    await order.handed_over()
+    await order.did("capture SO-1-1")
+
+    await order.tell("overdue", shipment_id="SO-1-1", subject="SO-1-P1", kind="lost")
+
+    assert (await order.result()).outcome == "delivered"
+    assert world.did("refund") == []
+
+
+async def test_a_cancelled_label_does_not_end_a_parcel_under_way(place: PlaceOrder) -> None:
+    order, _ = await place(World(a_shipment()))
+    await order.packed()
+    await order.handed_over()
+
+    await order.scanned("cancelled")
+    await order.did("case carrier_problem SO-1-1")
+    await order.scanned("delivered")
+
+    assert (await order.result()).outcome == "delivered"
+    assert order.world.did("refund") == []
+
+
+async def test_a_label_no_carrier_makes_today_is_asked_for_again_tomorrow(place: PlaceOrder) -> None:
+    world = World(a_shipment())
+    world.refused_labels = 1
+    order, _ = await place(world)
+
+    await order.packed()
+    await order.did("case label_refused SO-1-1")
+    await order.pass_time(timedelta(hours=25))
+    await order.did("resolved label_refused labeled")
+    await order.handed_over()
+    await order.scanned("delivered")
+
+    assert (await order.result()).outcome == "delivered"
+
+
+async def test_a_refund_the_provider_refuses_is_a_case_and_tried_again(place: PlaceOrder) -> None:
+    world = World(a_shipment())
+    world.refused_refunds = 1
+    order, _ = await place(world)
+    await order.packed()
+    await order.handed_over()
+    await order.did("capture SO-1-1")
+
+    await order.scanned("lost")
+    await order.did("case refund_failed SO-1-1")
+    await order.pass_time(timedelta(hours=25))
+
+    assert (await order.result()).refunds == ("SO-1-1",)
+
+
+async def test_news_heard_before_the_hand_over_is_not_lost(place: PlaceOrder) -> None:
+    order, _ = await place(World(a_shipment()))
+    await order.packed()
+
+    await order.scanned("delivered")
+    await order.handed_over()
+
+    assert (await order.result()).outcome == "delivered"
+    assert order.world.did("capture") == ["capture SO-1-1"]
+
+
+async def test_a_backordered_gift_goes_to_the_floor_without_a_payment(place: PlaceOrder) -> None:
+    order, _ = await place(World(a_shipment(1, waits_for=WaitsFor.STOCK, value=0)))
+
+    await order.tell("stock_filled", shipment_ids=["SO-1-1"])
+    await order.until(lambda: order.world.did("confirm") == ["confirm SO-1", "confirm SO-1"])
+    await order.goes_to_the_door()
+
+    assert (await order.result()).outcome == "delivered"
+    assert order.world.did("authorize") == []

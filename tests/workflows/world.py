@@ -5,7 +5,7 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 from temporalio import activity
-from temporalio.exceptions import ApplicationError
+from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
 
 from activities.errors import refusal
 from activities.payments import AuthorizePayment
@@ -33,6 +33,7 @@ from fulfillment.domain.record import (
 )
 from fulfillment.domain.reservation import PlannedShipment, Reservation
 from fulfillment.domain.shipment import WaitsFor
+from fulfillment.domain.tracking import CarrierStatus
 
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
 PROMISED = date(2099, 11, 27)
@@ -42,6 +43,11 @@ def a_shipment(n: int = 1, *, waits_for: WaitsFor = WaitsFor.PAYMENT, value: int
     return PlannedShipment(
         shipment_id=f"SO-1-{n}", location_id="wh-reno", value=value, units=3, waits_for=waits_for
     )
+
+
+def _no(kind: str, why: str = "no") -> ApplicationError:
+    """A refusal, as the real deeds raise it."""
+    return ApplicationError(why, type=kind, non_retryable=True, category=ApplicationErrorCategory.BENIGN)
 
 
 class World:
@@ -57,7 +63,11 @@ class World:
         self.label_failures = 0
         self.expired_captures = 0
         self.promise = PROMISED
+        self.scans_say = CarrierStatus.LOST
         self.risky = False
+        self.refused: dict[str, str] = {}
+        self.refused_refunds = 0
+        self.refused_labels = 0
         self.expires_at: datetime | None = None
         self.before: dict[str, Callable[[], None]] = {}
 
@@ -66,6 +76,9 @@ class World:
 
     def _note(self, deed: str) -> None:
         self.done.append(deed)
+        name = deed.split(" ")[0]
+        if why := self.refused.pop(name, None):
+            raise _no("Surprise", why)
         if hook := self.before.pop(deed.split(" ")[0], None):
             hook()
 
@@ -143,7 +156,7 @@ class World:
         self._note(f"capture {shipment_id}")
         if self.expired_captures:
             self.expired_captures -= 1
-            raise ApplicationError("too late", type="AuthorizationExpired", non_retryable=True)
+            raise _no("AuthorizationExpired")
 
     @activity.defn
     def void_authorization(self, shipment_id: str) -> None:
@@ -152,10 +165,16 @@ class World:
     @activity.defn
     def refund_payment(self, shipment_id: str) -> None:
         self._note(f"refund {shipment_id}")
+        if self.refused_refunds:
+            self.refused_refunds -= 1
+            raise _no("RefundRefused")
 
     @activity.defn
     def buy_label(self, parcel_id: str) -> Label:
         self._note(f"label {parcel_id}")
+        if self.refused_labels:
+            self.refused_labels -= 1
+            raise _no("LabelRefused")
         if self.label_failures:
             self.label_failures -= 1
             raise ApplicationError("503", type="ProviderUnavailable")
@@ -223,8 +242,9 @@ class World:
         self._note(f"promise {request.promised_date}")
 
     @activity.defn
-    def declare_lost(self, request: DeclareLost) -> None:
+    def declare_lost(self, request: DeclareLost) -> CarrierStatus:
         self._note(f"lost {request.parcel_id}")
+        return self.scans_say
 
     @activity.defn
     def change_payment_method(self, request: ChangePaymentMethod) -> None:

@@ -25,6 +25,7 @@ from fulfillment.domain.view import OrderView, ShipmentSummary
 TEMPLATES: Final = Path(__file__).parent / "templates"
 _LANGUAGE: Final = "en"
 _LOCALE: Final = "en_US"
+_OUT_OF_STOCK: Final = "out_of_stock"  # why a part is cancelled when nobody says otherwise
 _DELIVERIES: Final = frozenset(
     {Fact.SHIPPED, Fact.DELAYED}
 )  # the facts whose parcel Gmail can show as a card
@@ -110,6 +111,7 @@ class Renderer:
             "reason": _delay_reason(data, parcel.reason if parcel else ""),
             "payable": Money(minor=view.payable, currency=order.currency) if view.payable else None,
             "value": Money(minor=shipment.value, currency=order.currency) if shipment else None,
+            "is_out_of_stock": data.get("reason", _OUT_OF_STOCK) == _OUT_OF_STOCK,
             "was_charged": view.payment.captured > 0,
             "decline": view.payment.decline_group,
             "waits": any(_waits_for_stock(s) for s in view.shipments),
@@ -193,7 +195,8 @@ def _waits_for_stock(shipment: ShipmentSummary) -> bool:
 
 def _units(view: OrderView, fact: Fact, shipment: ShipmentSummary | None) -> Sequence[UnitRange]:
     """Return the units that the news is about."""
-    if shipment is not None:
+    # A cancelled shipment has no units any more: they are among the cancelled ones of the order.
+    if shipment is not None and fact is not Fact.PART_CANCELLED:
         return shipment.units
     match fact:
         case Fact.BACKORDERED:

@@ -172,6 +172,19 @@ def test_units_that_will_never_come_are_listed(renderer: Renderer) -> None:
     assert "Everything else comes as promised." in mail.text
 
 
+def test_a_part_cancelled_after_the_rest_had_left_lists_it_and_blames_no_stock(renderer: Renderer) -> None:
+    stopped = a_shipment(shipment_id="SO-1-2", n=2, work_status=WorkStatus.CANCELLED, units=(), parcel=None)
+    gone = (UnitRange(line_no=2, first=1, count=1),)
+    view = a_view(shipments=(FIRST, stopped), cancelled_units=gone)
+
+    mail = told(renderer, Fact.PART_CANCELLED, view, subject="SO-1-2", data={"reason": "changed_mind"})
+
+    assert mail.subject == "Part of your order SO-1 is cancelled"
+    assert "1 x Cap" in mail.text
+    assert "out of stock" not in mail.text
+    assert "Everything else comes as promised." in mail.text
+
+
 def test_a_decline_says_what_the_customer_can_do_and_never_what_the_bank_said(renderer: Renderer) -> None:
     texts = set()
     for group in (*DeclineGroup, None):

@@ -53,16 +53,14 @@ class EasyPostCarrier:
     def quote(self, job: LabelJob) -> Quoted:
         """Return a shipment with its offers.
 
-        Once a purchase was sent, the same shipment is offered again: EasyPost sells postage once per shipment,
-        so a purchase that is still under way there cannot become a second label.
+        A purchase that has a shipment is offered the same one again: EasyPost sells postage once per shipment,
+        so a purchase that is still under way there, or in another attempt, cannot become a second label.
 
         Raises:
             LabelRefused: the address or the parcel is refused.
         """
-        if job.sends and job.reference:
-            again = self._http.read(f"/shipments/{job.reference}")
-            if again.body.get("rates"):
-                return _quoted(again, job.today)
+        if job.reference:
+            return _quoted(self._http.read(f"/shipments/{job.reference}"), job.today)
         made = self._http.post("/shipments", {"shipment": _shipment(job)}, change=False)
         return _quoted(made, job.today)
 
