@@ -233,9 +233,8 @@ def _after_hand_over(
             line = f"We are sorry: it will not arrive. {_refund_line(view)}"
             return Headline(text="Lost on the way", line=line, tone=Tone.TROUBLE)
         case CarrierStatus.CANCELLED:
-            return Headline(
-                text="Stopped on the way", line="The carrier will not deliver it.", tone=Tone.TROUBLE
-            )
+            line = "The carrier says that its label was cancelled. We are asking; you need do nothing."
+            return Headline(text="Your parcel is slower than usual", line=line, tone=Tone.TROUBLE)
         case _:
             return _slow(view, shipment, parcel) or _on_its_way(view, parcel, now)
 

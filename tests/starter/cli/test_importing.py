@@ -16,11 +16,10 @@ from fulfillment.storage.tables import (
     stock_levels,
     stock_movements,
 )
+from tests import northwind
 from tests.starter.cli.conftest import Waybill, invoke
 from tests.starter.imports.test_json_lines import a_body
 from tests.starter.imports.test_shopify import a_further_line, a_row, an_export
-
-NORTHWIND = Path("/work/shared/data/northwind")
 
 
 def rows(books: Engine, table: Any) -> int:
@@ -258,10 +257,9 @@ def test_a_database_without_tables_is_told_to_be_upgraded(
     assert "run `db upgrade` first" in result.stderr
 
 
+@pytest.mark.northwind
 def test_all_of_northwind_is_accepted_once(waybill: Waybill, books: Engine, tmp_path: Path) -> None:
-    if not NORTHWIND.exists():
-        pytest.skip(f"{NORTHWIND} is not on this computer")
-    catalogue, export = NORTHWIND / "products_export.csv", NORTHWIND / "orders_export.csv"
+    catalogue, export = northwind.PRODUCTS, northwind.ORDERS
     some = tmp_path / "some.csv"
     some.write_text("".join(export.read_text().splitlines(keepends=True)[:148]))
 

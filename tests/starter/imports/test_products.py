@@ -2,7 +2,6 @@
 
 import csv
 import io
-from pathlib import Path
 
 import pytest
 
@@ -10,8 +9,8 @@ from starter.imports import products
 from starter.imports.entries import BadRow, NotThisFile
 from starter.imports.products import FoundProduct
 from starter.imports.rows import Lines
+from tests import northwind
 
-NORTHWIND = Path("/work/shared/data/northwind/products_export.csv")
 COLUMNS = (*products.NEEDED, "Vendor", "Option1 Value", "Reorder Point", "On Order", "Image Src")
 
 
@@ -121,12 +120,10 @@ def test_an_order_export_is_not_taken_for_products() -> None:
         list(products.products(Lines(io.BytesIO(b"Name,Email\nx,y\n"), "orders.csv")))
 
 
+@pytest.mark.northwind
 def test_all_of_northwinds_products_are_read() -> None:
-    if not NORTHWIND.exists():
-        pytest.skip(f"{NORTHWIND} is not on this computer")
-
-    with NORTHWIND.open("rb") as file:
-        found = list(products.products(Lines(file, NORTHWIND.name)))
+    with northwind.PRODUCTS.open("rb") as file:
+        found = list(products.products(Lines(file, northwind.PRODUCTS.name)))
 
     catalogue = [entry.product for entry in found if isinstance(entry, FoundProduct)]
     assert len(catalogue) == len(found) == 77

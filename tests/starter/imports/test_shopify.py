@@ -4,7 +4,6 @@ import csv
 import io
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -13,8 +12,8 @@ from hypothesis import strategies as st
 from starter.imports import shopify
 from starter.imports.entries import BadRow, Entry, FoundOrder, NotThisFile, SkippedOrder
 from starter.imports.rows import Lines
+from tests import northwind
 
-NORTHWIND = Path("/work/shared/data/northwind/orders_export.csv")
 COLUMNS = (
     *shopify.NEEDED,
     "Fulfillment Status",
@@ -364,11 +363,10 @@ def test_whatever_stands_in_a_file_never_ends_the_reading(noise: bytes, at: int)
 
 
 def _northwind() -> bytes:
-    if not NORTHWIND.exists():
-        pytest.skip(f"{NORTHWIND} is not on this computer")
-    return NORTHWIND.read_bytes()
+    return northwind.ORDERS.read_bytes()
 
 
+@pytest.mark.northwind
 def test_all_of_northwind_is_read_and_every_order_adds_up() -> None:
     entries = read(_northwind())
 
@@ -380,6 +378,7 @@ def test_all_of_northwind_is_read_and_every_order_adds_up() -> None:
     assert len({order.ship_to.country for order in orders}) == 21
 
 
+@pytest.mark.northwind
 def test_northwind_with_three_broken_rows_keeps_all_other_orders() -> None:
     lines = _northwind().splitlines(keepends=True)
     lines[2] = lines[2].replace(b",10,", b",ten,", 1)
