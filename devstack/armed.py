@@ -98,18 +98,9 @@ class WithFreshShipments:
         return self._inner.bought(reference)
 
 
-class WithoutAskingForLabels(WithFreshShipments):
-    """The same, and what was bought and lost is not found either: no defence is left."""
-
-    def bought(self, reference: str) -> Label | None:
-        """Find nothing."""
-        return None
-
-
 BROKEN_BUILDS: Final[Mapping[str, Callable[[World], World]]] = MappingProxyType(
     {
         "no-key": lambda whole: replace(whole, gateway=WithoutKeys(WithoutAsking(whole.gateway))),
-        "no-ask": lambda whole: replace(whole, carrier=WithoutAskingForLabels(whole.carrier)),
         # One of two defences alone must hold.
         "only-key": lambda whole: replace(whole, gateway=WithoutAsking(whole.gateway)),
         "only-ask": lambda whole: replace(

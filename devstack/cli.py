@@ -114,7 +114,7 @@ def chaos(
     seed: Annotated[int, typer.Option(help="Chooses the faults; the same seed chooses the same.")] = 1,
     orders: Annotated[int, typer.Option(min=24, help="How many orders are put through it.")] = 80,
     broken: Annotated[
-        str, typer.Option(help="Take a defence away, no-key or no-ask: then violations must be found.")
+        str, typer.Option(help="Take a defence away (no-key): then violations must be found.")
     ] = "",
 ) -> None:
     """Kill workers at every crash point, lose providers' answers, and audit: 0 when nothing broke."""

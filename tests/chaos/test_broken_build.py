@@ -45,15 +45,6 @@ async def test_a_build_that_neither_keeps_its_keys_nor_asks_is_caught(shop_witho
     assert any(order_id in violation for violation in _violations(report, "both books agree"))
 
 
-async def test_a_build_that_buys_labels_again_without_asking_is_caught(shop_without_workers: Arena) -> None:
-    chaos = shop_without_workers
-    async with _working(chaos, "no-ask"):
-        order_id = await chaos.lose(_reset("buy_label"))
-        report = await chaos.verdict()
-
-    assert any(order_id in violation for violation in _violations(report, "one live label"))
-
-
 def _reset(deed: str) -> Lost:
     return Lost(deed=deed, kind="reset", when="after_commit")
 
