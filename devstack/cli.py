@@ -18,7 +18,12 @@ from devstack.temporal import TemporalMissing
 from starter.cli import app as doors
 from workers.audit import main as run_audit
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, help="Waybill: order fulfillment and tracking.")
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_show_locals=False,  # they would show passwords
+    help="Waybill: order fulfillment and tracking.",
+)
 console = Console(highlight=False, soft_wrap=True)
 
 # Commands that make their own world; every other one speaks to the stack that runs.

@@ -7,6 +7,11 @@ from starter.cli.lists import app as reading
 from starter.cli.serving import app as running
 from starter.cli.verbs import app as acting
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, help="Waybill: order fulfillment and tracking.")
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_show_locals=False,  # they would show passwords
+    help="Waybill: order fulfillment and tracking.",
+)
 for part in (reading, acting, files, running):
     app.add_typer(part)

@@ -62,15 +62,17 @@ async def _working(chaos: Arena, build: str) -> AsyncIterator[None]:
     made = workers(chaos.shop.client, deeds, QUEUES)
     working = asyncio.create_task(run_until(stopped, made, ready=ready.set))
     await ready.wait()
-    with _sending(wiring.outbox_relay(books, settings).run):
-        yield
-    stopped.set()
-    await working
-    assert isinstance(outside.gateway, StripeGateway)
-    assert isinstance(outside.carrier, EasyPostCarrier)
-    outside.gateway.close()
-    outside.carrier.close()
-    books.dispose()
+    try:
+        with _sending(wiring.outbox_relay(books, settings).run):
+            yield
+    finally:
+        stopped.set()
+        await working
+        assert isinstance(outside.gateway, StripeGateway)
+        assert isinstance(outside.carrier, EasyPostCarrier)
+        outside.gateway.close()
+        outside.carrier.close()
+        books.dispose()
 
 
 @contextmanager
@@ -78,6 +80,8 @@ def _sending(run: Callable[[threading.Event], None]) -> Iterator[None]:
     no_more = threading.Event()
     sending = threading.Thread(target=run, args=(no_more,), name="outbox")
     sending.start()
-    yield
-    no_more.set()
-    sending.join()
+    try:
+        yield
+    finally:
+        no_more.set()
+        sending.join()
