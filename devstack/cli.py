@@ -30,11 +30,9 @@ console = Console(highlight=False, soft_wrap=True)
 _WITHOUT_STACK: Final = {"up", "down", "demo", "test", "check", "bench", "chaos"}
 _PAGES: Final = (
     ("Storefront API", "web", "/docs"),
-    ("Support desk", "web", "/support"),
-    ("Warehouse", "web", "/warehouse"),
-    ("Ops", "web", "/ops"),
     ("Temporal UI", "temporal_ui", ""),
     ("Simulator", "simulator", "/_sim"),
+    ("Mail", "simulator", "/mail"),
 )
 _NEEDS: Final = {"web": "web", "temporal_ui": "temporal", "simulator": "simulator"}
 

@@ -392,11 +392,9 @@ def _pages(urls: dict[str, str], tracking_url: str) -> Iterator[tuple[str, str]]
     web = urls["web"]
     yield "Storefront API", f"{web}/docs"
     yield "Track an order", tracking_url
-    yield "Support desk", f"{web}/support"
-    yield "Warehouse", f"{web}/warehouse"
-    yield "Ops", f"{web}/ops"
     yield "Temporal UI", urls["temporal_ui"]
     yield "Simulator", f"{urls['simulator']}/_sim"
+    yield "Mail", f"{urls['simulator']}/mail"
 
 
 def _postgres_version(engine: Engine) -> str:
