@@ -5,9 +5,7 @@ from typing import Protocol
 from temporalio import activity
 
 from activities.errors import told_to_temporal
-from fulfillment.domain.findings import Findings, Unheard
-
-__all__ = ["Books", "Findings", "ReconciliationActivities", "Unheard"]
+from fulfillment.domain.findings import Findings
 
 
 class Books(Protocol):

@@ -7,8 +7,6 @@ from temporalio import activity
 from activities.errors import told_to_temporal
 from fulfillment.domain.replenishment import Ordered
 
-__all__ = ["Ordered", "Replenishment", "ReplenishmentActivities"]
-
 
 class Replenishment(Protocol):
     """What we need to know what runs low."""

@@ -20,8 +20,6 @@ from fulfillment.domain.provider_errors import (
 from fulfillment.domain.shipment import Stop
 from fulfillment.domain.tracking import Scan
 
-__all__ = ["Carrier", "Label", "LabelJob", "Quoted", "ShippingActivities", "ShippingBooks", "VoidJob"]
-
 
 class Carrier(Protocol):
     """What we need of a carrier aggregator. It knows no idempotency key: ask before repeating.

@@ -223,7 +223,7 @@ def activity_calls() -> Iterator[tuple[str, ast.expr | None]]:
     for call in calls(ROOT / "workflows" / "steps.py"):
         if not call.args or not isinstance(call.args[0], ast.Attribute):
             continue
-        if callee(call) == "_in_database":
+        if callee(call) in ("_in_database", "_with_money"):
             yield call.args[0].attr, call.args[2]
         elif callee(call).endswith("activity_method"):
             yield call.args[0].attr, next((k.value for k in call.keywords if k.arg == "summary"), None)

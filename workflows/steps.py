@@ -1,6 +1,5 @@
 """Each deed as one awaitable line, with its options and its caption in the Temporal UI."""
 
-from collections.abc import Awaitable
 from datetime import datetime
 from typing import Any, TypeVar
 
@@ -70,40 +69,28 @@ async def authorize_payment(shipment_id: str, attempt: int, amount: int, currenc
 
 async def capture_payment(shipment_id: str) -> bool:
     """Take the money for what has left; False when the authorization ran out before."""
-    return await _unless(
-        AuthorizationExpired,
-        workflow.execute_activity_method(
-            PaymentActivities.capture_payment,
-            shipment_id,
-            summary=f"capture what {shipment_id} holds",
-            **options.PAYMENT,
-        ),
+    return await _with_money(
+        PaymentActivities.capture_payment,
+        shipment_id,
+        f"capture what {shipment_id} holds",
+        unless=AuthorizationExpired,
     )
 
 
 async def void_authorization(shipment_id: str) -> bool:
     """Let a shipment's money go; False when it has left, so that its money is due."""
-    return await _unless(
-        Stop,
-        workflow.execute_activity_method(
-            PaymentActivities.void_authorization,
-            shipment_id,
-            summary=f"void the authorization of {shipment_id}",
-            **options.PAYMENT,
-        ),
+    return await _with_money(
+        PaymentActivities.void_authorization,
+        shipment_id,
+        f"void the authorization of {shipment_id}",
+        unless=Stop,
     )
 
 
 async def refund_payment(shipment_id: str) -> bool:
     """Give back what was captured for a shipment; False when the provider refuses."""
-    return await _unless(
-        RefundRefused,
-        workflow.execute_activity_method(
-            PaymentActivities.refund_payment,
-            shipment_id,
-            summary=f"refund {shipment_id}",
-            **options.PAYMENT,
-        ),
+    return await _with_money(
+        PaymentActivities.refund_payment, shipment_id, f"refund {shipment_id}", unless=RefundRefused
     )
 
 
@@ -218,12 +205,18 @@ async def note_silence(parcel_id: str) -> None:
     await _in_database(ReconciliationActivities.note_silence, parcel_id, f"{parcel_id} is silent")
 
 
-async def _unless(no: type[FulfillmentError], deed: Awaitable[None]) -> bool:
-    """Do a deed; False when it was refused for this one reason."""
+async def _with_money(
+    deed: MethodSyncSingleParam[Any, str, None],
+    shipment_id: str,
+    summary: str,
+    *,
+    unless: type[FulfillmentError],
+) -> bool:
+    """Move a shipment's money; False when the deed was refused for this one reason."""
     try:
-        await deed
+        await workflow.execute_activity_method(deed, shipment_id, summary=summary, **options.PAYMENT)
     except ActivityError as failure:
-        if is_refusal(failure, no):
+        if is_refusal(failure, unless):
             return False
         raise
     return True
