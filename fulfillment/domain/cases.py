@@ -18,6 +18,10 @@ class CaseKind(StrEnum):
     CAPTURE_FAILED = "capture_failed"
     OPERATION_UNKNOWN = "operation_unknown"
     REFUND_FAILED = "refund_failed"
+    DISPUTE = "dispute"
+    UNMATCHED_EVENT = "unmatched_event"
+    OUT_OF_STOCK = "out_of_stock"
+    STOCK_DRIFT = "stock_drift"
     CARRIER_DOWN = "carrier_down"
     LABEL_REFUSED = "label_refused"
     WAREHOUSE_LATE = "warehouse_late"
@@ -55,12 +59,23 @@ _K = CaseKind
 # 1: money or stock at risk now; 2: the order cannot go on without an answer; 3: the rest.
 SEVERITY: Final[Mapping[CaseKind, int]] = MappingProxyType(
     dict.fromkeys(CaseKind, 3)
-    | dict.fromkeys((_K.CAPTURE_FAILED, _K.OPERATION_UNKNOWN, _K.REFUND_FAILED, _K.STUCK), 1)
+    | dict.fromkeys(
+        (
+            _K.CAPTURE_FAILED,
+            _K.OPERATION_UNKNOWN,
+            _K.REFUND_FAILED,
+            _K.DISPUTE,
+            _K.STOCK_DRIFT,
+            _K.STUCK,
+        ),
+        1,
+    )
     | dict.fromkeys(
         (
             _K.PAYMENT_DECLINED,
             _K.AUTHORIZATION_EXPIRING,
             _K.FRAUD_REVIEW,
+            _K.OUT_OF_STOCK,
             _K.LABEL_REFUSED,
             _K.LOST,
             _K.DAMAGED,
@@ -79,6 +94,10 @@ OWNER: Final[Mapping[CaseKind, Owner]] = MappingProxyType(
         _K.CAPTURE_FAILED: Owner.SUPPORT,
         _K.OPERATION_UNKNOWN: Owner.OPS,
         _K.REFUND_FAILED: Owner.SUPPORT,
+        _K.DISPUTE: Owner.SUPPORT,
+        _K.UNMATCHED_EVENT: Owner.OPS,
+        _K.OUT_OF_STOCK: Owner.CUSTOMER,
+        _K.STOCK_DRIFT: Owner.OPS,
         _K.CARRIER_DOWN: Owner.OPS,
         _K.LABEL_REFUSED: Owner.SUPPORT,
         _K.WAREHOUSE_LATE: Owner.WAREHOUSE,

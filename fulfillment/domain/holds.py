@@ -18,6 +18,7 @@ class HoldReason(StrEnum):
     PAYMENT = "payment"
     STOCK = "stock"
     CUSTOMER = "customer"
+    DISPUTE = "dispute"
     MANUAL = "manual"
 
 
@@ -38,7 +39,8 @@ class HoldDefault(StrEnum):
 
 
 SCOPE: Final[Mapping[HoldReason, HoldScope]] = MappingProxyType(
-    dict.fromkeys(HoldReason, HoldScope.RELEASE) | {HoldReason.FRAUD: HoldScope.BOTH}
+    dict.fromkeys(HoldReason, HoldScope.RELEASE) 
+    | dict.fromkeys((HoldReason.FRAUD, HoldReason.DISPUTE), HoldScope.BOTH)
 )
 DEFAULT: Final[Mapping[HoldReason, HoldDefault]] = MappingProxyType(
     {
@@ -47,6 +49,7 @@ DEFAULT: Final[Mapping[HoldReason, HoldDefault]] = MappingProxyType(
         HoldReason.PAYMENT: HoldDefault.CANCEL,
         HoldReason.STOCK: HoldDefault.CANCEL,
         HoldReason.CUSTOMER: HoldDefault.RELEASE,
+        HoldReason.DISPUTE: HoldDefault.ESCALATE,
         HoldReason.MANUAL: HoldDefault.ESCALATE,
     }
 )

@@ -15,6 +15,10 @@ class Fact(StrEnum):
     DELIVERED = "delivered"
     LOST = "lost"
     CANCELLED = "cancelled"
+    PAYMENT_ACTION = "payment_action"  # the bank asks the customer to confirm; the link is in the data
+    SHORTAGE_ASKED = "shortage_asked"
+    CHANGED = "changed"
+    REFUNDED = "refunded"
 
 
 class NotificationState(StrEnum):

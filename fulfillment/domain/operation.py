@@ -37,14 +37,31 @@ class Operation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Authorization:
-    """How an attempt ended, and what the order did at once because of it."""
+    """How an attempt ended, and what the order did at once because of it.
+
+    `stock_gone` says that nothing was asked of the provider: the claim on stock had run out meanwhile and could
+    not be renewed, so the order's plan has changed and must be read again.
+    """
 
     payment_id: str
     status: PaymentStatus
+    shipments: tuple[str, ...] = ()
     expires_at: datetime | None = None
     decline_group: str | None = None
     next_action_url: str | None = None
+    stock_gone: bool = False
     confirmed: bool = False
     promise_date: date | None = None
     released: tuple[str, ...] = ()
     holds: tuple[Hold, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Captured:
+    """The money for one shipment was taken. `uncovered` lists shipments that lost their reservation by it:
+
+    where a charge allows one capture only, the provider lets the rest of the authorization go.
+    """
+
+    amount: int
+    uncovered: tuple[str, ...] = ()

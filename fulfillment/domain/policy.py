@@ -2,19 +2,89 @@
 
 from dataclasses import dataclass
 from datetime import timedelta
+from enum import StrEnum
+
+
+class SplitCapture(StrEnum):
+    """How the money of an order with several shipments is reserved."""
+
+    ONE_PER_SHIPMENT = "one_authorization_per_shipment"  # every provider; the customer sees several holds
+    SEVERAL = "several"  # one authorization, a capture per shipment; where the charge allows one, the rest anew
+
+
+class OnExpiry(StrEnum):
+    """What is done when an authorization is about to run out before its goods have left."""
+
+    REAUTHORIZE = "reauthorize"
+    CAPTURE_EARLY = "capture_early"
+    HOLD = "hold"
+
+
+class Shortage(StrEnum):
+    """What becomes of an order of which not everything is there."""
+
+    SPLIT = "split"  # what is there leaves, the rest follows
+    ASK = "ask"  # the customer says: wait for all, split, or drop what is missing
+    SHIP_COMPLETE = "ship_complete"  # nothing leaves before all of it is there
+    CANCEL = "cancel"  # what is missing is taken off the order
+
+
+class ShortageChoice(StrEnum):
+    """What the customer may answer."""
+
+    WAIT = "wait"
+    SPLIT = "split"
+    DROP = "drop"
+
+
+class SourcingRule(StrEnum):
+    """Which location is asked first."""
+
+    FEWEST_PARCELS = "fewest_parcels"
+    NEAREST = "nearest"
+    CHEAPEST = "cheapest"
+    PRIORITY = "priority"
+    ON_TIME = "on_time"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
     """The shop's rules. Spans are shop time; amounts are minor units of the order's currency."""
 
-    version: str = "2026-11"
+    version: str = "2026-11.2"
 
+    reservation_ttl: timedelta = timedelta(minutes=15)
+    reservation_grace: timedelta = timedelta(minutes=5)
+    shortage: Shortage = Shortage.SPLIT
+    shortage_default: ShortageChoice = ShortageChoice.SPLIT
+    ask_customer_wait: timedelta = timedelta(hours=48)
+    sourcing: tuple[SourcingRule, ...] = (
+        SourcingRule.FEWEST_PARCELS,
+        SourcingRule.ON_TIME,
+        SourcingRule.CHEAPEST,
+        SourcingRule.PRIORITY,
+    )
+    max_parcels: int = 3
+    split_min_value: int = 0
+    count_review_over_units: int = 5
+    count_review_over_value: int = 5000
+
+    split_capture: SplitCapture = SplitCapture.ONE_PER_SHIPMENT
     payment_retry_wait: timedelta = timedelta(hours=24)
+    payment_auto_retry: timedelta = timedelta(minutes=10)
+    payment_action_wait: timedelta = timedelta(hours=1)
     authorization_lead: timedelta = timedelta(hours=24)
+    on_expiry: OnExpiry = OnExpiry.REAUTHORIZE
     unknown_sla: timedelta = timedelta(minutes=15)
+    refund_approval_over: int = 20000
+    refund_approval_count: int = 3
+    refund_approval_within: timedelta = timedelta(days=90)
+    change_wait: timedelta = timedelta(hours=24)
+    dispute_lead: timedelta = timedelta(hours=48)
 
     risk_hold_score: int = 75
+    risk_reject_score: int = 95
+    risk_value: int = 50000
     hold_default_after: timedelta = timedelta(hours=72)
 
     handling: timedelta = timedelta(hours=24)
@@ -28,7 +98,14 @@ class Policy:
     lost_after: timedelta = timedelta(days=10)
     future_scan_tolerance: timedelta = timedelta(minutes=15)
 
+    service_level_z: float = 1.65  # 95 %
+    demand_days: int = 56
+    demand_days_at_least: int = 14
+    demand_sales_at_least: int = 5
+    review_days: int = 1
+
     support_answer_within: timedelta = timedelta(hours=24)
+    unmatched_after: timedelta = timedelta(hours=1)
     tracking_link_life: timedelta = timedelta(days=90)
 
 
