@@ -20,6 +20,7 @@ from fulfillment.domain.payment import (
     PaymentSnapshot,
     PaymentStatus,
     RefundRefused,
+    RefundSnapshot,
 )
 from fulfillment.domain.provider_errors import (
     AuthConfig,
@@ -32,14 +33,29 @@ from fulfillment.domain.provider_errors import (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AuthorizePayment:
-    """Reserve the money for one shipment; `attempt` counts business attempts, never retries."""
+    """Reserve the money that these shipments lack, by one payment.
+
+    `attempt` counts business attempts through the order, never retries.
+    """
+
+    order_id: str
+    attempt: int
+    shipments: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CapturePayment:
+    """Take the money for a shipment; `early` takes it before it has left, where the policy says so."""
 
     shipment_id: str
-    attempt: int
+    early: bool = False
 
 
 class PaymentGateway(Protocol):
     """What we need of a payment provider. Every change is safe to repeat with the same key while it lives.
+
+    `multicapture` says whether a payment made with `several` may be captured in parts; whether this one may is
+    in its snapshot, because a bank can refuse.
 
     Raises:
         Declined: the bank said no.
@@ -48,16 +64,25 @@ class PaymentGateway(Protocol):
     """
 
     key_life: timedelta
+    multicapture: bool
 
     def authorize(
-        self, amount: Money, *, method: str, key: str, operation: str, order_id: str
-    ) -> PaymentSnapshot: ...
+        self, amount: Money, *, method: str, key: str, operation: str, order_id: str, several: bool
+    ) -> PaymentSnapshot:
+        """Reserve the amount. A customer who must confirm is no error: ACTION_REQUIRED with the link."""
+        ...
 
-    def capture(self, reference: str, amount: Money, *, key: str) -> PaymentSnapshot: ...
+    def capture(self, reference: str, amount: Money, *, key: str, final: bool) -> PaymentSnapshot:
+        """Take this amount more. `final` lets the rest go; else it stays reserved and the status AUTHORIZED."""
+        ...
 
-    def void(self, reference: str, *, key: str) -> PaymentSnapshot: ...
+    def void(self, reference: str, *, key: str) -> PaymentSnapshot:
+        """Let go of what is not captured. A payment of which a part was captured ends CAPTURED."""
+        ...
 
-    def refund(self, reference: str, amount: Money, *, key: str, operation: str) -> str: ...
+    def refund(self, reference: str, amount: Money, *, key: str, operation: str) -> RefundSnapshot:
+        """Give the amount back. A refund that failed at once is a FAILED snapshot, not an error."""
+        ...
 
     def ask(self, reference: str) -> PaymentSnapshot: ...
 
@@ -65,8 +90,12 @@ class PaymentGateway(Protocol):
         """Return the payment this operation made, or None when the provider proves there is none."""
         ...
 
-    def find_refund(self, reference: str, operation: str) -> str | None:
-        """Return the reference of the refund this operation made, or None when there is none."""
+    def find_refund(self, reference: str, operation: str) -> RefundSnapshot | None:
+        """Return the newest refund this operation made, or None when there is none."""
+        ...
+
+    def method_link(self, order_id: str, *, return_url: str, key: str) -> str:
+        """Return the provider's page on which the customer gives another way to pay for the order."""
         ...
 
 

@@ -11,7 +11,10 @@ from fulfillment.domain.errors import FulfillmentError
 
 
 class PaymentStatus(StrEnum):
-    """One attempt to get the money for one shipment, as one object at the provider."""
+    """One attempt to get money, as one object at the provider; it may cover several shipments.
+
+    AUTHORIZED says that more may be captured: where a charge allows several captures, some may have been.
+    """
 
     AUTHORIZING = "authorizing"
     ACTION_REQUIRED = "action_required"
@@ -28,10 +31,11 @@ NEXT: Final[Mapping[PaymentStatus, frozenset[PaymentStatus]]] = MappingProxyType
         _P.AUTHORIZING: frozenset({_P.AUTHORIZED, _P.ACTION_REQUIRED, _P.DECLINED, _P.VOIDED}),
         _P.ACTION_REQUIRED: frozenset({_P.AUTHORIZED, _P.DECLINED, _P.VOIDED}),
         _P.AUTHORIZED: frozenset({_P.CAPTURED, _P.VOIDED, _P.EXPIRED}),
-        _P.DECLINED: frozenset(),
         _P.CAPTURED: frozenset(),
-        _P.VOIDED: frozenset(),
         _P.EXPIRED: frozenset(),
+        # Given up by us, and the customer finished it after all: a recorded correction, so that it is let go.
+        _P.DECLINED: frozenset({_P.AUTHORIZED}),
+        _P.VOIDED: frozenset({_P.AUTHORIZED}),
     }
 )
 
@@ -48,9 +52,13 @@ class OperationKind(StrEnum):
 
 
 class OperationState(StrEnum):
-    """Where one request to a provider stands. UNKNOWN is left only by asking the provider."""
+    """Where one request to a provider stands. UNKNOWN is left only by asking the provider.
+
+    ACCEPTED: the provider took it and will report; its event or asking again brings the outcome.
+    """
 
     CLAIMED = "claimed"
+    ACCEPTED = "accepted"
     SUCCEEDED = "succeeded"
     FAILED = "failed"
     UNKNOWN = "unknown"
@@ -59,9 +67,10 @@ class OperationState(StrEnum):
 _O = OperationState
 NEXT_OPERATION: Final[Mapping[OperationState, frozenset[OperationState]]] = MappingProxyType(
     {
-        _O.CLAIMED: frozenset({_O.SUCCEEDED, _O.FAILED, _O.UNKNOWN}),
-        _O.UNKNOWN: frozenset({_O.CLAIMED, _O.SUCCEEDED, _O.FAILED}),
-        _O.SUCCEEDED: frozenset(),
+        _O.CLAIMED: frozenset({_O.ACCEPTED, _O.SUCCEEDED, _O.FAILED, _O.UNKNOWN}),
+        _O.ACCEPTED: frozenset({_O.SUCCEEDED, _O.FAILED}),
+        _O.UNKNOWN: frozenset({_O.CLAIMED, _O.ACCEPTED, _O.SUCCEEDED, _O.FAILED}),
+        _O.SUCCEEDED: frozenset({_O.FAILED}),  # a refund that the provider says later failed: a correction
         _O.FAILED: frozenset(),
     }
 )
@@ -97,9 +106,22 @@ class AuthorizationExpired(FulfillmentError):
     """The money was reserved, and the reservation ran out before it was taken."""
 
 
+class Held(FulfillmentError):
+    """No money is taken while a hold stands that blocks it."""
+
+    def __init__(self, shipment_id: str, reasons: str) -> None:
+        super().__init__(f"{shipment_id} is on hold ({reasons}): its money is not taken")
+        self.shipment_id = shipment_id
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PaymentSnapshot:
-    """What a provider says about one payment, in minor units."""
+    """What a provider says about one payment, in minor units.
+
+    `authorized` is what was reserved in all, captured parts included; `captured` and `refunded` are sums over
+    its life. `multicapture` says whether this charge allows several captures. `decline_group` and
+    `decline_code` tell why a DECLINED one was; `card_country` (ISO 3166-1 alpha-2) is where the card is from.
+    """
 
     reference: str
     status: PaymentStatus
@@ -109,6 +131,27 @@ class PaymentSnapshot:
     expires_at: datetime | None = None
     risk_score: int | None = None
     next_action_url: str | None = None
+    multicapture: bool = False
+    decline_group: DeclineGroup | None = None
+    decline_code: str = ""
+    card_country: str | None = None
+
+
+class RefundStatus(StrEnum):
+    """What a provider says of a refund. PENDING: it took the request and will report."""
+
+    SUCCEEDED = "succeeded"
+    PENDING = "pending"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RefundSnapshot:
+    """What a provider says about one refund; `reason` tells why it failed, in the provider's word."""
+
+    reference: str
+    status: RefundStatus
+    reason: str = ""
 
 
 # What people call the state of an order's money, computed from all its payments (`stage.py`).

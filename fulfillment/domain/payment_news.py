@@ -1,0 +1,73 @@
+"""What a payment provider's event says, in our words. It is a hint: only asking the provider is believed."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from fulfillment.domain.payment import PaymentStatus, RefundStatus
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PaymentHint:
+    """News of a payment. `kind` is the provider's name of the event, `reference` its id of the payment.
+
+    `operation` is the key of ours that the provider carries with the payment, for events that come before its
+    reference is known here. `status` is None for news that means nothing to us.
+    """
+
+    kind: str
+    reference: str
+    operation: str = ""
+    status: PaymentStatus | None = None
+    expires_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RefundHint:
+    """News of a refund of the payment `reference`; `refund` is its own id, `operation` our key of it."""
+
+    kind: str
+    reference: str
+    refund: str
+    status: RefundStatus
+    operation: str = ""
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DisputeHint:
+    """The customer's bank takes money of the payment `reference` back for now, or has decided.
+
+    `amount` is in minor units, `state` the provider's word, `is_over` whether nothing can be answered any more.
+    """
+
+    kind: str
+    reference: str
+    dispute: str
+    reason: str
+    amount: int
+    state: str
+    is_over: bool = False
+    evidence_due_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReviewHint:
+    """The provider's fraud desk looks at the payment `reference`, or has approved or refused it."""
+
+    kind: str
+    reference: str
+    is_open: bool
+    approved: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MethodHint:
+    """The customer gave another way to pay on the provider's page; `method` is the provider's id of it."""
+
+    kind: str
+    reference: str
+    order_id: str
+    method: str
+
+
+Hint = PaymentHint | RefundHint | DisputeHint | ReviewHint | MethodHint
