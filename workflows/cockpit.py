@@ -12,7 +12,15 @@ from fulfillment.domain.cases import Case, attention
 from fulfillment.domain.holds import Hold
 from workflows import contract
 from workflows.shipment import ShipmentProcess
-from workflows.verbs import CancelOrder, HoldOrder, ReleaseOrder, RetryPayment
+from workflows.verbs import (
+    AnswerShortage,
+    CancelOrder,
+    ChangeItems,
+    ChangeService,
+    HoldOrder,
+    ReleaseOrder,
+    RetryPayment,
+)
 
 _KEYS: Mapping[str, SearchAttributeKey[Any]] = {
     key.name: key
@@ -32,6 +40,9 @@ _FORMS = {
     contract.HOLD: HoldOrder.FORM,
     contract.RELEASE: ReleaseOrder.FORM,
     contract.RETRY_PAYMENT: RetryPayment.FORM,
+    contract.CHANGE_ITEMS: ChangeItems.FORM,
+    contract.CHANGE_SERVICE: ChangeService.FORM,
+    contract.ANSWER_SHORTAGE: AnswerShortage.FORM,
 }
 _STEPS = ("received", "confirmed", "in_transit", "delivered")
 
@@ -142,7 +153,7 @@ def _line(shipment: ShipmentProcess) -> str:
 
 
 def _paste(actions: Mapping[str, str]) -> list[str]:
-    allowed = [name for name, why_not in actions.items() if why_not == "yes"]
+    allowed = [name for name, why_not in actions.items() if why_not == "yes" and name in _FORMS]
     if not allowed:
         return []
     blocks = [f"\n**{name}**\n```json\n{json.dumps(json.loads(_FORMS[name]))}\n```" for name in allowed]

@@ -15,6 +15,7 @@ from fulfillment.domain.policy import Policy
 ORDER: Final = "Order"
 REPLENISHMENT: Final = "Replenishment"
 RECONCILIATION: Final = "Reconciliation"
+REFUND: Final = "Refund"
 
 ORDERS_QUEUE: Final = "orders"
 PAYMENTS_QUEUE: Final = "payments-stripe"
@@ -34,12 +35,18 @@ HANDED_OVER: Final = "handed_over"
 MILESTONE: Final = "milestone"
 STOCK_FILLED: Final = "stock_filled"
 OVERDUE: Final = "overdue"
+REPLANNED: Final = "replanned"
+PAYMENT_NEWS: Final = "payment_news"
 
 # Verbs of support: updates, and tolerant signals of the same name for people in the Temporal UI.
 CANCEL: Final = "cancel"
 HOLD: Final = "hold"
 RELEASE: Final = "release"
 RETRY_PAYMENT: Final = "retry_payment"
+CHANGE_ITEMS: Final = "change_items"
+CHANGE_ADDRESS: Final = "change_address"
+CHANGE_SERVICE: Final = "change_service"
+ANSWER_SHORTAGE: Final = "answer_shortage"
 
 STAGE: Final = SearchAttributeKey.for_keyword("Stage")
 ATTENTION: Final = SearchAttributeKey.for_keyword("Attention")
@@ -60,6 +67,11 @@ def order_workflow_id(order_id: str) -> str:
     return f"order-{order_id}"
 
 
+def refund_workflow_id(refund_id: str) -> str:
+    """Return the workflow id of a refund."""
+    return f"refund-{refund_id}"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OrderStart:
     """What an order's workflow starts with. Nothing personal: that stays in the database."""
@@ -76,6 +88,14 @@ class ReconciliationStart:
     """What a sweep needs to start an order that was missed."""
 
     policy: Policy
+    clock: ShopClock
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RefundStart:
+    """What paying a refund starts with."""
+
+    refund_id: str
     clock: ShopClock
 
 
@@ -100,11 +120,16 @@ class PlaceAnswer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VerbAnswer:
-    """What came of a verb: a sentence, and for `cancel` which shipments stopped and which had left."""
+    """What came of a verb: a sentence, and which shipments stopped, had left, or were added.
+
+    `delta` is what the customer owes more than before (or less, negative), in minor units.
+    """
 
     text: str
     stopped: tuple[str, ...] = ()
     left: tuple[str, ...] = ()
+    added: tuple[str, ...] = ()
+    delta: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

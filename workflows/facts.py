@@ -104,6 +104,38 @@ class StockFilled:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PaymentNews:
+    """The provider has news of an attempt that waited; what they are is asked, never believed."""
+
+    payment_id: str
+
+    @classmethod
+    def read(cls, body: Any) -> Self:
+        """Read the fact.
+
+        Raises:
+            BadFact: a field is missing or of another kind.
+        """
+        return cls(payment_id=_text(body, "payment_id"))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Replanned:
+    """The books changed the order beside its workflow: a count, a dispute, a review."""
+
+    why: str
+
+    @classmethod
+    def read(cls, body: Any) -> Self:
+        """Read the fact.
+
+        Raises:
+            BadFact: a field is missing or of another kind.
+        """
+        return cls(why=_text(body, "why"))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Overdue:
     """Something should have happened by now and has not."""
 

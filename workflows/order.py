@@ -1,47 +1,55 @@
 """An order, from placed to settled."""
 
 import asyncio
-from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from datetime import date, datetime, timedelta
 from typing import Any, NoReturn
 
 from temporalio import workflow
-from temporalio.common import RawValue
 from temporalio.exceptions import FailureError
 
-from activities.errors import why_refused
 from fulfillment.domain.cases import CaseKind
-from fulfillment.domain.errors import FulfillmentError
-from fulfillment.domain.holds import Hold, HoldDefault, HoldReason
+from fulfillment.domain.change import (
+    AddLines,
+    CancelUnits,
+    Changed,
+    LineQuantity,
+    NewLine,
+    OrderState,
+    UndoChange,
+)
+from fulfillment.domain.change import ChangeAddress as ChangeAddressRequest
+from fulfillment.domain.change import ChangeService as ChangeServiceRequest
+from fulfillment.domain.holds import HoldReason
 from fulfillment.domain.inventory import ShortLine
 from fulfillment.domain.operation import Authorization
 from fulfillment.domain.order import Outcome
-from fulfillment.domain.record import (
-    ChangePaymentMethod,
-    CloseOrder,
-    PlaceHold,
-    ReleaseHold,
-    StopShipments,
-)
+from fulfillment.domain.payment import DeclineGroup, PaymentStatus
+from fulfillment.domain.policy import Shortage, ShortageChoice, SplitCapture
+from fulfillment.domain.record import ChangePaymentMethod, CloseOrder, StopShipments
+from fulfillment.domain.shipment import WaitsFor
 from workflows import cockpit, contract, facts, steps
 from workflows.casebook import Casebook
 from workflows.compensation import is_the_end
 from workflows.contract import OrderResult, OrderStart, PlaceAnswer, Placed, VerbAnswer
-from workflows.shipment import ShipmentProcess, StoppedOnTheWay
-from workflows.verbs import CancelOrder, HoldOrder, NotAllowed, ReleaseOrder, RetryPayment, Verb
+from workflows.desk import Desk
+from workflows.hold_watch import HoldWatch
+from workflows.money import StoppedOnTheWay, Till
+from workflows.shipment import ShipmentProcess
+from workflows.verbs import (
+    AnswerShortage,
+    CancelOrder,
+    ChangeAddress,
+    ChangeItems,
+    ChangeService,
+    HoldOrder,
+    NotAllowed,
+    ReleaseOrder,
+    RetryPayment,
+    Verb,
+)
 
 _LOG_KEPT = 60
-_REJECTED_KEPT = 20  # a person at a keyboard sends few bad commands, a broken program many
-
-
-class Request:
-    """Something a person asked for, and what came of it."""
-
-    def __init__(self, verb: Verb) -> None:
-        self.verb = verb
-        self.answer: VerbAnswer | None = None
-        self.refusal: FulfillmentError | None = None
 
 
 class OrderEnded(Exception):
@@ -53,46 +61,45 @@ class OrderEnded(Exception):
 
 
 @workflow.defn(name=contract.ORDER)
-class OrderWorkflow:
+class OrderWorkflow(Desk):
     """One order. Its shipments are coroutines inside it; people and doors tell it facts and ask for verbs."""
 
     @workflow.init
     def __init__(self, start: OrderStart) -> None:
+        super().__init__()
         self.order_id = start.order_id
         self.currency = start.currency
         self.policy = start.policy
         self.cases = Casebook(start.order_id)
+        self.holds = HoldWatch(self)
+        self.till = Till(self)
         self.promise_date: date | None = None
         self._start = start
-        self._answer: PlaceAnswer | None = None
         self._stage = "received"
         self._shipments: dict[str, ShipmentProcess] = {}
         self._short: tuple[ShortLine, ...] = ()
-        self._holds: dict[HoldReason, Hold] = {}
-        self._methods = 0
-        self._wants_payment = False
+        self._pay_by: datetime | None = None
+        self._retried = False
+        self._waits_for_all = start.policy.shortage is Shortage.SHIP_COMPLETE
+        self._replanned = False
         self._cancelled: CancelOrder | None = None
         self._ended = False
-        self._requests: deque[Request] = deque()
-        self._asked: dict[str, Request] = {}
-        self._unreadable: deque[str] = deque()
-        self._rejected = 0
-        self._early: list[tuple[str, Any]] = []
-        self._heard: set[str] = set()
         self._shown: dict[str, object] = {"Stage": "received"}  # set at start, where it is free
         self._log: list[str] = []
 
     @workflow.run
     async def run(self, start: OrderStart) -> OrderResult:
         """Take the order to its end."""
-        desk = asyncio.create_task(self._attend_to_people())
-        holds = asyncio.create_task(self._watch_holds())
+        background = [
+            asyncio.create_task(task)
+            for task in (self._attend_to_people(), self.holds.watch(), self._keep_up_with_the_books())
+        ]
         process = asyncio.create_task(self._process())
         try:
-            await workflow.wait([process, desk, holds], return_when=asyncio.FIRST_COMPLETED)
-            for background in (desk, holds):
-                if background.done():
-                    background.result()  # they never end by themselves: this raises their bug
+            await workflow.wait([process, *background], return_when=asyncio.FIRST_COMPLETED)
+            for task in background:
+                if task.done():
+                    task.result()  # they never end by themselves: this raises their bug
             return await process
         except asyncio.CancelledError:
             return await asyncio.shield(self._cancelled_from_outside(process))
@@ -116,71 +123,87 @@ class OrderWorkflow:
     async def _reserve_stock(self) -> None:
         reservation = await steps.reserve_stock(self.order_id)
         self._short = reservation.short
-        self._holds = {hold.reason: hold for hold in reservation.holds}
+        self.holds.take_over(reservation.holds)
         self._shipments = {plan.shipment_id: ShipmentProcess(self, plan) for plan in reservation.shipments}
-        early, self._early = self._early, []
-        for name, body in early if self._shipments else ():
-            self._hear(name, body)
         if not self._shipments:
             self._answer = PlaceAnswer(placed=Placed.SHORT, short=self._short)
             raise OrderEnded(Outcome.REJECTED, "nothing of it can ever ship")
+        self._hear_what_came_early()
 
     async def _get_paid(self) -> None:
         """Reserve the money for everything that is there; the rest is paid when its stock comes."""
-        while (no := await self._authorize_what_is_there()) is not None:
-            self._answer = self._answer or PlaceAnswer(
-                placed=Placed.DECLINED,
-                decline_group=no.decline_group,
-                next_action_url=no.next_action_url,
-                short=self._short,
-            )
-            await self._wait_for_another_method()
+        while group := self._next_to_pay():
+            method = self.till.methods
+            if (no := await self._pay(group)) is not None:
+                await self._wait_for_another_method(no, method)
         await self.cases.resolve(self.order_id, CaseKind.PAYMENT_DECLINED, resolution="paid")
-        self._confirmed()
-
-    async def _authorize_what_is_there(self) -> Authorization | None:
-        """Return the first decline, None when all the money is held and the order confirmed."""
-        confirmed = False
-        for shipment in self._waiting_for_payment():
-            try:
-                answer = await shipment.authorize()
-            except StoppedOnTheWay:
-                raise OrderEnded(Outcome.CANCELLED, "stopped while it was being paid") from None
-            if self._cancelled:
-                raise OrderEnded(Outcome.CANCELLED, self._cancelled.reason)
-            if not shipment.paid:
-                return answer
-            confirmed = answer.confirmed
-        if not confirmed:
+        if self.promise_date is None:
             self.promise_date = (await steps.confirm_order(self.order_id)).promise_date
         if self.promise_date is None:
             raise OrderEnded(Outcome.CANCELLED, "stopped while it was being paid")
-        return None
+        self._confirmed()
 
-    def _waiting_for_payment(self) -> list[ShipmentProcess]:
-        return [s for s in self._shipments.values() if s.has_stock and not s.paid]
+    def _next_to_pay(self) -> list[ShipmentProcess]:
+        """Return what is paid by the next authorization: one shipment, or all where several captures are wanted."""
+        if self._cancelled:
+            raise OrderEnded(Outcome.CANCELLED, self._cancelled.reason)
+        unpaid = [s for s in self._shipments.values() if s.has_stock and not s.paid and not s.stopped]
+        return unpaid if self.policy.split_capture is SplitCapture.SEVERAL else unpaid[:1]
 
-    async def _wait_for_another_method(self) -> None:
-        """Wait until the customer pays another way.
+    async def _pay(self, group: list[ShipmentProcess]) -> Authorization | None:
+        """Ask once for the money of a group; return the bank's no, None when there was none.
+
+        Raises:
+            OrderEnded: nothing of the order is left to pay.
+        """
+        try:
+            answer = await self.till.ask(*group)
+        except StoppedOnTheWay:
+            answer = None
+        if answer is None or answer.stock_gone:
+            await self.read_the_books()
+            if all(shipment.stopped for shipment in self._shipments.values()):
+                raise OrderEnded(Outcome.CANCELLED, "stopped while it was being paid")
+            return None
+        return None if answer.status is PaymentStatus.AUTHORIZED else answer
+
+    async def _wait_for_another_method(self, no: Authorization, method: int) -> None:
+        """Wait until the customer pays another way; a bank that could not answer is asked once more by itself.
 
         Raises:
             OrderEnded: they did not in time, or the order was cancelled.
         """
-        now, within = self.now(), self.policy.payment_retry_wait
-        self.cases.joined(self.order_id, CaseKind.PAYMENT_DECLINED, now=now, due_at=now + within)
-        self._wants_payment = True
-        self.show()
-        method = self._methods
-        answered = await self._within(
-            within,
-            lambda: self._methods > method or self._cancelled is not None,
-            "expires unless it is paid another way",
-        )
-        self._wants_payment = False
-        if not answered:
-            raise OrderEnded(Outcome.EXPIRED, "the payment was declined and no other came")
+        self._declined(no)
+        if no.decline_group == DeclineGroup.RETRY_LATER and not self._retried:
+            self._retried = True
+            await self._another_method(method, self.policy.payment_auto_retry)
+        else:
+            assert self._pay_by  # set with the first no
+            await self._another_method(method, self._pay_by - self.now())
+            if self.till.methods == method and not self._cancelled:
+                raise OrderEnded(Outcome.EXPIRED, "the payment was declined and no other came")
         if self._cancelled:
             raise OrderEnded(Outcome.CANCELLED, self._cancelled.reason)
+
+    def _declined(self, no: Authorization) -> None:
+        self._answer = self._answer or PlaceAnswer(
+            placed=Placed.DECLINED, decline_group=no.decline_group, short=self._short
+        )
+        if self._pay_by is None:
+            self._pay_by = self.now() + self.policy.payment_retry_wait
+            self._offer = asyncio.create_task(self._offer_a_link())
+        self.cases.joined(self.order_id, CaseKind.PAYMENT_DECLINED, now=self.now(), due_at=self._pay_by)
+        self.show()
+
+    async def _offer_a_link(self) -> None:
+        """Let the customer choose another way on the provider's page; without it they still can by the storefront."""
+        try:
+            await steps.ask_for_method(self.order_id)
+        except FailureError as failure:
+            self._say(f"no link to pay: {failure.cause or failure}")
+
+    async def _another_method(self, after: int, within: timedelta) -> None:
+        await self.till.wait_for_method(after, lambda: self._cancelled is not None, within)
 
     def _confirmed(self) -> None:
         placed = Placed.SHORT if self._short else Placed.CONFIRMED
@@ -192,8 +215,25 @@ class OrderWorkflow:
         self.show()
 
     async def _fulfil_every_shipment(self) -> None:
-        """Every shipment runs beside its sisters; each returns its outcome and raises nothing of its own."""
-        await asyncio.gather(*(shipment.run() for shipment in self._shipments.values()))
+        """Every shipment runs beside its sisters, those that are added later too; each returns its outcome."""
+        running: dict[str, asyncio.Task[Outcome]] = {}
+        while not all(shipment.outcome for shipment in self._shipments.values()):
+            for shipment in self._shipments.values():
+                if shipment.id not in running:
+                    running[shipment.id] = asyncio.create_task(shipment.run())
+            await workflow.wait_condition(lambda: self._something_ended_or_came(running))
+            for task in running.values():
+                if task.done():
+                    task.result()  # it raises nothing of its own: this raises its bug
+            await self._nobody_is_served()
+
+    def _something_ended_or_came(self, running: dict[str, "asyncio.Task[Outcome]"]) -> bool:
+        ended = [shipment for shipment in self._shipments.values() if shipment.outcome]
+        return (
+            len(running) < len(self._shipments)
+            or len(ended) == len(running)
+            or any(task.done() and task.exception() for task in running.values())
+        )
 
     async def _settle(self) -> OrderResult:
         outcomes = {shipment.outcome for shipment in self._shipments.values()}
@@ -202,23 +242,19 @@ class OrderWorkflow:
         return await self._close(outcome, self._cancelled.reason if self._cancelled else "")
 
     async def _close(self, outcome: Outcome, note: str) -> OrderResult:
+        self._ended = True
         delivered_at = await steps.close_order(
             CloseOrder(order_id=self.order_id, outcome=outcome, reason=note)
         )
         self._answer = self._answer or PlaceAnswer(placed=Placed.DECLINED, short=self._short)
-        self._holds.clear()
+        self.holds.clear()
         self.cases = Casebook(self.order_id)
         self._stage = outcome if outcome in ("delivered", "lost", "returned") else "cancelled"
         self._say(f"ended: {outcome}")
         self.show()
-        self._refuse_whoever_still_waits()
+        self._refuse_whoever_still_waits(f"{self.order_id} has just ended ({self._stage}).")
         await workflow.wait_condition(workflow.all_handlers_finished)
         return self._result(outcome, delivered_at, note)
-
-    def _refuse_whoever_still_waits(self) -> None:
-        self._ended = True
-        while self._requests:
-            self._requests.popleft().refusal = NotAllowed(f"{self.order_id} has just ended ({self._stage}).")
 
     def _result(self, outcome: Outcome, delivered_at: datetime | None, note: str) -> OrderResult:
         shipments = self._shipments.values()
@@ -239,7 +275,7 @@ class OrderWorkflow:
 
     async def _cancelled_from_outside(self, process: "asyncio.Task[OrderResult]") -> OrderResult:
         """Somebody cancelled the workflow itself: treat it as the verb. What has left is still followed."""
-        await self._give_up("the workflow was cancelled", "temporal", by="temporal")
+        await self.give_up("the workflow was cancelled", "temporal", by="temporal")
         result = await process
         if result.outcome is Outcome.CANCELLED:
             raise asyncio.CancelledError
@@ -269,26 +305,6 @@ class OrderWorkflow:
 
     # --- people ---------------------------------------------------------------------------------------
 
-    async def _attend_to_people(self) -> NoReturn:
-        """Act on what people asked for, one after another; say what could not be read."""
-        while True:
-            await workflow.wait_condition(lambda: bool(self._requests) or bool(self._unreadable))
-            if self._unreadable:
-                await self._report_unreadable(self._unreadable.popleft())
-                continue
-            request = self._requests.popleft()
-            try:
-                request.answer = await self._act(request.verb)
-            except FulfillmentError as no:
-                request.refusal = no
-            except (
-                FailureError
-            ) as failure:  # the books say no: somebody was faster, as with a button pressed twice
-                if (why := why_refused(failure)) is None:
-                    raise
-                request.refusal = NotAllowed(why)
-            self.show()
-
     async def _report_unreadable(self, what: str) -> None:
         self._say(f"rejected: {what}")
         await self.cases.open(
@@ -301,16 +317,28 @@ class OrderWorkflow:
         self.show()
 
     async def _act(self, verb: Verb) -> VerbAnswer:
+        if why := self._why_not(verb):  # it may have become too late while others were served
+            raise NotAllowed(why)
         self._say(f"{type(verb).__name__} by {verb.by}")
         match verb:
-            case CancelOrder():
+            case CancelOrder(lines=()):
                 return await self._cancel(verb)
+            case CancelOrder():
+                return await self._cancel_units(verb, verb.lines, verb.reason)
             case HoldOrder():
                 return await self._hold(verb)
             case ReleaseOrder():
                 return await self._release(verb)
             case RetryPayment():
                 return await self._retry_payment(verb)
+            case ChangeItems():
+                return await self._change_items(verb)
+            case ChangeAddress():
+                return await self._change_address(verb)
+            case ChangeService():
+                return await self._change_service(verb)
+            case AnswerShortage():
+                return await self._answer_shortage(verb)
         raise TypeError(f"nobody knows how to {verb}")
 
     async def _cancel(self, verb: CancelOrder) -> VerbAnswer:
@@ -323,49 +351,141 @@ class OrderWorkflow:
             self._cancelled = verb
         return answer
 
-    async def _hold(self, verb: HoldOrder) -> VerbAnswer:
-        due_at = self.now() + self.policy.hold_default_after
-        await self._place_hold(verb.reason, due_at, by=verb.by, request_id=verb.request_id, note=verb.note)
-        return VerbAnswer(text=f"Held ({verb.reason}). Nothing leaves until it is released.")
+    async def _cancel_units(self, verb: Verb, lines: tuple[LineQuantity, ...], reason: str) -> VerbAnswer:
+        """Take units off the order; what was taken for them early goes back."""
+        changed = await steps.cancel_units(
+            CancelUnits(
+                order_id=self.order_id,
+                lines=lines,
+                reason=reason,
+                by=verb.by,
+                request_id=f"{verb.request_id}:less",
+            )
+        )
+        self._take_over_change(changed)
+        if all(shipment.stopped for shipment in self._shipments.values()):
+            self._cancelled = CancelOrder(reason=reason, by=verb.by, request_id=verb.request_id)
+        for shipment in self._shipments.values():
+            await shipment.give_back_surplus()
+        return _did(changed)
 
-    async def _place_hold(
-        self, reason: HoldReason, due_at: datetime, *, by: str, request_id: str, note: str
-    ) -> None:
-        self._note_hold(
-            await steps.place_hold(
-                PlaceHold(
-                    order_id=self.order_id,
-                    reason=reason,
-                    by=by,
-                    request_id=request_id,
-                    due_at=due_at,
-                    note=note,
+    async def _change_items(self, verb: ChangeItems) -> VerbAnswer:
+        """More comes first: when it is not paid, the order stays as it was."""
+        state = await steps.read_state(self.order_id)
+        fewer, more = _differences(state, verb)
+        answer = VerbAnswer(text="Nothing was to be changed.")
+        if more:
+            answer = await self._add(verb, more)
+        if fewer:
+            less = await self._cancel_units(verb, fewer, "changed by the customer")
+            answer = _both(answer, less) if more else less
+        return answer
+
+    async def _add(self, verb: Verb, lines: tuple[NewLine, ...]) -> VerbAnswer:
+        return await self._paid_change(
+            await steps.add_lines(
+                AddLines(
+                    order_id=self.order_id, lines=lines, by=verb.by, request_id=f"{verb.request_id}:more"
                 )
             )
         )
 
-    async def _release(self, verb: ReleaseOrder) -> VerbAnswer:
-        await self._release_holds(verb.reason, by=verb.by, request_id=verb.request_id, note=verb.note)
-        still = ", ".join(self._holds)
-        return VerbAnswer(text=f"Released; still held: {still}." if still else "Released. The order goes on.")
+    async def _change_address(self, verb: ChangeAddress) -> VerbAnswer:
+        request = ChangeAddressRequest(order_id=self.order_id, by=verb.by, request_id=verb.request_id)
+        changed = await steps.change_address(request)
+        self._take_over_change(changed)
+        return _did(changed)
 
-    async def _release_holds(
-        self, reason: HoldReason | None, *, by: str, request_id: str, note: str = "", defaulted: bool = False
-    ) -> None:
-        left = await steps.release_hold(
-            ReleaseHold(
-                order_id=self.order_id,
-                reason=reason,
-                by=by,
-                request_id=request_id,
-                defaulted=defaulted,
-                note=note,
+    async def _change_service(self, verb: ChangeService) -> VerbAnswer:
+        return await self._paid_change(
+            await steps.change_service(
+                ChangeServiceRequest(
+                    order_id=self.order_id,
+                    service=verb.service,
+                    fee=verb.fee,
+                    by=verb.by,
+                    request_id=verb.request_id,
+                )
             )
         )
-        self._holds = {hold.reason: hold for hold in left.holds}
-        for ended, case in ((HoldReason.FRAUD, CaseKind.FRAUD_REVIEW), (HoldReason.MANUAL, CaseKind.ON_HOLD)):
-            if ended not in self._holds:
-                await self.cases.resolve(self.order_id, case, resolution=f"released by {by}")
+
+    async def _paid_change(self, changed: Changed) -> VerbAnswer:
+        """Get the money that a change needs, and only then let it count.
+
+        Raises:
+            NotAllowed: the bank said no; the order is as it was before.
+        """
+        lacking = [
+            ShipmentProcess(self, part.plan)
+            for part in changed.state.shipments
+            if not part.covered
+            and part.plan.waits_for is not WaitsFor.STOCK
+            and self._is_new_to_pay(part.plan.shipment_id)
+        ]
+        if lacking and not await self._is_paid(lacking):
+            undo = UndoChange(order_id=self.order_id, change_id=changed.change_id, reason="not paid")
+            self._take_over_change(await steps.undo_change(undo))
+            raise NotAllowed(
+                "The bank declined what it would cost more; the order is as it was. Pay another way first."
+            )
+        if lacking:
+            await self.read_the_books()
+        self._take_over_change(changed, known=bool(lacking))
+        return _did(changed)
+
+    def _is_new_to_pay(self, shipment_id: str) -> bool:
+        """Whether a shipment is not paid because of a change, and does not ask for its money by itself already."""
+        known = self._shipments.get(shipment_id)
+        return known is None or known.paid
+
+    async def _is_paid(self, lacking: list[ShipmentProcess]) -> bool:
+        try:
+            answer = await self.till.ask(*lacking)
+        except StoppedOnTheWay:
+            return False
+        return answer.status is PaymentStatus.AUTHORIZED and not answer.stock_gone
+
+    async def _answer_shortage(self, verb: AnswerShortage) -> VerbAnswer:
+        match verb.choice:
+            case ShortageChoice.WAIT:
+                self._waits_for_all = True
+                self.holds.leave_to_people(HoldReason.STOCK)
+                return VerbAnswer(text="It waits until everything is there, and then leaves together.")
+            case ShortageChoice.DROP:
+                await self._drop_what_is_missing(verb)
+                text = "What is missing was taken off the order; the rest leaves now."
+            case ShortageChoice.SPLIT:
+                text = "What is there leaves now, the rest follows."
+        await self.holds.release(HoldReason.STOCK, by=verb.by, request_id=verb.request_id)
+        return VerbAnswer(text=text)
+
+    async def _drop_what_is_missing(self, verb: AnswerShortage) -> None:
+        missing = tuple(s.id for s in self._shipments.values() if not s.has_stock and not s.stopped)
+        if missing:
+            await self._stop_shipments(
+                StopShipments(
+                    order_id=self.order_id,
+                    reason="out_of_stock",
+                    by=verb.by,
+                    request_id=verb.request_id,
+                    shipments=missing,
+                )
+            )
+
+    async def settle_shortage(self, request_id: str) -> None:
+        """Do what the policy says when the customer does not answer what becomes of what is missing."""
+        choice = self.policy.shortage_default
+        await self._answer_shortage(AnswerShortage(choice=choice, by="policy", request_id=request_id))
+
+    async def _hold(self, verb: HoldOrder) -> VerbAnswer:
+        due_at = self.now() + self.policy.hold_default_after
+        await self.holds.place(verb.reason, due_at, by=verb.by, request_id=verb.request_id, note=verb.note)
+        return VerbAnswer(text=f"Held ({verb.reason}). Nothing leaves until it is released.")
+
+    async def _release(self, verb: ReleaseOrder) -> VerbAnswer:
+        await self.holds.release(verb.reason, by=verb.by, request_id=verb.request_id, note=verb.note)
+        still = ", ".join(hold.reason for hold in self.holds.standing)
+        return VerbAnswer(text=f"Released; still held: {still}." if still else "Released. The order goes on.")
 
     async def _retry_payment(self, verb: RetryPayment) -> VerbAnswer:
         await steps.change_payment_method(
@@ -373,59 +493,49 @@ class OrderWorkflow:
                 order_id=self.order_id, method=verb.method, by=verb.by, request_id=verb.request_id
             )
         )
-        if not self._wants_payment:  # its time ran out meanwhile, or another method came first
+        if not self.till.wants_method:  # its time ran out meanwhile, or another method came first
             raise NotAllowed(f"{self.order_id} waits for no payment any more.")
-        self._methods += 1
+        self.till.another_method()
         return VerbAnswer(text="We try the payment again.")
 
-    def _note_hold(self, hold: Hold) -> None:
-        self._holds[hold.reason] = hold
-        if hold.reason is HoldReason.FRAUD:
-            self.cases.joined(
-                self.order_id, CaseKind.FRAUD_REVIEW, now=hold.placed_at, due_at=hold.due_at, note=hold.note
-            )
-
-    async def _watch_holds(self) -> NoReturn:
-        """A hold that nobody answers takes its default."""
-        left_to_people: set[Hold] = set()
-        while True:
-            await workflow.wait_condition(lambda: bool(set(self._holds.values()) - left_to_people))
-            hold = min(set(self._holds.values()) - left_to_people, key=lambda h: (h.due_at, h.hold_id))
-            if await self._is_not_answered(hold):
-                left_to_people.add(hold)
-                await self._default(hold)
-
-    async def _is_not_answered(self, hold: Hold) -> bool:
-        def answered() -> bool:
-            return self._holds.get(hold.reason) != hold
-
-        caption = f"{hold.default} if the {hold.reason} hold is not answered"
-        return not await self._within(hold.due_at - self.now(), answered, caption)
-
-    async def _default(self, hold: Hold) -> None:
-        """Do what the hold's reason says is done when nobody answers."""
-        request_id = f"{hold.hold_id}:default"
-        if hold.default is HoldDefault.ESCALATE:
-            await self.cases.open(
-                self.order_id,
-                CaseKind.ON_HOLD,
-                now=self.now(),
-                within=self.policy.support_answer_within,
-                note=hold.note,
-            )
-        elif hold.default is HoldDefault.CANCEL:
-            await self._give_up(f"{hold.reason} hold not answered", request_id)
-        else:
-            await self._release_holds(hold.reason, by="policy", request_id=request_id, defaulted=True)
-        self.show()
-
-    async def _give_up(self, why: str, request_id: str, *, by: str = "policy") -> None:
+    async def give_up(self, why: str, request_id: str, *, by: str = "policy") -> None:
+        """Stop what has not left, because nobody answered."""
         try:
             await self._cancel(CancelOrder(reason=why, by=by, request_id=request_id))
         except NotAllowed as no:  # everything left meanwhile: then there is nothing to hold
             self._say(str(no))
 
-    # --- what its shipments need of it ----------------------------------------------------------------
+    # --- the books ------------------------------------------------------------------------------------
+
+    async def _keep_up_with_the_books(self) -> NoReturn:
+        """What changes the order beside its workflow (a count, a dispute, a review) is read from the books."""
+        while True:
+            await workflow.wait_condition(lambda: self._replanned)
+            await self.read_the_books()
+
+    async def read_the_books(self) -> None:
+        """Take over the order as the books have it now."""
+        self._replanned = False
+        self._take_over(await steps.read_state(self.order_id))
+
+    def _take_over_change(self, changed: Changed, *, known: bool = False) -> None:
+        if not known:
+            self._take_over(changed.state)
+        for shipment_id in changed.reworked:
+            self._shipments[shipment_id].rework()
+        for shipment_id in changed.stopped:
+            self._shipments[shipment_id].stop()
+
+    def _take_over(self, state: OrderState) -> None:
+        for part in state.shipments:
+            shipment_id = part.plan.shipment_id
+            if shipment_id not in self._shipments:
+                self._shipments[shipment_id] = ShipmentProcess(self, part.plan)
+            self._shipments[shipment_id].replanned(part)
+        self.holds.take_over(state.holds)
+        self.show()
+
+    # --- what its shipments, its holds and its till need of it -------------------------------------------
 
     def now(self) -> datetime:
         """Return the shop's time."""
@@ -435,97 +545,63 @@ class OrderWorkflow:
         """Wait for a span of shop time."""
         await workflow.sleep(self._start.clock.real_span(span), summary=summary)
 
-    async def another_way_to_pay(self, after: int) -> int:
-        """Wait until the customer has given a method after the `after`-th one; return its number."""
-        self._wants_payment = True
-        await workflow.wait_condition(lambda: self._methods > after)
-        self._wants_payment = False
-        return self._methods
-
-    async def place_payment_hold(self, shipment_id: str) -> None:
-        """Hold the order until the customer pays, and say so."""
-        due_at = self.now() + self.policy.hold_default_after
-        self.cases.joined(self.order_id, CaseKind.PAYMENT_DECLINED, now=self.now(), due_at=due_at)
-        await self._place_hold(
-            HoldReason.PAYMENT,
-            due_at,
-            by="policy",
-            request_id=f"{shipment_id}:payment",
-            note="declined when its stock came",
-        )
-        self.show()
-
-    async def release_hold(self, reason: HoldReason) -> None:
-        """End a hold whose reason is gone, where it still stands."""
-        if reason in self._holds:
-            await self._release_holds(reason, by="policy", request_id=f"{self.order_id}:{reason}:paid")
-
-    def take_over(self, answer: Authorization) -> None:
-        """Take over what the books did together with an authorization: holds, and the first promise."""
-        for hold in answer.holds:
-            self._note_hold(hold)
-        self.promise_date = self.promise_date or answer.promise_date
-
-    async def _within(self, span: timedelta, there: Callable[[], bool], caption: str) -> bool:
-        """Wait at most a span of shop time; return whether it came true."""
+    async def within(self, span: timedelta | None, there: Callable[[], bool], caption: str) -> bool:
+        """Wait at most a span of shop time, or without end; return whether it came true."""
+        real = None if span is None else max(self._start.clock.real_span(span), timedelta(0))
         try:
-            await workflow.wait_condition(
-                there, timeout=max(self._start.clock.real_span(span), timedelta(0)), timeout_summary=caption
-            )
+            await workflow.wait_condition(there, timeout=real, timeout_summary=caption)
         except TimeoutError:
             return False
         return True
 
+    async def place_payment_hold(self, shipment_id: str, why: str) -> None:
+        """Hold the order until the customer pays, and say so."""
+        due_at = self.now() + self.policy.hold_default_after
+        self.cases.joined(self.order_id, CaseKind.PAYMENT_DECLINED, now=self.now(), due_at=due_at)
+        request_id = f"{shipment_id}:payment:{self.till.methods}"
+        await self.holds.place(HoldReason.PAYMENT, due_at, by="policy", request_id=request_id, note=why)
+        self.show()
+
+    async def release_hold(self, reason: HoldReason) -> None:
+        """End a hold whose reason is gone, where it still stands."""
+        if self.holds.stands(reason):
+            await self.holds.release(reason, by="policy", request_id=f"{self.order_id}:{reason}:gone")
+
+    async def stock_came(self) -> None:
+        """Let go what waited for the last missing piece."""
+        missing = any(not s.has_stock for s in self._shipments.values() if not s.stopped)
+        if self._waits_for_all and not missing:
+            await self.release_hold(HoldReason.STOCK)
+
+    async def nothing_blocks_capture(self) -> None:
+        """Wait until no hold stands that keeps money from being taken."""
+        await workflow.wait_condition(lambda: not self.holds.blocks_capture)
+
+    def uncover(self, shipments: tuple[str, ...]) -> None:
+        """Note that these shipments lost the money that was reserved for them."""
+        for shipment_id in shipments:
+            self._shipments[shipment_id].lost_its_money()
+
+    def take_over(self, answer: Authorization) -> None:
+        """Take over what the books did together with an authorization: holds, and the first promise."""
+        for hold in answer.holds:
+            self.holds.note(hold)
+        self.promise_date = self.promise_date or answer.promise_date
+
+    def must_act(self, answer: Authorization) -> None:
+        """Let the storefront know that the bank asks the customer to confirm."""
+        self._answer = self._answer or PlaceAnswer(
+            placed=Placed.DECLINED,
+            decline_group=answer.decline_group,
+            next_action_url=answer.next_action_url,
+            short=self._short,
+        )
+        self.show()
+
     # --- facts: noted here, acted on by the process -----------------------------------------------------
 
-    @workflow.signal(name=contract.PACKED, description="The floor packed a shipment into a parcel")
-    def packed(self, body: Any = None, *_more: Any) -> None:
-        """Note that a shipment is packed."""
-        self._hear(contract.PACKED, body)
-
-    @workflow.signal(name=contract.HANDED_OVER, description="The carrier has a parcel")
-    def handed_over(self, body: Any = None, *_more: Any) -> None:
-        """Note that a shipment left."""
-        self._hear(contract.HANDED_OVER, body)
-
-    @workflow.signal(name=contract.MILESTONE, description="The carrier's news about a parcel, after the fold")
-    def milestone(self, body: Any = None, *_more: Any) -> None:
-        """Note the carrier's news."""
-        self._hear(contract.MILESTONE, body)
-
-    @workflow.signal(name=contract.STOCK_FILLED, description="A receipt covered a waiting shipment")
-    def stock_filled(self, body: Any = None, *_more: Any) -> None:
-        """Note that stock came."""
-        self._hear(contract.STOCK_FILLED, body)
-
-    @workflow.signal(name=contract.OVERDUE, description="Something should have happened by now")
-    def overdue(self, body: Any = None, *_more: Any) -> None:
-        """Note that something is late."""
-        self._hear(contract.OVERDUE, body)
-
-    @workflow.signal(dynamic=True)
-    def unknown_signal(self, name: str, _args: Sequence[RawValue]) -> None:
-        """Show a signal that nobody knows instead of losing it."""
-        self.command_rejected(name, "there is no such signal")
-
-    def command_rejected(self, name: str, why: str) -> None:
-        """Note something unreadable; a flood of it is counted, not kept."""
-        self._rejected += 1
-        if self._rejected <= _REJECTED_KEPT:
-            self._unreadable.append(f"{name}: {why}")
-
-    def _hear(self, name: str, body: Any) -> None:
-        """Take a fact once, however often it is told."""
-        if not self._shipments:
-            self._early.append((name, body))
-            return
-        try:
-            key = body.get("fact_key") if isinstance(body, Mapping) else None
-            if not isinstance(key, str) or key not in self._heard:
-                self._take(name, body)
-                self._heard |= {str(key)}
-        except FulfillmentError as no:
-            self.command_rejected(name, str(no))
+    def _takes_facts(self) -> bool:
+        return bool(self._shipments)
 
     def _take(self, name: str, body: Any) -> None:
         match name:
@@ -545,129 +621,38 @@ class OrderWorkflow:
             case contract.OVERDUE:
                 late = facts.Overdue.read(body)
                 self._shipment(late.shipment_id).note(late)
-        self._say(f"{name} {body.get('shipment_id', '')} {body.get('status', '')}".strip())
+            case contract.PAYMENT_NEWS:
+                self.till.news(facts.PaymentNews.read(body).payment_id)
+            case contract.REPLANNED:
+                facts.Replanned.read(body)
+                self._replanned = True
+        about = body.get("shipment_id") or body.get("payment_id") or body.get("why") or ""
+        self._say(f"{name} {about} {body.get('status', '')}".strip())
 
     def _shipment(self, shipment_id: str) -> ShipmentProcess:
         if shipment_id not in self._shipments:
             raise facts.BadFact(f"{self.order_id} has no shipment {shipment_id}")
         return self._shipments[shipment_id]
 
-    # --- verbs: updates for programs, tolerant signals of the same name for people ----------------------
-
-    @workflow.update(name=contract.PLACE, description="Answered when stock and money are reserved, or not")
-    async def place(self, _request: Any = None, *_more: Any) -> PlaceAnswer:
-        """Wait for what comes of placing."""
-        await workflow.wait_condition(lambda: self._answer is not None)
-        assert self._answer  # the condition just waited for
-        return self._answer
-
-    @place.validator
-    def check_place(self, _request: Any = None, *_more: Any) -> None:
-        """Refuse nothing: whoever asks hears the same answer."""
-
-    @workflow.update(name=contract.CANCEL, description=CancelOrder.FORM)
-    async def cancel(self, request: Any = None, *_more: Any) -> VerbAnswer:
-        """Stop everything that has not left."""
-        return await self._ask(CancelOrder.read(request))
-
-    @cancel.validator
-    def check_cancel(self, request: Any = None, *_more: Any) -> None:
-        """Refuse in a sentence what cannot be read or comes too late."""
-        self._check(CancelOrder.read(request))
-
-    @workflow.signal(name=contract.CANCEL, description=CancelOrder.FORM)
-    def cancel_signal(self, request: Any = None, *_more: Any) -> None:
-        """As the update, without an answer."""
-        self._note_or_reject(contract.CANCEL, CancelOrder.read, request)
-
-    @workflow.update(name=contract.HOLD, description=HoldOrder.FORM)
-    async def hold(self, request: Any = None, *_more: Any) -> VerbAnswer:
-        """Let nothing leave until it is released."""
-        return await self._ask(HoldOrder.read(request))
-
-    @hold.validator
-    def check_hold(self, request: Any = None, *_more: Any) -> None:
-        """Refuse in a sentence what cannot be read or comes too late."""
-        self._check(HoldOrder.read(request))
-
-    @workflow.signal(name=contract.HOLD, description=HoldOrder.FORM)
-    def hold_signal(self, request: Any = None, *_more: Any) -> None:
-        """As the update, without an answer."""
-        self._note_or_reject(contract.HOLD, HoldOrder.read, request)
-
-    @workflow.update(name=contract.RELEASE, description=ReleaseOrder.FORM)
-    async def release(self, request: Any = None, *_more: Any) -> VerbAnswer:
-        """End one hold, or every one."""
-        return await self._ask(ReleaseOrder.read(request))
-
-    @release.validator
-    def check_release(self, request: Any = None, *_more: Any) -> None:
-        """Refuse in a sentence what cannot be read, or a hold that is not there."""
-        self._check(ReleaseOrder.read(request))
-
-    @workflow.signal(name=contract.RELEASE, description=ReleaseOrder.FORM)
-    def release_signal(self, request: Any = None, *_more: Any) -> None:
-        """As the update, without an answer."""
-        self._note_or_reject(contract.RELEASE, ReleaseOrder.read, request)
-
-    @workflow.update(name=contract.RETRY_PAYMENT, description=RetryPayment.FORM)
-    async def retry_payment(self, request: Any = None, *_more: Any) -> VerbAnswer:
-        """Try to get the money another way."""
-        return await self._ask(RetryPayment.read(request))
-
-    @retry_payment.validator
-    def check_retry_payment(self, request: Any = None, *_more: Any) -> None:
-        """Refuse in a sentence what cannot be read, or an order that waits for no money."""
-        self._check(RetryPayment.read(request))
-
-    @workflow.signal(name=contract.RETRY_PAYMENT, description=RetryPayment.FORM)
-    def retry_payment_signal(self, request: Any = None, *_more: Any) -> None:
-        """As the update, without an answer."""
-        self._note_or_reject(contract.RETRY_PAYMENT, RetryPayment.read, request)
-
-    async def _ask(self, verb: Verb) -> VerbAnswer:
-        """Hand a verb to the process and wait for what comes of it; the same request is asked once."""
-        if verb.request_id not in self._asked:
-            self._asked[verb.request_id] = request = Request(verb)
-            self._requests.append(request)
-        request = self._asked[verb.request_id]
-        await workflow.wait_condition(lambda: request.answer is not None or request.refusal is not None)
-        if request.answer is None:
-            raise request.refusal or NotAllowed("nobody answered")
-        return request.answer
-
-    def _note_or_reject(self, name: str, read: Callable[[Any], Verb], request: Any) -> None:
-        try:
-            verb = read(request)
-            self._check(verb)
-        except FulfillmentError as no:
-            self.command_rejected(name, str(no))
-            return
-        if verb.request_id not in self._asked:
-            self._asked[verb.request_id] = Request(verb)
-            self._requests.append(self._asked[verb.request_id])
-
-    def _check(self, verb: Verb) -> None:
-        """Refuse what may not be done now.
-
-        Raises:
-            NotAllowed: with the reason, and what to do instead.
-        """
-        if verb.request_id not in self._asked and (why := self._why_not(verb)):
-            raise NotAllowed(why)
+    # --- what may be done now -----------------------------------------------------------------------------
 
     def _why_not(self, verb: Verb) -> str | None:
         if self._ended:
             return f"{self.order_id} has ended ({self._stage}). A return or a refund is the way now."
         match verb:
-            case ReleaseOrder() if not self._holds:
+            case ReleaseOrder() if not self.holds.standing:
                 return f"{self.order_id} has no hold to release."
-            case ReleaseOrder() if verb.reason and verb.reason not in self._holds:
-                return f"{self.order_id} has no {verb.reason} hold, only {', '.join(self._holds)}."
-            case RetryPayment() if not self._wants_payment:
+            case ReleaseOrder(reason=HoldReason() as reason) if not self.holds.stands(reason):
+                standing = ", ".join(hold.reason for hold in self.holds.standing)
+                return f"{self.order_id} has no {reason} hold, only {standing}."
+            case RetryPayment() if not self.till.wants_method:
                 return f"{self.order_id} waits for no payment."
-            case CancelOrder() | HoldOrder() if self._everything_left():
-                return self._too_late()
+            case AnswerShortage() if not self.holds.stands(HoldReason.STOCK):
+                return f"{self.order_id} waits for no answer about what is missing."
+            case ChangeItems() | ChangeAddress() | ChangeService() if self.promise_date is None:
+                return f"{self.order_id} is not confirmed yet. Cancel it and place another, or wait until it is paid."
+            case CancelOrder() | HoldOrder() | ChangeItems() | ChangeAddress() | ChangeService():
+                return self._too_late() if self._everything_left() else None
         return None
 
     def _everything_left(self) -> bool:
@@ -706,6 +691,10 @@ class OrderWorkflow:
             (contract.HOLD, HoldOrder(reason=HoldReason.MANUAL, note="", by="?", request_id="")),
             (contract.RELEASE, ReleaseOrder(reason=None, note="", by="?", request_id="")),
             (contract.RETRY_PAYMENT, RetryPayment(method="?", by="?", request_id="")),
+            (contract.CHANGE_ITEMS, ChangeItems(lines=(), added=(), by="?", request_id="")),
+            (contract.CHANGE_ADDRESS, ChangeAddress(by="?", request_id="")),
+            (contract.CHANGE_SERVICE, ChangeService(service="?", fee=0, by="?", request_id="")),
+            (contract.ANSWER_SHORTAGE, AnswerShortage(choice=ShortageChoice.WAIT, by="?", request_id="")),
         )
         return {name: self._why_not(verb) or "yes" for name, verb in samples}
 
@@ -725,13 +714,51 @@ class OrderWorkflow:
             stage=self._stage,
             promise_date=self.promise_date,
             shipments=tuple(self._shipments.values()),
-            holds=tuple(self._holds.values()),
+            holds=self.holds.standing,
             cases=self.cases.cases,
             actions=self.allowed_actions(),
             log=tuple(self._log[-8:]),
-            rejected=self._rejected,
+            rejected=self.rejected,
         )
 
     def _say(self, what: str) -> None:
         self._log.append(f"{self.now():%a %d %b %H:%M}  {what}")
         del self._log[:-_LOG_KEPT]
+
+
+def _did(changed: Changed) -> VerbAnswer:
+    return VerbAnswer(text=changed.text, stopped=changed.stopped, added=changed.added, delta=changed.delta)
+
+
+def _both(more: VerbAnswer, less: VerbAnswer) -> VerbAnswer:
+    return VerbAnswer(
+        text=f"{more.text} {less.text}",
+        stopped=less.stopped,
+        added=more.added,
+        delta=more.delta + less.delta,
+    )
+
+
+def _differences(
+    state: OrderState, verb: ChangeItems
+) -> tuple[tuple[LineQuantity, ...], tuple[NewLine, ...]]:
+    """Return how many units of which lines are too many, and what is to be added.
+
+    Raises:
+        NotAllowed: there is no such line.
+    """
+    lines = {line.line_no: line for line in state.lines}
+    fewer: list[LineQuantity] = []
+    more = list(verb.added)
+    for wanted in verb.lines:
+        if wanted.line_no not in lines:
+            raise NotAllowed(
+                f"{state.order_id} has no line {wanted.line_no}, only {', '.join(map(str, lines))}."
+            )
+        line = lines[wanted.line_no]
+        if wanted.quantity < line.quantity:
+            fewer.append(LineQuantity(line_no=line.line_no, quantity=line.quantity - wanted.quantity))
+        elif wanted.quantity > line.quantity:
+            added = wanted.quantity - line.quantity
+            more.append(NewLine(sku=line.sku, quantity=added, unit_price=line.unit_price))
+    return tuple(fewer), tuple(more)

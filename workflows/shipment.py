@@ -12,26 +12,29 @@ from temporalio.exceptions import ActivityError, FailureError, is_cancelled_exce
 
 from activities.errors import is_refusal, why_refused
 from fulfillment.domain.cases import CaseKind
+from fulfillment.domain.change import ShipmentState
 from fulfillment.domain.holds import HoldReason
 from fulfillment.domain.operation import Authorization
 from fulfillment.domain.order import Outcome
-from fulfillment.domain.payment import PaymentStatus
-from fulfillment.domain.policy import Policy
+from fulfillment.domain.payment import AuthorizationExpired, Held, PaymentStatus
+from fulfillment.domain.policy import OnExpiry, Policy
 from fulfillment.domain.provider_errors import LabelRefused
 from fulfillment.domain.record import DeclareLost, RevisePromise
 from fulfillment.domain.reservation import PlannedShipment
-from fulfillment.domain.shipment import Stop, WaitsFor
+from fulfillment.domain.shipment import Stop, WaitsFor, WorkStatus
 from fulfillment.domain.tracking import ENDED, CarrierStatus
 from workflows import options, steps
 from workflows.casebook import Casebook
 from workflows.compensation import Compensations
 from workflows.facts import HandedOver, Milestone, Overdue
+from workflows.money import StoppedOnTheWay, Till
 from workflows.playbooks import CASE_OF_FLAG, CASE_OF_STATUS, ENDED_BY_A_SCAN
 
 Fact = Milestone | Overdue
 
 # "Cancelled" is what a carrier says of a label; a parcel under way it does not end.
 _ENDS = ENDED - {CarrierStatus.CANCELLED}
+_NOT_PACKED = (WorkStatus.SCHEDULED, WorkStatus.RELEASED, WorkStatus.PICKING, WorkStatus.PICKED)
 
 
 class OrderDesk(Protocol):
@@ -42,6 +45,7 @@ class OrderDesk(Protocol):
     policy: Policy
     cases: Casebook
     promise_date: date | None
+    till: Till
 
     def now(self) -> datetime:
         """The shop's time."""
@@ -51,11 +55,7 @@ class OrderDesk(Protocol):
         """Wait for a span of shop time."""
         ...
 
-    async def another_way_to_pay(self, after: int) -> int:
-        """Wait until the customer has given the method that follows the `after`-th one; return its number."""
-        ...
-
-    async def place_payment_hold(self, shipment_id: str) -> None:
+    async def place_payment_hold(self, shipment_id: str, why: str) -> None:
         """Hold the order until the customer pays."""
         ...
 
@@ -63,8 +63,20 @@ class OrderDesk(Protocol):
         """End a hold whose reason is gone, where it still stands."""
         ...
 
-    def take_over(self, answer: Authorization) -> None:
-        """Take over what the books did together with an authorization: holds, and the first promise."""
+    async def stock_came(self) -> None:
+        """Let go what waited for the last missing piece."""
+        ...
+
+    async def nothing_blocks_capture(self) -> None:
+        """Wait until no hold stands that keeps money from being taken."""
+        ...
+
+    async def read_the_books(self) -> None:
+        """Take over the order as the books have it now."""
+        ...
+
+    def uncover(self, shipments: tuple[str, ...]) -> None:
+        """Note that these shipments lost the money that was reserved for them."""
         ...
 
     def show(self) -> None:
@@ -72,8 +84,8 @@ class OrderDesk(Protocol):
         ...
 
 
-class StoppedOnTheWay(Exception):
-    """The shipment was stopped before it left."""
+class SentBack(Exception):
+    """The books took the shipment back a step: other goods, another address, no money or no stock any more."""
 
 
 class ShipmentProcess:
@@ -93,11 +105,14 @@ class ShipmentProcess:
         self.refunded = False
         self._order = order
         self._undo = Compensations()
-        self._attempts = 0
         self._expires_at: datetime | None = None
         self._paid = plan.value == 0
         self._stock_is_here = plan.waits_for is not WaitsFor.STOCK
         self._stopped = False
+        self._sent_back = False
+        self._was_ready = False
+        self._label_of = ""
+        self._captured_early = False
         self._facts: deque[Fact] = deque()
 
     # --- what is told to it ---------------------------------------------------------------------------
@@ -117,9 +132,42 @@ class ShipmentProcess:
         """Whether it was stopped before it left."""
         return self._stopped
 
+    @property
+    def value(self) -> int:
+        """What its units cost the customer, in minor units."""
+        return self.plan.value
+
     def stop(self) -> None:
         """Note that it was stopped; the books were first."""
         self._stopped = True
+
+    def replanned(self, now: ShipmentState) -> None:
+        """Take over what the books made of it. What left stays gone: its own facts say what follows."""
+        self.plan = now.plan
+        if self.handed_over:
+            return
+        self._stopped = self._stopped or now.work_status == WorkStatus.CANCELLED
+        self._stock_is_here = now.plan.waits_for is not WaitsFor.STOCK
+        self._paid = now.covered
+        if self.parcel_id and now.work_status in _NOT_PACKED:
+            self._sent_back, self.parcel_id = True, None
+
+    def rework(self) -> None:
+        """Note that its label is true no more and must be bought again."""
+        self._sent_back = not self.handed_over
+
+    def lost_its_money(self) -> None:
+        """Note that what was reserved for it is gone: another part of the same authorization was taken."""
+        self._paid = False
+
+    def asks_for_money(self) -> None:
+        """Note how its money is let go, before it is asked for: the answer may be lost."""
+        self._undo.add(partial(steps.void_authorization, self.id))
+
+    def note_money(self, answer: Authorization) -> None:
+        """Take over what an attempt came to."""
+        self._paid = answer.status is PaymentStatus.AUTHORIZED
+        self._expires_at = answer.expires_at
 
     def stock_filled(self) -> None:
         """Note that everything in it is there."""
@@ -143,11 +191,8 @@ class ShipmentProcess:
     async def run(self) -> Outcome:
         """Return how it ended."""
         try:
-            await self._get_stock()
-            await self._get_paid()
-            await self._wait_until_packed()
-            await self._buy_label()
-            await self._hand_over()
+            while not self.handed_over:
+                await self._leave()
             await self._capture()
             self.outcome = await self._follow_to_the_door()
         except StoppedOnTheWay:
@@ -158,6 +203,25 @@ class ShipmentProcess:
             await self._wait_for_ops(failure)
         self.doing = f"ended: {self.outcome}"
         return self.outcome or Outcome.CANCELLED
+
+    async def _leave(self) -> None:
+        """Get it out of the house; when it is sent back a step, the label goes first."""
+        self._was_ready = False
+        try:
+            await self._get_stock()
+            await self._get_paid()
+            self._was_ready = True
+            await self._wait_until_packed()
+            await self._buy_label()
+            await self._hand_over()
+        except SentBack:
+            self.doing = "goes back a step"
+            await self._void_the_label()
+
+    async def _void_the_label(self) -> None:
+        if self._sent_back:
+            self._sent_back = False
+            await steps.void_label(self._label_of)
 
     async def _be_stopped(self) -> None:
         self.doing = "is being stopped"
@@ -171,32 +235,10 @@ class ShipmentProcess:
         await workflow.wait_condition(lambda: self._stopped)
         await self._be_stopped()
 
-    async def authorize(self) -> Authorization:
-        """Try once to reserve the money for it; a decline is an answer.
-
-        Raises:
-            StoppedOnTheWay: somebody stopped the shipment first.
-        """
-        self._attempts += 1
-        self._undo.add(partial(steps.void_authorization, self.id))  # before: the answer may be lost
-        answer = await self._ask_for_the_money()
-        self._order.take_over(answer)
-        if answer.status is PaymentStatus.ACTION_REQUIRED:
-            # Nobody sits at a browser here: the customer is asked for another way, and this attempt is let go.
-            await steps.void_authorization(self.id)
-        self._paid = answer.status is PaymentStatus.AUTHORIZED
-        self._expires_at = answer.expires_at
-        return answer
-
-    async def _ask_for_the_money(self) -> Authorization:
-        try:
-            return await steps.authorize_payment(
-                self.id, self._attempts, self.plan.value, self._order.currency
-            )
-        except ActivityError as failure:
-            if is_refusal(failure, Stop):
-                raise StoppedOnTheWay from failure
-            raise
+    async def give_back_surplus(self) -> None:
+        """Give back what was taken early for units that are no longer owed."""
+        if self._captured_early:
+            await self._refund()
 
     async def undo(self) -> None:
         """Give back its label and its money."""
@@ -205,38 +247,50 @@ class ShipmentProcess:
     async def _get_stock(self) -> None:
         waited = not self._stock_is_here
         await self._until(lambda: self._stock_is_here)
+        if waited:
+            await self._order.stock_came()
         if waited and self._paid:  # nothing is asked for it, so no payment sends it to the floor
             await steps.confirm_order(self._order.order_id)
 
     async def _get_paid(self) -> None:
-        """Get the money for goods that had to wait; what was there at placing is paid already."""
-        method = 0
+        """Get the money it lacks; what was there at placing is paid already."""
+        asked_again = False
         while not self._paid:
             self.doing = "waits for its payment"
-            await self.authorize()
+            method = self._order.till.methods
+            answer = await self._order.till.ask(self)
+            if answer.stock_gone:
+                await self._order.read_the_books()
+                raise SentBack
             if not self._paid:
-                method = await self._ask_for_another_method(method)
-        if method:
-            await self._order.release_hold(HoldReason.PAYMENT)
-            await self._order.cases.resolve(
-                self._order.order_id, CaseKind.PAYMENT_DECLINED, resolution="paid another way"
-            )
+                asked_again = True
+                await self._ask_for_another_method(method, "declined when its stock came")
+        if asked_again:
+            await self._paid_at_last()
 
-    async def _ask_for_another_method(self, method: int) -> int:
-        await self._order.place_payment_hold(self.id)
-        asked = asyncio.create_task(self._order.another_way_to_pay(method))
-        await self._until(asked.done)
-        return asked.result()
+    async def _paid_at_last(self) -> None:
+        await self._order.release_hold(HoldReason.PAYMENT)
+        await self._order.cases.resolve(
+            self._order.order_id, CaseKind.PAYMENT_DECLINED, resolution="paid another way"
+        )
+
+    async def _ask_for_another_method(self, method: int, why: str) -> None:
+        await self._order.place_payment_hold(self.id, why)
+        await self._order.till.wait_for_method(method, lambda: self._stopped, within=None)
+        if self._stopped and not self.handed_over:
+            raise StoppedOnTheWay
 
     async def _wait_until_packed(self) -> None:
         self.doing = "is picked and packed"
         await self._until(lambda: self.parcel_id is not None)
+        await self._renew_authorization()
 
     async def _buy_label(self) -> None:
         parcel_id = self._parcel()
-        await self._renew_authorization()
         self.doing = "waits for its label"
-        self._undo.add(partial(steps.void_label, parcel_id))  # before: the answer may be lost
+        if not self._label_of:
+            self._label_of = parcel_id
+            self._undo.add(partial(steps.void_label, parcel_id))  # before: the answer may be lost
         while not await self._is_labeled(parcel_id):
             await self._open(CaseKind.LABEL_REFUSED, "no carrier takes the parcel as it is")
             tomorrow = asyncio.create_task(
@@ -271,13 +325,33 @@ class ShipmentProcess:
                 await self._resolve(CaseKind.CARRIER_DOWN, resolution="it answers again")
 
     async def _renew_authorization(self) -> None:
-        """Nothing leaves on money that is about to run out: let it go and reserve it anew."""
+        """Nothing leaves on money that is about to run out: what is done about it is the shop's policy."""
         lead = self._order.policy.authorization_lead
         if not self._paid or self._expires_at is None or self._expires_at - lead > self._order.now():
             return
+        match self._order.policy.on_expiry:
+            case OnExpiry.CAPTURE_EARLY:
+                await self._capture_early()
+            case OnExpiry.HOLD:
+                method = self._order.till.methods
+                await self._ask_for_another_method(method, "its payment is about to run out")
+                await self._reserve_anew()
+                await self._paid_at_last()
+            case OnExpiry.REAUTHORIZE:
+                await self._reserve_anew()
+
+    async def _reserve_anew(self) -> None:
         if await steps.void_authorization(self.id):  # else it has just left, and its money is due
             self._paid = False
             await self._get_paid()
+
+    async def _capture_early(self) -> None:
+        """Take the money before it runs out; if the goods never leave, it goes back."""
+        self._undo.add(partial(steps.refund_payment, self.id))
+        if await self._is_captured(early=True):
+            self._captured_early, self._expires_at = True, None
+        else:
+            await self._reserve_anew()
 
     async def _hand_over(self) -> None:
         self.doing = "waits for the carrier"
@@ -289,12 +363,29 @@ class ShipmentProcess:
         self.doing = "is on its way"
         if self.plan.value == 0:
             return
-        method = 0
-        while not await steps.capture_payment(self.id):
+        while not await self._is_captured():
             await self._open(CaseKind.CAPTURE_FAILED, "the goods left on money that ran out")
-            while not (await self.authorize()).status is PaymentStatus.AUTHORIZED:
-                method = await self._order.another_way_to_pay(method)
+            method = self._order.till.methods
+            while (await self._order.till.ask(self)).status is not PaymentStatus.AUTHORIZED:
+                await self._order.till.wait_for_method(method, lambda: False, within=None)
+                method = self._order.till.methods
         await self._resolve(CaseKind.CAPTURE_FAILED, resolution="captured")
+
+    async def _is_captured(self, *, early: bool = False) -> bool:
+        """Take the money; False when its reservation ran out. While a hold blocks it, it waits."""
+        while True:
+            await self._order.nothing_blocks_capture()
+            try:
+                captured = await steps.capture_payment(self.id, early=early)
+            except ActivityError as failure:
+                if is_refusal(failure, AuthorizationExpired):
+                    return False
+                if not is_refusal(failure, Held):
+                    raise
+                await self._order.read_the_books()  # a hold that we have not heard of yet
+            else:
+                self._order.uncover(captured.uncovered)
+                return True
 
     async def _follow_to_the_door(self) -> Outcome:
         """Act on the carrier's news until the parcel has an end."""
@@ -394,16 +485,28 @@ class ShipmentProcess:
 
         Raises:
             StoppedOnTheWay: somebody stopped the shipment first.
+            SentBack: the books took it back a step.
         """
         while True:
-            await workflow.wait_condition(lambda: there() or self._stopped or bool(self._overdues()))
+            await workflow.wait_condition(lambda: there() or self._turned_back() or bool(self._overdues()))
             if self._stopped and not self.handed_over:
                 raise StoppedOnTheWay
+            if self._turned_back():
+                raise SentBack
             if there():
                 return
             late = self._overdues()[0]
             self._facts.remove(late)
             await self._note_trouble(late)
+
+    def _turned_back(self) -> bool:
+        """Whether what was achieved for it holds no more: it was stopped, or must go back a step."""
+        if self.handed_over:
+            return False
+        return self._stopped or self._sent_back or not self._holds_what_it_needs()
+
+    def _holds_what_it_needs(self) -> bool:
+        return not self._was_ready or (self._paid and self._stock_is_here)
 
     def _overdues(self) -> list[Overdue]:
         """What is late. The carrier's news waits until the parcel is followed: none of it may be lost."""

@@ -14,19 +14,28 @@ from temporalio.types import MethodSyncSingleParam
 
 from activities.errors import is_refusal
 from activities.inventory import InventoryActivities
-from activities.payments import AuthorizePayment, PaymentActivities
+from activities.payments import AuthorizePayment, CapturePayment, PaymentActivities
 from activities.reconciliation import ReconciliationActivities
 from activities.records import RecordActivities
 from activities.replenishment import ReplenishmentActivities
 from activities.shipping import ShippingActivities
 from fulfillment.domain.cases import Case
+from fulfillment.domain.change import (
+    AddLines,
+    CancelUnits,
+    ChangeAddress,
+    Changed,
+    ChangeService,
+    OrderState,
+    UndoChange,
+)
 from fulfillment.domain.errors import FulfillmentError
 from fulfillment.domain.findings import Findings
 from fulfillment.domain.holds import Hold
 from fulfillment.domain.label import Label
 from fulfillment.domain.money import format_minor
-from fulfillment.domain.operation import Authorization
-from fulfillment.domain.payment import AuthorizationExpired, RefundRefused
+from fulfillment.domain.operation import Authorization, Captured
+from fulfillment.domain.payment import RefundRefused
 from fulfillment.domain.record import (
     ChangePaymentMethod,
     CloseOrder,
@@ -42,6 +51,7 @@ from fulfillment.domain.record import (
     Stopped,
     StopShipments,
 )
+from fulfillment.domain.refund import RefundState
 from fulfillment.domain.reservation import Reservation
 from fulfillment.domain.shipment import Stop
 from fulfillment.domain.tracking import CarrierStatus
@@ -56,24 +66,55 @@ async def reserve_stock(order_id: str) -> Reservation:
     return await _in_database(InventoryActivities.reserve_stock, order_id, "reserve every line")
 
 
-async def authorize_payment(shipment_id: str, attempt: int, amount: int, currency: str) -> Authorization:
-    """Reserve the money for a shipment."""
+async def authorize_payment(
+    order_id: str, attempt: int, shipments: tuple[str, ...], amount: int, currency: str
+) -> Authorization:
+    """Reserve the money that is missing for these shipments."""
+    about = shipments[0] if len(shipments) == 1 else order_id
     return await workflow.execute_activity_method(
         PaymentActivities.authorize_payment,
-        AuthorizePayment(shipment_id=shipment_id, attempt=attempt),
-        activity_id=f"authorize-{shipment_id}-{attempt}",
-        summary=f"hold {format_minor(amount, currency)} for {shipment_id}",
+        AuthorizePayment(order_id=order_id, attempt=attempt, shipments=shipments),
+        activity_id=f"authorize-{about}-{attempt}",
+        summary=f"hold {format_minor(amount, currency)} for {', '.join(shipments)}",
         **options.PAYMENT,
     )
 
 
-async def capture_payment(shipment_id: str) -> bool:
-    """Take the money for what has left; False when the authorization ran out before."""
-    return await _with_money(
+async def check_payment(payment_id: str) -> Authorization:
+    """Ask the provider what became of an attempt that waited for the customer."""
+    return await workflow.execute_activity_method(
+        PaymentActivities.check_payment,
+        payment_id,
+        summary=f"what became of {payment_id}?",
+        **options.PAYMENT,
+    )
+
+
+async def void_payment(payment_id: str, *, patience: options.Patience = options.PAYMENT) -> None:
+    """Let go of an attempt that nobody finished, or of money that nothing is owed for."""
+    await workflow.execute_activity_method(
+        PaymentActivities.void_payment, payment_id, summary=f"let {payment_id} go", **patience
+    )
+
+
+async def ask_for_method(order_id: str) -> str:
+    """Get a link under which the customer gives another way to pay."""
+    return await workflow.execute_activity_method(
+        PaymentActivities.ask_for_method, order_id, summary="a link to pay another way", **options.PAYMENT
+    )
+
+
+async def capture_payment(shipment_id: str, *, early: bool = False) -> Captured:
+    """Take the money for what has left, or earlier where the policy says so.
+
+    Raises:
+        ActivityError: refused as `AuthorizationExpired` when it ran out before, as `Held` while a hold blocks it.
+    """
+    return await workflow.execute_activity_method(
         PaymentActivities.capture_payment,
-        shipment_id,
-        f"capture what {shipment_id} holds",
-        unless=AuthorizationExpired,
+        CapturePayment(shipment_id=shipment_id, early=early),
+        summary=f"capture what {shipment_id} is worth",
+        **options.PAYMENT,
     )
 
 
@@ -88,9 +129,16 @@ async def void_authorization(shipment_id: str) -> bool:
 
 
 async def refund_payment(shipment_id: str) -> bool:
-    """Give back what was captured for a shipment; False when the provider refuses."""
+    """Give back what was captured for a shipment and is not owed; False when the provider refuses."""
     return await _with_money(
         PaymentActivities.refund_payment, shipment_id, f"refund {shipment_id}", unless=RefundRefused
+    )
+
+
+async def pay_refund(refund_id: str) -> RefundState:
+    """Pay an approved refund."""
+    return await workflow.execute_activity_method(
+        PaymentActivities.pay_refund, refund_id, summary=f"pay {refund_id}", **options.PAYMENT
     )
 
 
@@ -145,6 +193,37 @@ async def release_hold(request: ReleaseHold) -> Released:
 async def stop_shipments(request: StopShipments) -> Stopped:
     """Stop everything that has not left."""
     return await _in_database(RecordActivities.stop_shipments, request, f"stop: {request.reason}")
+
+
+async def read_state(order_id: str) -> OrderState:
+    """Read the order again as the books have it."""
+    return await _in_database(RecordActivities.read_state, order_id, "read the books")
+
+
+async def cancel_units(request: CancelUnits) -> Changed:
+    """Take units off the order."""
+    units = sum(line.quantity for line in request.lines)
+    return await _in_database(RecordActivities.cancel_units, request, f"cancel {units} units")
+
+
+async def add_lines(request: AddLines) -> Changed:
+    """Add lines and claim their stock."""
+    return await _in_database(RecordActivities.add_lines, request, f"add {len(request.lines)} lines")
+
+
+async def undo_change(request: UndoChange) -> Changed:
+    """Take back what a change added."""
+    return await _in_database(RecordActivities.undo_change, request, f"undo {request.change_id}")
+
+
+async def change_address(request: ChangeAddress) -> Changed:
+    """Send what has not left to another address."""
+    return await _in_database(RecordActivities.change_address, request, "another address")
+
+
+async def change_service(request: ChangeService) -> Changed:
+    """Send what has not left by another service."""
+    return await _in_database(RecordActivities.change_service, request, f"by {request.service}")
 
 
 async def open_case(request: OpenCase) -> Case:

@@ -4,8 +4,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
+from fulfillment.domain.change import LineQuantity, NewLine
 from fulfillment.domain.errors import FulfillmentError
 from fulfillment.domain.holds import HoldReason
+from fulfillment.domain.policy import ShortageChoice
 
 
 class BadCommand(FulfillmentError):
@@ -29,9 +31,10 @@ class Verb:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CancelOrder(Verb):
-    """Stop everything that has not left."""
+    """Stop everything that has not left, or only these units of these lines."""
 
     reason: str
+    lines: tuple[LineQuantity, ...] = ()
 
     FORM = '{"reason": "changed_mind", "by": "maria", "request_id": "r-1"}'
 
@@ -43,7 +46,12 @@ class CancelOrder(Verb):
             BadCommand: something is missing.
         """
         fields = _Fields("cancel", request, cls.FORM)
-        return cls(reason=fields.text("reason"), by=fields.text("by"), request_id=fields.text("request_id"))
+        return cls(
+            reason=fields.text("reason"),
+            lines=fields.quantities("lines", least=1),
+            by=fields.text("by"),
+            request_id=fields.text("request_id"),
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,6 +123,97 @@ class RetryPayment(Verb):
         return cls(method=fields.text("method"), by=fields.text("by"), request_id=fields.text("request_id"))
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChangeItems(Verb):
+    """Give lines another quantity, or add lines."""
+
+    lines: tuple[LineQuantity, ...]
+    added: tuple[NewLine, ...]
+
+    FORM = (
+        '{"lines": [{"line_no": 1, "quantity": 2}], "add": [{"sku": "MUG-12", "quantity": 1}], '
+        '"by": "maria", "request_id": "r-5"}'
+    )
+
+    @classmethod
+    def read(cls, request: Any) -> Self:
+        """Read the command.
+
+        Raises:
+            BadCommand: something is missing or no whole number.
+        """
+        fields = _Fields("change_items", request, cls.FORM)
+        lines, added = fields.quantities("lines", least=0), fields.new_lines("add")
+        if not lines and not added:
+            raise BadCommand("change_items", "neither `lines` nor `add` names anything", cls.FORM)
+        return cls(lines=lines, added=added, by=fields.text("by"), request_id=fields.text("request_id"))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChangeAddress(Verb):
+    """Send what has not left to the address that was left in the books under this request's id."""
+
+    FORM = '{"by": "maria", "request_id": "r-6"}'
+
+    @classmethod
+    def read(cls, request: Any) -> Self:
+        """Read the command.
+
+        Raises:
+            BadCommand: something is missing.
+        """
+        fields = _Fields("change_address", request, cls.FORM)
+        return cls(by=fields.text("by"), request_id=fields.text("request_id"))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChangeService(Verb):
+    """Send what has not left by another service; `fee` is what the customer pays on top, in minor units."""
+
+    service: str
+    fee: int
+
+    FORM = '{"service": "express", "fee": 900, "by": "maria", "request_id": "r-7"}'
+
+    @classmethod
+    def read(cls, request: Any) -> Self:
+        """Read the command.
+
+        Raises:
+            BadCommand: something is missing or no whole number.
+        """
+        fields = _Fields("change_service", request, cls.FORM)
+        return cls(
+            service=fields.text("service"),
+            fee=fields.whole("fee", request.get("fee", 0), least=0),
+            by=fields.text("by"),
+            request_id=fields.text("request_id"),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AnswerShortage(Verb):
+    """Say what becomes of an order of which not everything is there."""
+
+    choice: ShortageChoice
+
+    FORM = '{"choice": "wait", "by": "customer", "request_id": "r-8"}'
+
+    @classmethod
+    def read(cls, request: Any) -> Self:
+        """Read the command.
+
+        Raises:
+            BadCommand: something is missing, or there is no such choice.
+        """
+        fields = _Fields("answer_shortage", request, cls.FORM)
+        choice = fields.text("choice")
+        if choice not in tuple(ShortageChoice):
+            known = ", ".join(ShortageChoice)
+            raise BadCommand("answer_shortage", f"there is no choice `{choice}`, only {known}", cls.FORM)
+        return cls(choice=ShortageChoice(choice), by=fields.text("by"), request_id=fields.text("request_id"))
+
+
 class _Fields:
     """The fields of a command as they came, from a form or from a person's keyboard."""
 
@@ -138,3 +237,36 @@ class _Fields:
             known = ", ".join(HoldReason)
             raise BadCommand(self._name, f"there is no reason `{value}`, only {known}", self._form)
         return HoldReason(value)
+
+    def whole(self, field: str, value: Any, *, least: int) -> int:
+        if not isinstance(value, int) or isinstance(value, bool) or value < least:
+            raise BadCommand(self._name, f"`{field}` is no whole number from {least} on", self._form)
+        return value
+
+    def quantities(self, field: str, *, least: int) -> tuple[LineQuantity, ...]:
+        return tuple(
+            LineQuantity(
+                line_no=self.whole("line_no", line.get("line_no"), least=1),
+                quantity=self.whole("quantity", line.get("quantity"), least=least),
+            )
+            for line in self._objects(field)
+        )
+
+    def new_lines(self, field: str) -> tuple[NewLine, ...]:
+        return tuple(self._new_line(line) for line in self._objects(field))
+
+    def _new_line(self, line: Mapping[str, Any]) -> NewLine:
+        sku, price = line.get("sku"), line.get("unit_price")
+        if not isinstance(sku, str) or not sku.strip():
+            raise BadCommand(self._name, "`sku` is missing or not a text", self._form)
+        return NewLine(
+            sku=sku,
+            quantity=self.whole("quantity", line.get("quantity"), least=1),
+            unit_price=None if price is None else self.whole("unit_price", price, least=0),
+        )
+
+    def _objects(self, field: str) -> list[Mapping[str, Any]]:
+        value = self._request.get(field) or []
+        if not isinstance(value, list) or not all(isinstance(one, Mapping) for one in value):
+            raise BadCommand(self._name, f"`{field}` is not a list of objects", self._form)
+        return value

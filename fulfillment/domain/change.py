@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 
-from fulfillment.domain.address import Address
 from fulfillment.domain.errors import FulfillmentError
 from fulfillment.domain.holds import Hold
 from fulfillment.domain.reservation import PlannedShipment
@@ -61,10 +60,12 @@ class UndoChange:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChangeAddress:
-    """Send what has not left to another address."""
+    """Send what has not left to the address that was left in the books under this request's id.
+
+    The address itself stays in the database: what a workflow is told is kept in its history.
+    """
 
     order_id: str
-    ship_to: Address
     by: str
     request_id: str
 
@@ -91,11 +92,22 @@ class ShipmentState:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LineState:
+    """A line with the units that are not cancelled; `unit_price` in minor units."""
+
+    line_no: int
+    sku: str
+    quantity: int
+    unit_price: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class OrderState:
     """The order as the books have it now."""
 
     order_id: str
     shipments: tuple[ShipmentState, ...]
+    lines: tuple[LineState, ...] = ()
     holds: tuple[Hold, ...] = ()
 
 

@@ -36,10 +36,11 @@ class HoldDefault(StrEnum):
     CANCEL = "cancel"
     RELEASE = "release"
     ESCALATE = "escalate"
+    POLICY = "policy"  # what the shop does about a shortage that nobody answered
 
 
 SCOPE: Final[Mapping[HoldReason, HoldScope]] = MappingProxyType(
-    dict.fromkeys(HoldReason, HoldScope.RELEASE) 
+    dict.fromkeys(HoldReason, HoldScope.RELEASE)
     | dict.fromkeys((HoldReason.FRAUD, HoldReason.DISPUTE), HoldScope.BOTH)
 )
 DEFAULT: Final[Mapping[HoldReason, HoldDefault]] = MappingProxyType(
@@ -47,7 +48,7 @@ DEFAULT: Final[Mapping[HoldReason, HoldDefault]] = MappingProxyType(
         HoldReason.FRAUD: HoldDefault.CANCEL,
         HoldReason.ADDRESS: HoldDefault.CANCEL,
         HoldReason.PAYMENT: HoldDefault.CANCEL,
-        HoldReason.STOCK: HoldDefault.CANCEL,
+        HoldReason.STOCK: HoldDefault.POLICY,
         HoldReason.CUSTOMER: HoldDefault.RELEASE,
         HoldReason.DISPUTE: HoldDefault.ESCALATE,
         HoldReason.MANUAL: HoldDefault.ESCALATE,

@@ -17,7 +17,6 @@ from temporalio.testing import WorkflowEnvironment
 from temporalio.worker import Worker
 
 from fulfillment.domain.clock import ShopClock
-from fulfillment.domain.policy import Policy
 from fulfillment.temporal import plugin
 from tests.workflows.world import World
 from workflows import contract
@@ -135,7 +134,7 @@ async def place(environment: WorkflowEnvironment) -> AsyncIterator[PlaceOrder]:
             running.append(worker)
         start = WithStartWorkflowOperation(
             OrderWorkflow.run,
-            OrderStart(order_id="SO-1", currency="USD", total=6600, policy=Policy(), clock=ShopClock()),
+            OrderStart(order_id="SO-1", currency="USD", total=6600, policy=world.policy, clock=ShopClock()),
             id=f"order-SO-1-{uuid4().hex[:8]}",
             task_queue=contract.ORDERS_QUEUE,
             id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,

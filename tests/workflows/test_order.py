@@ -13,7 +13,7 @@ from fulfillment.domain.inventory import ShortLine
 from fulfillment.domain.shipment import Stop, WaitsFor
 from fulfillment.domain.tracking import CarrierStatus
 from tests.workflows.conftest import PlaceOrder
-from tests.workflows.world import World, a_shipment
+from tests.workflows.world import World, a_shipment, state_of
 
 
 async def test_a_plain_order_is_captured_once_after_it_left_and_ends_delivered(place: PlaceOrder) -> None:
@@ -94,6 +94,7 @@ async def test_an_order_stopped_before_its_money_was_asked_for_ends_cancelled(pl
 
     world = World(a_shipment())
     world.before["authorize"] = stopped
+    world.states["SO-1-1"] = state_of(a_shipment(), "cancelled")
     order, _ = await place(world)
 
     result = await order.result()
@@ -221,7 +222,7 @@ async def test_a_backordered_shipment_is_paid_when_its_stock_comes(place: PlaceO
     assert order.world.did("authorize") == ["authorize SO-1-1 1"]
 
     await order.tell("stock_filled", shipment_ids=["SO-1-2"])
-    await order.did("authorize SO-1-2 1")
+    await order.did("authorize SO-1-2 2")
     await order.goes_to_the_door(2)
 
     assert (await order.result()).outcome == "delivered"

@@ -1,6 +1,7 @@
 """A small world for one order: deeds that note what was asked of them and answer as the test wants."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
@@ -8,14 +9,26 @@ from temporalio import activity
 from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
 
 from activities.errors import refusal
-from activities.payments import AuthorizePayment
+from activities.payments import AuthorizePayment, CapturePayment
 from fulfillment.domain.cases import Case
+from fulfillment.domain.change import (
+    AddLines,
+    CancelUnits,
+    ChangeAddress,
+    Changed,
+    ChangeService,
+    LineState,
+    OrderState,
+    ShipmentState,
+    UndoChange,
+)
 from fulfillment.domain.findings import Findings
 from fulfillment.domain.holds import Hold, HoldReason, NoSuchHold, hold_id
 from fulfillment.domain.inventory import ShortLine
 from fulfillment.domain.label import Label
-from fulfillment.domain.operation import Authorization
+from fulfillment.domain.operation import Authorization, Captured
 from fulfillment.domain.payment import PaymentStatus
+from fulfillment.domain.policy import Policy
 from fulfillment.domain.record import (
     ChangePaymentMethod,
     CloseOrder,
@@ -31,6 +44,7 @@ from fulfillment.domain.record import (
     Stopped,
     StopShipments,
 )
+from fulfillment.domain.refund import RefundState
 from fulfillment.domain.reservation import PlannedShipment, Reservation
 from fulfillment.domain.shipment import WaitsFor
 from fulfillment.domain.tracking import CarrierStatus
@@ -45,6 +59,12 @@ def a_shipment(n: int = 1, *, waits_for: WaitsFor = WaitsFor.PAYMENT, value: int
     )
 
 
+def state_of(
+    plan: PlannedShipment, work_status: str = "scheduled", *, covered: bool = False, parcel: str | None = None
+) -> ShipmentState:
+    return ShipmentState(plan=plan, work_status=work_status, covered=covered, parcel_id=parcel)
+
+
 def _no(kind: str, why: str = "no") -> ApplicationError:
     """A refusal, as the real deeds raise it."""
     return ApplicationError(why, type=kind, non_retryable=True, category=ApplicationErrorCategory.BENIGN)
@@ -56,6 +76,18 @@ class World:
     def __init__(self, *shipments: PlannedShipment, short: tuple[ShortLine, ...] = ()) -> None:
         self.shipments = shipments
         self.short = short
+        self.states = {plan.shipment_id: state_of(plan) for plan in shipments}
+        self.lines = (LineState(line_no=1, sku="MUG", quantity=3, unit_price=2200),)
+        self.waiting: list[
+            PaymentStatus
+        ] = []  # what the provider says when asked about an attempt that waits
+        self._changes: dict[str, tuple[Changed, ShipmentState | None]] = {}
+        self.expires_soon = False
+        self.stock_gone = 0
+        self.uncovered: tuple[str, ...] = ()
+        self.held_captures = 0
+        self.refund_states: list[RefundState] = []
+        self.policy = Policy()
         self.declines: list[str] = []
         self.holds: dict[HoldReason, Hold] = {}
         self.left: set[str] = set()
@@ -88,7 +120,17 @@ class World:
             self.authorize_payment,
             self.capture_payment,
             self.void_authorization,
+            self.void_payment,
+            self.check_payment,
+            self.ask_for_method,
             self.refund_payment,
+            self.pay_refund,
+            self.read_state,
+            self.cancel_units,
+            self.add_lines,
+            self.undo_change,
+            self.change_address,
+            self.change_service,
             self.buy_label,
             self.void_label,
             self.confirm_order,
@@ -111,8 +153,18 @@ class World:
 
     @activity.defn
     def authorize_payment(self, request: AuthorizePayment) -> Authorization:
-        self._note(f"authorize {request.shipment_id} {request.attempt}")
-        payment_id = f"SO-1:authorize:{request.shipment_id}:{request.attempt}"
+        ids = " ".join(request.shipments)
+        self._note(f"authorize {ids} {request.attempt}")
+        payment_id = f"SO-1:authorize:{ids}:{request.attempt}"
+        if self.waiting:
+            return Authorization(
+                payment_id=payment_id,
+                status=self.waiting.pop(0),
+                next_action_url="https://bank.example/confirm",
+            )
+        if self.stock_gone:
+            self.stock_gone -= 1
+            return Authorization(payment_id=payment_id, status=PaymentStatus.AUTHORIZING, stock_gone=True)
         if self.declines:
             return Authorization(
                 payment_id=payment_id, status=PaymentStatus.DECLINED, decline_group=self.declines.pop(0)
@@ -127,13 +179,17 @@ class World:
                 due_at=self._now() + timedelta(hours=72),
             )
             holds = (self._hold(fraud),)
+        for shipment_id in request.shipments:
+            if shipment_id in self.states:
+                self.states[shipment_id] = replace(self.states[shipment_id], covered=True)
         return Authorization(
             payment_id=payment_id,
             status=PaymentStatus.AUTHORIZED,
+            shipments=request.shipments,
             confirmed=True,
             promise_date=self.promise,
             holds=holds,
-            expires_at=self.expires_at,
+            expires_at=self._now() + timedelta(hours=12) if self.expires_soon else self.expires_at,
         )
 
     def _now(self) -> datetime:
@@ -152,11 +208,94 @@ class World:
         return hold
 
     @activity.defn
-    def capture_payment(self, shipment_id: str) -> None:
-        self._note(f"capture {shipment_id}")
+    def check_payment(self, payment_id: str) -> Authorization:
+        self._note(f"check {payment_id}")
+        return Authorization(
+            payment_id=payment_id,
+            status=self.waiting.pop(0) if self.waiting else PaymentStatus.AUTHORIZED,
+            confirmed=True,
+            promise_date=None if self.waiting else self.promise,
+        )
+
+    @activity.defn
+    def void_payment(self, payment_id: str) -> None:
+        self._note(f"let-go {payment_id}")
+
+    @activity.defn
+    def ask_for_method(self, order_id: str) -> str:
+        self._note(f"link {order_id}")
+        return "https://pay.example/choose"
+
+    @activity.defn
+    def pay_refund(self, refund_id: str) -> RefundState:
+        self._note(f"pay {refund_id}")
+        return self.refund_states.pop(0)
+
+    @activity.defn
+    def read_state(self, order_id: str) -> OrderState:
+        self._note(f"read {order_id}")
+        return self.state()
+
+    def state(self) -> OrderState:
+        return OrderState(
+            order_id="SO-1",
+            shipments=tuple(self.states.values()),
+            lines=self.lines,
+            holds=tuple(self.holds.values()),
+        )
+
+    def changes(self, deed: str, *, then: ShipmentState | None = None, **came_to: Any) -> None:
+        """Let the next change of this kind succeed; `then` is what it makes of a shipment."""
+        changed = Changed(change_id="SO-1-C1", text="Done.", state=self.state(), **{"delta": 0, **came_to})
+        self._changes[deed] = changed, then
+
+    def _changed(self, what: str) -> Changed:
+        self._note(what)
+        if (coming := self._changes.pop(what.split(" ")[0], None)) is None:
+            raise _no("ChangeRefused", "Too late.")
+        changed, then = coming
+        if then:
+            self.states[then.plan.shipment_id] = then
+        return replace(changed, state=self.state())
+
+    def hold_beside_the_order(self, reason: HoldReason) -> None:
+        """Let the books hold the order without its workflow knowing."""
+        due_at = datetime(2099, 1, 1, tzinfo=UTC)
+        self.holds[reason] = Hold(
+            hold_id=hold_id("SO-1", reason), reason=reason, placed_by="stripe", placed_at=NOON, due_at=due_at
+        )
+
+    @activity.defn
+    def cancel_units(self, request: CancelUnits) -> Changed:
+        return self._changed(f"cancel-units {[(n.line_no, n.quantity) for n in request.lines]}")
+
+    @activity.defn
+    def add_lines(self, request: AddLines) -> Changed:
+        return self._changed(f"add {[(n.sku, n.quantity) for n in request.lines]}")
+
+    @activity.defn
+    def undo_change(self, request: UndoChange) -> Changed:
+        return self._changed(f"undo {request.change_id}")
+
+    @activity.defn
+    def change_address(self, request: ChangeAddress) -> Changed:
+        return self._changed("address")
+
+    @activity.defn
+    def change_service(self, request: ChangeService) -> Changed:
+        return self._changed(f"service {request.service} {request.fee}")
+
+    @activity.defn
+    def capture_payment(self, request: CapturePayment) -> Captured:
+        self._note(f"capture {request.shipment_id}" + (" early" if request.early else ""))
         if self.expired_captures:
             self.expired_captures -= 1
             raise _no("AuthorizationExpired")
+        if self.held_captures:
+            self.held_captures -= 1
+            raise _no("Held")
+        uncovered, self.uncovered = self.uncovered, ()
+        return Captured(amount=6600, uncovered=uncovered)
 
     @activity.defn
     def void_authorization(self, shipment_id: str) -> None:
@@ -214,7 +353,7 @@ class World:
     @activity.defn
     def stop_shipments(self, request: StopShipments) -> Stopped:
         self._note(f"stop {request.reason}")
-        ids = [s.shipment_id for s in self.shipments]
+        ids = [i for i in self.states if not request.shipments or i in request.shipments]
         return Stopped(
             stopped=tuple(i for i in ids if i not in self.left),
             labeled_parcels=(),

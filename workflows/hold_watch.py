@@ -1,0 +1,171 @@
+"""The holds of one order: placed, released, and what happens to one that nobody answers."""
+
+from collections.abc import Callable, Iterable
+from datetime import datetime, timedelta
+from typing import NoReturn, Protocol
+
+from temporalio import workflow
+
+from fulfillment.domain.cases import CaseKind
+from fulfillment.domain.holds import SCOPE, Hold, HoldDefault, HoldReason, HoldScope
+from fulfillment.domain.policy import Policy
+from fulfillment.domain.record import PlaceHold, ReleaseHold
+from workflows import steps
+from workflows.casebook import Casebook
+
+
+class HeldOrder(Protocol):
+    """What is needed of the order that is held."""
+
+    order_id: str
+    policy: Policy
+    cases: Casebook
+
+    def now(self) -> datetime:
+        """The shop's time."""
+        ...
+
+    async def within(self, span: timedelta | None, there: Callable[[], bool], caption: str) -> bool:
+        """Wait at most a span of shop time; return whether it came true."""
+        ...
+
+    async def give_up(self, why: str, request_id: str) -> None:
+        """Stop what has not left, because nobody answered."""
+        ...
+
+    async def settle_shortage(self, request_id: str) -> None:
+        """Do what the policy says when the customer does not answer what becomes of what is missing."""
+        ...
+
+    def show(self) -> None:
+        """Bring what people see up to date."""
+        ...
+
+
+class HoldWatch:
+    """Every hold that stands has a due time; one that nobody answers takes its default."""
+
+    def __init__(self, order: HeldOrder) -> None:
+        self._order = order
+        self._standing: dict[HoldReason, Hold] = {}
+        self._left_to_people: set[Hold] = set()
+
+    @property
+    def standing(self) -> tuple[Hold, ...]:
+        """The holds that stand, oldest first."""
+        return tuple(self._standing.values())
+
+    @property
+    def blocks_capture(self) -> bool:
+        """Whether one stands that keeps money from being taken."""
+        return any(SCOPE[reason] in (HoldScope.CAPTURE, HoldScope.BOTH) for reason in self._standing)
+
+    def stands(self, reason: HoldReason) -> bool:
+        """Test whether there is a hold for this reason."""
+        return reason in self._standing
+
+    def take_over(self, holds: Iterable[Hold]) -> None:
+        """Take over what stands in the books, and nothing else."""
+        self._standing = {}
+        for hold in holds:
+            self.note(hold)
+
+    def clear(self) -> None:
+        """Forget them all: the order has ended."""
+        self._standing.clear()
+
+    def note(self, hold: Hold) -> None:
+        """Note a hold that a deed placed."""
+        self._standing[hold.reason] = hold
+        case = {HoldReason.FRAUD: CaseKind.FRAUD_REVIEW, HoldReason.STOCK: CaseKind.OUT_OF_STOCK}.get(
+            hold.reason
+        )
+        if case:
+            self._order.cases.joined(
+                self._order.order_id, case, now=hold.placed_at, due_at=hold.due_at, note=hold.note
+            )
+
+    def leave_to_people(self, reason: HoldReason) -> None:
+        """Let a hold stand without a default: it was answered with "wait"."""
+        self._left_to_people.add(self._standing[reason])
+
+    async def place(
+        self, reason: HoldReason, due_at: datetime, *, by: str, request_id: str, note: str
+    ) -> None:
+        """Put a hold on the order; a second one for the same reason joins the first."""
+        self.note(
+            await steps.place_hold(
+                PlaceHold(
+                    order_id=self._order.order_id,
+                    reason=reason,
+                    by=by,
+                    request_id=request_id,
+                    due_at=due_at,
+                    note=note,
+                )
+            )
+        )
+
+    async def release(
+        self, reason: HoldReason | None, *, by: str, request_id: str, note: str = "", defaulted: bool = False
+    ) -> None:
+        """End one hold, or every one, and the case that came with it."""
+        request = ReleaseHold(
+            order_id=self._order.order_id,
+            reason=reason,
+            by=by,
+            request_id=request_id,
+            defaulted=defaulted,
+            note=note,
+        )
+        left = await steps.release_hold(request)
+        self._standing = {hold.reason: hold for hold in left.holds}
+        for ended, case in _CASES.items():
+            if ended not in self._standing:
+                await self._order.cases.resolve(self._order.order_id, case, resolution=f"released by {by}")
+
+    async def watch(self) -> NoReturn:
+        """Wait for holds that nobody answers, for ever."""
+        while True:
+            await workflow.wait_condition(lambda: bool(self._watched()))
+            hold = min(self._watched(), key=lambda h: (h.due_at, h.hold_id))
+            if await self._is_not_answered(hold):
+                self._left_to_people.add(hold)
+                await self._default(hold)
+                self._order.show()
+
+    def _watched(self) -> set[Hold]:
+        return set(self._standing.values()) - self._left_to_people
+
+    async def _is_not_answered(self, hold: Hold) -> bool:
+        def answered() -> bool:
+            return hold not in self._watched()
+
+        caption = f"{hold.default} if the {hold.reason} hold is not answered"
+        return not await self._order.within(hold.due_at - self._order.now(), answered, caption)
+
+    async def _default(self, hold: Hold) -> None:
+        """Do what the hold's reason says is done when nobody answers."""
+        request_id = f"{hold.hold_id}:default"
+        match hold.default:
+            case HoldDefault.ESCALATE:
+                await self._escalate(hold)
+            case HoldDefault.CANCEL:
+                await self._order.give_up(f"{hold.reason} hold not answered", request_id)
+            case HoldDefault.POLICY:
+                await self._order.settle_shortage(request_id)
+            case HoldDefault.RELEASE:
+                await self.release(hold.reason, by="policy", request_id=request_id, defaulted=True)
+
+    async def _escalate(self, hold: Hold) -> None:
+        within = self._order.policy.support_answer_within
+        await self._order.cases.open(
+            self._order.order_id, CaseKind.ON_HOLD, now=self._order.now(), within=within, note=hold.note
+        )
+
+
+_CASES = {
+    HoldReason.FRAUD: CaseKind.FRAUD_REVIEW,
+    HoldReason.STOCK: CaseKind.OUT_OF_STOCK,
+    HoldReason.MANUAL: CaseKind.ON_HOLD,
+}
