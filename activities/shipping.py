@@ -129,7 +129,7 @@ class ShippingActivities:
 
     def _chosen(self, job: LabelJob) -> tuple[str, Quote]:
         quoted = self._carrier.quote(job)
-        choice = choose(quoted.quotes, today=job.today, promise_date=job.promise_date)
+        choice = choose(quoted.quotes, today=job.today, promise_date=job.promise_date, express=job.express)
         if choice is None:
             raise LabelRefused(f"no carrier offers a rate for {job.parcel_id}: {'; '.join(quoted.messages)}")
         self._books.quoted(job.key, quoted.reference, choice)

@@ -7,10 +7,13 @@ from typing import Annotated, Any, Protocol
 
 from fastapi import Depends, Request
 
+from fulfillment.domain.address import Address
+from fulfillment.domain.change import LineQuantity, NewLine
 from fulfillment.domain.findings import Unheard
 from fulfillment.domain.holds import HoldReason
 from fulfillment.domain.inventory import Level
 from fulfillment.domain.order import Order
+from fulfillment.domain.policy import ShortageChoice
 from fulfillment.domain.replenishment import Ordered
 from fulfillment.domain.tracking import Scan
 from fulfillment.domain.view import EventView, OrderRow, OrderView
@@ -33,7 +36,41 @@ class Processes(Protocol):
         """Start the order and return what came of placing; None when no answer came in time."""
         ...
 
-    async def cancel(self, order_id: str, *, reason: str, by: str, request_id: str) -> VerbAnswer: ...
+    async def cancel(
+        self,
+        order_id: str,
+        *,
+        reason: str,
+        by: str,
+        request_id: str,
+        lines: Sequence[LineQuantity] = (),
+    ) -> VerbAnswer: ...
+
+    async def change_items(
+        self,
+        order_id: str,
+        *,
+        lines: Sequence[LineQuantity],
+        added: Sequence[NewLine],
+        by: str,
+        request_id: str,
+    ) -> VerbAnswer: ...
+
+    async def change_address(
+        self, order_id: str, *, ship_to: Address, by: str, request_id: str
+    ) -> VerbAnswer: ...
+
+    async def change_service(
+        self, order_id: str, *, service: str, fee: int, by: str, request_id: str
+    ) -> VerbAnswer: ...
+
+    async def answer_shortage(
+        self, order_id: str, *, choice: ShortageChoice, by: str, request_id: str
+    ) -> VerbAnswer: ...
+
+    async def start_refund(self, refund_id: str) -> None:
+        """Let an approved refund be paid, as far as Temporal answers; the sweep does the rest."""
+        ...
 
     async def hold(
         self, order_id: str, *, reason: str, by: str, request_id: str, note: str = ""

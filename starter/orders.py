@@ -2,9 +2,11 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from datetime import timedelta
 from typing import Any, Protocol
 
+import structlog
 from temporalio.client import (
     Client,
     WithStartWorkflowOperation,
@@ -16,16 +18,21 @@ from temporalio.common import SearchAttributePair, TypedSearchAttributes, Workfl
 from temporalio.exceptions import ApplicationError, WorkflowAlreadyStartedError
 from temporalio.service import RPCError, RPCStatusCode
 
+from fulfillment.domain.address import Address
+from fulfillment.domain.change import LineQuantity, NewLine
 from fulfillment.domain.clock import ShopClock
 from fulfillment.domain.errors import FulfillmentError
 from fulfillment.domain.findings import Unheard
 from fulfillment.domain.holds import HoldReason
 from fulfillment.domain.money import format_minor
 from fulfillment.domain.order import Order
-from fulfillment.domain.policy import Policy
+from fulfillment.domain.policy import Policy, ShortageChoice
 from workflows import contract
-from workflows.contract import OrderStart, PlaceAnswer, VerbAnswer
+from workflows.contract import OrderStart, PlaceAnswer, RefundStart, VerbAnswer
 from workflows.order import OrderWorkflow
+from workflows.refund import RefundWorkflow
+
+log = structlog.stdlib.get_logger(__name__)
 
 ANSWER_WITHIN = timedelta(seconds=10)
 
@@ -52,6 +59,10 @@ class OrderBook(Protocol):
     def get(self, order_id: str) -> Order: ...
 
     def started(self, order_id: str) -> None: ...
+
+    def propose_address(self, order_id: str, ship_to: Address, *, by: str, request_id: str) -> None:
+        """Leave an address in the books, for the order to take under this request's id."""
+        ...
 
 
 class SignalBook(Protocol):
@@ -131,14 +142,76 @@ class Orders:
             search_attributes=_attributes(order),
         )
 
-    async def cancel(self, order_id: str, *, reason: str, by: str, request_id: str) -> VerbAnswer:
-        """Stop everything that has not left.
+    async def cancel(
+        self,
+        order_id: str,
+        *,
+        reason: str,
+        by: str,
+        request_id: str,
+        lines: Sequence[LineQuantity] = (),
+    ) -> VerbAnswer:
+        """Stop everything that has not left, or take these units of these lines off.
 
         Raises:
             VerbRefused: it is too late, or the order has ended.
             TemporalAway: nobody answered; repeat with the same request id.
         """
-        return await self._ask(order_id, contract.CANCEL, {"reason": reason}, by, request_id)
+        body = {"reason": reason, "lines": [asdict(line) for line in lines]}
+        return await self._ask(order_id, contract.CANCEL, body, by, request_id)
+
+    async def change_items(
+        self,
+        order_id: str,
+        *,
+        lines: Sequence[LineQuantity],
+        added: Sequence[NewLine],
+        by: str,
+        request_id: str,
+    ) -> VerbAnswer:
+        """Give lines another quantity, or add lines. Raises as `cancel` does."""
+        body = {"lines": [asdict(line) for line in lines], "add": [asdict(line) for line in added]}
+        return await self._ask(order_id, contract.CHANGE_ITEMS, body, by, request_id)
+
+    async def change_address(
+        self, order_id: str, *, ship_to: Address, by: str, request_id: str
+    ) -> VerbAnswer:
+        """Send what has not left to another address. It is left in the books: no history shall hold it.
+
+        Raises as `cancel` does.
+        """
+        await asyncio.to_thread(self._orders.propose_address, order_id, ship_to, by=by, request_id=request_id)
+        return await self._ask(order_id, contract.CHANGE_ADDRESS, {}, by, request_id)
+
+    async def change_service(
+        self, order_id: str, *, service: str, fee: int, by: str, request_id: str
+    ) -> VerbAnswer:
+        """Send what has not left by another service. Raises as `cancel` does."""
+        body = {"service": service, "fee": fee}
+        return await self._ask(order_id, contract.CHANGE_SERVICE, body, by, request_id)
+
+    async def answer_shortage(
+        self, order_id: str, *, choice: ShortageChoice, by: str, request_id: str
+    ) -> VerbAnswer:
+        """Say what becomes of an order of which not everything is there. Raises as `cancel` does."""
+        body = {"choice": choice.value}
+        return await self._ask(order_id, contract.ANSWER_SHORTAGE, body, by, request_id)
+
+    async def start_refund(self, refund_id: str) -> None:
+        """Let an approved refund be paid; harmless to repeat. With Temporal away the sweep starts it later."""
+        try:
+            await self._client.start_workflow(
+                RefundWorkflow.run,
+                RefundStart(refund_id=refund_id, clock=self._clock),
+                id=contract.refund_workflow_id(refund_id),
+                task_queue=contract.ORDERS_QUEUE,
+                id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
+                static_summary=f"pay {refund_id}",
+            )
+        except (RPCError, RuntimeError) as error:
+            if isinstance(error, RuntimeError):
+                _check_never_reached(error)
+            log.warning("a refund waits for Temporal", refund_id=refund_id, why=str(error))
 
     async def hold(
         self, order_id: str, *, reason: str, by: str, request_id: str, note: str = ""
@@ -158,7 +231,7 @@ class Orders:
         return await self._ask(order_id, contract.RETRY_PAYMENT, {"method": method}, by, request_id)
 
     async def _ask(
-        self, order_id: str, verb: str, body: Mapping[str, str], by: str, request_id: str
+        self, order_id: str, verb: str, body: Mapping[str, Any], by: str, request_id: str
     ) -> VerbAnswer:
         try:
             answer: VerbAnswer = await self._handle(order_id).execute_update(

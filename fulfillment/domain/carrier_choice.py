@@ -35,11 +35,18 @@ class Choice:
     options: tuple[Scored, ...]
 
 
-def choose(quotes: Sequence[Quote], *, today: date, promise_date: date) -> Choice | None:
-    """Return the cheapest offer that keeps the promise, else the fastest; None without any offer."""
+def choose(
+    quotes: Sequence[Quote], *, today: date, promise_date: date, express: bool = False
+) -> Choice | None:
+    """Return the cheapest offer that keeps the promise, else the fastest; None without any offer.
+
+    An `express` parcel takes the fastest: that is what was paid for.
+    """
     if not quotes:
         return None
     options = tuple(_scored(quote, today, promise_date) for quote in quotes)
+    if express:
+        return Choice(chosen=min(quotes, key=_fastest), why="express: the fastest", options=options)
     if in_time := [option.quote for option in options if option.in_time]:
         return Choice(
             chosen=min(in_time, key=_cheapest), why="cheapest that keeps the promise", options=options

@@ -72,6 +72,7 @@ _HELD_FOR: Final[Mapping[HoldReason, str]] = MappingProxyType(
         HoldReason.PAYMENT: "another payment",
         HoldReason.STOCK: "an answer about missing stock",
         HoldReason.CUSTOMER: "the customer, who asked us to wait",
+        HoldReason.DISPUTE: "the bank to decide a dispute",
         HoldReason.MANUAL: "the person who holds it",
     }
 )
@@ -80,6 +81,7 @@ _BY_DEFAULT: Final[Mapping[HoldDefault, str]] = MappingProxyType(
         HoldDefault.CANCEL: "it is cancelled and the money let go",
         HoldDefault.RELEASE: "it is released and ships",
         HoldDefault.ESCALATE: "it is brought up again; it never goes on by itself",
+        HoldDefault.POLICY: "the shop's rule for a shortage decides",
     }
 )
 
@@ -103,8 +105,8 @@ def _held(view: OrderView, now: datetime) -> _Wait | None:
 
 
 def _hold_owner(hold: Hold) -> Owner:
-    asks_customer = hold.reason in (HoldReason.ADDRESS, HoldReason.PAYMENT, HoldReason.CUSTOMER)
-    return Owner.CUSTOMER if asks_customer else Owner.SUPPORT
+    asks_customer = (HoldReason.ADDRESS, HoldReason.PAYMENT, HoldReason.STOCK, HoldReason.CUSTOMER)
+    return Owner.CUSTOMER if hold.reason in asks_customer else Owner.SUPPORT
 
 
 # What each kind of trouble waits for, and what happens at its due time when nobody acts.
@@ -117,6 +119,10 @@ _CASES: Final[Mapping[CaseKind, tuple[str, str]]] = MappingProxyType(
         CaseKind.CAPTURE_FAILED: ("its money: it left, and the payment could not be taken", "it escalates"),
         CaseKind.OPERATION_UNKNOWN: ("the payment provider to say what happened", "it escalates"),
         CaseKind.REFUND_FAILED: ("a refund that the provider refuses", "it escalates"),
+        CaseKind.DISPUTE: ("evidence for a dispute that the customer's bank opened", "the money is lost"),
+        CaseKind.UNMATCHED_EVENT: ("a home for an event of a provider", "it escalates"),
+        CaseKind.OUT_OF_STOCK: ("an answer about missing stock", "the shop's rule for a shortage decides"),
+        CaseKind.STOCK_DRIFT: ("a count: book and shelf differ", "it escalates"),
         CaseKind.CARRIER_DOWN: ("a label from a carrier that does not answer", "it escalates"),
         CaseKind.LABEL_REFUSED: ("a label the carrier refuses to make", "it escalates"),
         CaseKind.WAREHOUSE_LATE: ("the warehouse, which is past its ship-by time", "it escalates"),
@@ -282,6 +288,11 @@ def allowed_actions(view: OrderView) -> dict[str, str | None]:
         "hold": _why_not_hold(view),
         "release": _why_not_release(view),
         "retry_payment": _why_not_retry_payment(view),
+        "change_items": _why_not_change(view),
+        "change_address": _why_not_change(view),
+        "change_service": _why_not_change(view),
+        "answer_shortage": _why_not_answer_shortage(view),
+        "refund": _why_not_refund(view),
     }
 
 
@@ -331,3 +342,26 @@ def _why_not_retry_payment(view: OrderView) -> str | None:
     if any(hold.reason is HoldReason.PAYMENT for hold in view.holds):
         return None
     return f"No payment of {view.order.order_id} was declined."
+
+
+def _why_not_change(view: OrderView) -> str | None:
+    if over := _over(view):
+        return over
+    if view.confirmed_at is None:
+        return f"{view.order.order_id} is not confirmed yet; cancel it and place another, or wait."
+    left = _all_left(view)
+    return f"{left} Ask the carrier to redirect it, or take it back as a return." if left else None
+
+
+def _why_not_answer_shortage(view: OrderView) -> str | None:
+    if any(hold.reason is HoldReason.STOCK for hold in view.holds):
+        return _over(view)
+    return f"{view.order.order_id} waits for no answer about what is missing."
+
+
+def _why_not_refund(view: OrderView) -> str | None:
+    if view.payment.captured > view.payment.refunded:
+        return None
+    if view.payment.captured:
+        return f"All that was taken for {view.order.order_id} was given back."
+    return f"Nothing was taken for {view.order.order_id} yet; cancel instead, then its money is let go."

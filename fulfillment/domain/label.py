@@ -33,6 +33,7 @@ class LabelJob:
     promise_date: date
     currency: str
     today: date
+    express: bool = False
     reference: str = ""
     sends: int = 0
     bought: Label | None = None

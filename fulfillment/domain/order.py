@@ -11,6 +11,8 @@ from fulfillment.domain.address import Address
 from fulfillment.domain.errors import FulfillmentError
 from fulfillment.domain.money import part_of, spread
 
+EXPRESS: Final = "express"  # the service that takes the fastest offer instead of the cheapest in time
+
 
 class OrderStatus(StrEnum):
     """What we did with the order. People read the computed stage instead (`stage.py`)."""

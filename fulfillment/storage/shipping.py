@@ -12,6 +12,7 @@ from fulfillment.domain.address import Address
 from fulfillment.domain.carrier_choice import Choice
 from fulfillment.domain.findings import Unheard
 from fulfillment.domain.label import Label, LabelJob, VoidJob
+from fulfillment.domain.order import EXPRESS
 from fulfillment.domain.payment import OperationKind, OperationState, operation_key
 from fulfillment.domain.policy import DEFAULT, Policy
 from fulfillment.domain.provider_errors import Conflict
@@ -181,6 +182,7 @@ class ShippingBooks:
             promise_date=order.promise_date or today,
             currency=order.currency,
             today=today,
+            express=order.service == EXPRESS,
             reference=label.provider_shipment_ref or "",
             sends=_sends(conn, label.label_id),
             bought=None if label.state == "buying" else _bought(label, parcel.edd_date),

@@ -46,9 +46,10 @@ def read_key(
 Key = Annotated[str, Depends(read_key)]
 
 
-def fingerprint(request: Request, body: BaseModel) -> str:
+def fingerprint(request: Request, body: BaseModel | None) -> str:
     """Return the hash of what was asked: method, path and body, whatever the order of its fields."""
-    canonical = json.dumps(body.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
+    sent = None if body is None else body.model_dump(mode="json")
+    canonical = json.dumps(sent, sort_keys=True, separators=(",", ":"))
     asked = f"{request.method}\n{request.url.path}\n{canonical}"
     return hashlib.sha256(asked.encode()).hexdigest()
 
@@ -63,7 +64,7 @@ class Asked:
     body_hash: str
 
 
-def asked(request: Request, body: BaseModel, *, caller: Caller, key: str) -> Asked:
+def asked(request: Request, body: BaseModel | None, *, caller: Caller, key: str) -> Asked:
     """Return what identifies this request."""
     route = f"{request.method} {request.scope['route'].path}"
     return Asked(owner=caller.name, route=route, key=key, body_hash=fingerprint(request, body))

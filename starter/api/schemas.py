@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from datetime import date, datetime
 from typing import Annotated, Final, Literal, Self, cast
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
 from pydantic_core import PydanticCustomError
 
 from fulfillment.domain.address import Address
@@ -15,6 +15,7 @@ from fulfillment.domain.headline import expected_on, headline, shipment_headline
 from fulfillment.domain.holds import Hold, HoldReason
 from fulfillment.domain.order import Customer, Order, OrderLine, UnitRange
 from fulfillment.domain.payment import DeclineGroup, OrderPayment
+from fulfillment.domain.policy import ShortageChoice
 from fulfillment.domain.shipment import WaitsFor, WorkStatus
 from fulfillment.domain.stage import Stage
 from fulfillment.domain.tracking import CarrierStatus, Flag
@@ -84,6 +85,9 @@ Minor = Annotated[int, Field(strict=True, ge=0, le=_MAX_MINOR)]
 Quantity = Annotated[int, Field(strict=True, ge=1, le=10_000)]
 
 
+Service = Literal["standard", "express"]
+
+
 class _Request(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
@@ -142,7 +146,7 @@ class PlaceOrder(_Request):
     total: Minor
     shipping_fee: Minor = 0
     ship_to: AddressIn
-    service: Literal["standard"] = "standard"
+    service: Service = "standard"
     payment: PaymentIn
     note: Note = ""
 
@@ -217,9 +221,58 @@ class PlaceOrder(_Request):
 
 
 class CancelIn(_Request):
-    """Why the order is cancelled."""
+    """Why the order is cancelled; with `lines`, how many units of which lines instead of all of it."""
 
     reason: Reason
+    lines: Annotated[list["CancelledLineIn"], Field(max_length=MAX_LINES)] = []
+
+
+class CancelledLineIn(_Request):
+    """Units of one line to take off."""
+
+    line_no: Annotated[int, Field(strict=True, ge=1, le=10_000)]
+    quantity: Quantity
+
+
+class ChangedLineIn(_Request):
+    """The quantity a line shall have from now on; 0 takes it off."""
+
+    line_no: Annotated[int, Field(strict=True, ge=1, le=10_000)]
+    quantity: Annotated[int, Field(strict=True, ge=0, le=10_000)]
+
+
+class AddedLineIn(_Request):
+    """A line to add; without `unit_price` (minor units) it costs what the catalogue says."""
+
+    sku: Sku
+    quantity: Quantity
+    unit_price: Annotated[int, Field(strict=True, ge=0, le=100_000_000)] | None = None
+
+
+class ItemsIn(_Request):
+    """Which quantities change, and what is added."""
+
+    lines: Annotated[list[ChangedLineIn], Field(max_length=MAX_LINES)] = []
+    add: Annotated[list[AddedLineIn], Field(max_length=MAX_LINES)] = []
+
+    @model_validator(mode="after")
+    def _something(self) -> Self:
+        if not self.lines and not self.add:
+            raise PydanticCustomError("nothing", "name `lines` to change or lines to `add`")
+        return self
+
+
+class ServiceIn(_Request):
+    """Another service, and what the customer pays for it on top, in minor units."""
+
+    service: Service
+    fee: Minor = 0
+
+
+class ShortageIn(_Request):
+    """What becomes of what is missing: `wait` for all, `split`, or `drop` it."""
+
+    choice: ShortageChoice
 
 
 class HoldIn(_Request):
@@ -609,11 +662,16 @@ class EventsOut(BaseModel):
 
 
 class DidOut(BaseModel):
-    """What came of a change: a sentence, which shipments stopped, and which had left already."""
+    """What came of a change: a sentence, which shipments stopped, which had left already, which are new.
+
+    `delta` is what the customer owes more than before (or less, negative), in minor units.
+    """
 
     text: str
     stopped: list[str] = []
     left: list[str] = []
+    added: list[str] = []
+    delta: int = 0
 
 
 class ChangedOut(OrderOut):

@@ -4,6 +4,8 @@ from typing import Any
 
 import pytest
 
+from fulfillment.domain.address import Address
+from fulfillment.domain.change import LineQuantity, NewLine
 from fulfillment.domain.errors import UnknownOrder
 from fulfillment.domain.order import OrderStatus
 from starter.orders import TemporalAway, VerbRefused
@@ -92,6 +94,7 @@ async def test_events_are_listed_and_may_be_continued(storefront: Any, world: Wo
 
 # --- changes -----------------------------------------------------------------------------------------------
 
+ELSEWHERE = {"name": "Noor Haddad", "line1": "9 Elm St", "city": "Reno", "country": "US"}
 VERBS = [
     ("post", f"{ORDER}/cancel", {"reason": "changed_mind"}, "cancel", {"reason": "changed_mind"}),
     (
@@ -103,7 +106,58 @@ VERBS = [
     ),
     ("delete", f"{ORDER}/holds/fraud", None, "release", {"reason": "fraud"}),
     ("post", f"{ORDER}/payment", {"method": "pm_card_2"}, "retry_payment", {"method": "pm_card_2"}),
+    (
+        "post",
+        f"{ORDER}/cancel",
+        {"reason": "one too many", "lines": [{"line_no": 1, "quantity": 1}]},
+        "cancel",
+        {"lines": (LineQuantity(line_no=1, quantity=1),)},
+    ),
+    (
+        "post",
+        f"{ORDER}/items",
+        {"lines": [{"line_no": 1, "quantity": 3}], "add": [{"sku": "MUG-12", "quantity": 1}]},
+        "change_items",
+        {
+            "lines": [LineQuantity(line_no=1, quantity=3)],
+            "added": [NewLine(sku="MUG-12", quantity=1, unit_price=None)],
+        },
+    ),
+    ("post", f"{ORDER}/address", ELSEWHERE, "change_address", {"ship_to": Address(**ELSEWHERE)}),
+    (
+        "post",
+        f"{ORDER}/service",
+        {"service": "express", "fee": 900},
+        "change_service",
+        {"service": "express", "fee": 900},
+    ),
+    ("post", f"{ORDER}/shortage", {"choice": "drop"}, "answer_shortage", {"choice": "drop"}),
 ]
+
+BAD_CHANGES = [
+    (f"{ORDER}/items", {}, ""),
+    (f"{ORDER}/items", {"lines": [{"line_no": 0, "quantity": 1}]}, "lines[0].line_no"),
+    (f"{ORDER}/items", {"lines": [{"line_no": 1, "quantity": -1}]}, "lines[0].quantity"),
+    (f"{ORDER}/items", {"add": [{"sku": "MUG-12", "quantity": 0}]}, "add[0].quantity"),
+    (f"{ORDER}/cancel", {"reason": "x", "lines": [{"line_no": 1, "quantity": "1"}]}, "lines[0].quantity"),
+    (f"{ORDER}/address", {"name": "Noor"}, "line1"),
+    (f"{ORDER}/service", {"service": "teleport"}, "service"),
+    (f"{ORDER}/service", {"service": "express", "fee": -1}, "fee"),
+    (f"{ORDER}/shortage", {"choice": "hope"}, "choice"),
+]
+
+
+@pytest.mark.parametrize(("path", "body", "param"), BAD_CHANGES)
+async def test_a_change_that_makes_no_sense_names_its_field_and_asks_nothing(
+    support: Any, world: World, path: str, body: Any, param: str
+) -> None:
+    an_open_order(world.books)
+
+    response = await support.post(path, json=body)
+
+    assert response.status_code == 422
+    assert param in (response.json().get("param") or "")
+    assert world.processes.asked == []
 
 
 @pytest.mark.parametrize(("method", "path", "body", "verb", "said"), VERBS)
@@ -117,7 +171,13 @@ async def test_a_change_is_asked_of_the_order_and_answered_with_it(
 
     assert response.status_code == 200
     assert response.json()["id"] == "SO-10483"
-    assert response.json()["did"] == {"text": "Done as asked.", "stopped": ["SO-10483-1"], "left": []}
+    assert response.json()["did"] == {
+        "text": "Done as asked.",
+        "stopped": ["SO-10483-1"],
+        "left": [],
+        "added": [],
+        "delta": 0,
+    }
     ((asked, order_id, what),) = world.processes.asked
     assert (asked, order_id) == (verb, "SO-10483")
     assert said.items() <= what.items()

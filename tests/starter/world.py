@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from datetime import date, datetime
 from typing import Any
 
+from fulfillment.domain.change import LineQuantity
 from fulfillment.domain.errors import UnknownOrder
 from fulfillment.domain.findings import Unheard
 from fulfillment.domain.holds import HoldReason
@@ -46,6 +47,7 @@ class Processes:
         self.placed: list[str] = []
         self.asked: list[tuple[str, str, dict[str, Any]]] = []
         self.delivered: list[Unheard] = []
+        self.refunds: list[str] = []
         self.answer: PlaceAnswer | None = PlaceAnswer(placed=Placed.CONFIRMED)
         self.refusal: Exception | None = None
         self.did = VerbAnswer(text="Done.")
@@ -56,8 +58,23 @@ class Processes:
             self._books.change(order_id, placed=str(self.answer.placed))
         return self.answer
 
-    async def cancel(self, order_id: str, *, reason: str, by: str, request_id: str) -> VerbAnswer:
-        return self._do("cancel", order_id, reason=reason, by=by, request_id=request_id)
+    async def cancel(self, order_id: str, *, lines: Sequence[LineQuantity] = (), **what: Any) -> VerbAnswer:
+        return self._do("cancel", order_id, lines=tuple(lines), **what)
+
+    async def change_items(self, order_id: str, **what: Any) -> VerbAnswer:
+        return self._do("change_items", order_id, **what)
+
+    async def change_address(self, order_id: str, **what: Any) -> VerbAnswer:
+        return self._do("change_address", order_id, **what)
+
+    async def change_service(self, order_id: str, **what: Any) -> VerbAnswer:
+        return self._do("change_service", order_id, **what)
+
+    async def answer_shortage(self, order_id: str, **what: Any) -> VerbAnswer:
+        return self._do("answer_shortage", order_id, **what)
+
+    async def start_refund(self, refund_id: str) -> None:
+        self.refunds.append(refund_id)
 
     async def hold(
         self, order_id: str, *, reason: str, by: str, request_id: str, note: str = ""

@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, update
 
+from fulfillment.domain.address import Address
+from fulfillment.domain.change import LineQuantity, NewLine
 from fulfillment.settings import real_now
 from fulfillment.storage.orders import OrderStore
 from fulfillment.storage.tables import orders as order_rows
@@ -16,6 +18,9 @@ from starter.orders import NotRunning, TemporalAway, VerbRefused
 from tests.starter.cli.conftest import Waybill, invoke
 from tests.starter.imports.test_json_lines import a_body, read
 from workflows.contract import VerbAnswer
+
+
+ELSEWHERE = ["--name", "Noor", "--line1", "9 Elm St", "--city", "Reno", "--country", "US"]
 
 
 class Orders:
@@ -51,7 +56,31 @@ def orders(monkeypatch: pytest.MonkeyPatch) -> Orders:
 @pytest.mark.parametrize(
     ("words", "verb", "said"),
     [
-        (["cancel", "SO-1", "--reason", "changed_mind"], "cancel", {"reason": "changed_mind"}),
+        (["cancel", "SO-1", "--reason", "changed_mind"], "cancel", {"reason": "changed_mind", "lines": []}),
+        (
+            ["cancel", "SO-1", "--reason", "one too many", "--line", "2=1"],
+            "cancel",
+            {"reason": "one too many", "lines": [LineQuantity(line_no=2, quantity=1)]},
+        ),
+        (
+            ["items", "SO-1", "--line", "1=0", "--add", "MUG=2", "--add", "TEA=1@450"],
+            "change_items",
+            {
+                "lines": [LineQuantity(line_no=1, quantity=0)],
+                "added": [NewLine(sku="MUG", quantity=2), NewLine(sku="TEA", quantity=1, unit_price=450)],
+            },
+        ),
+        (
+            ["address", "SO-1", *ELSEWHERE],
+            "change_address",
+            {"ship_to": Address(name="Noor", line1="9 Elm St", city="Reno", country="US")},
+        ),
+        (
+            ["service", "SO-1", "express", "--fee", "900"],
+            "change_service",
+            {"service": "express", "fee": 900},
+        ),
+        (["shortage", "SO-1", "drop"], "answer_shortage", {"choice": "drop"}),
         (["hold", "SO-1"], "hold", {"reason": "manual", "note": ""}),
         (
             ["hold", "SO-1", "--reason", "address", "--note", "asks back"],
@@ -146,6 +175,14 @@ def test_an_order_on_which_nothing_works_is_explained_from_the_books(
         ["hold", "SO-1", "--reason", "bad_mood"],
         ["retry-payment", "SO-1", "--method", "4242 4242 4242 4242"],
         ["release", "SO-1", "--by", " "],
+        ["cancel", "SO-1", "--reason", "x", "--line", "1=0"],
+        ["items", "SO-1"],
+        ["items", "SO-1", "--line", "one=2"],
+        ["items", "SO-1", "--add", "MUG"],
+        ["address", "SO-1", *ELSEWHERE[:-1], "usa"],
+        ["service", "SO-1", "teleport"],
+        ["service", "SO-1", "express", "--fee", "-1"],
+        ["shortage", "SO-1", "hope"],
     ],
 )
 def test_a_mistake_of_usage_reaches_no_order(orders: Orders, words: list[str]) -> None:
