@@ -134,6 +134,9 @@ def test_an_ended_order_still_says_what_is_open() -> None:
 # --- allowed actions ---------------------------------------------------------------------------------------
 
 
+CHANGES = ["change_items", "change_address", "change_service"]
+
+
 def may(view: object) -> list[str]:
     return [action for action, why_not in allowed_actions(view).items() if why_not is None]  # type: ignore[arg-type]
 
@@ -141,10 +144,10 @@ def may(view: object) -> list[str]:
 @pytest.mark.parametrize(
     ("state", "allowed"),
     [
-        ("confirmed", ["cancel", "hold"]),
-        ("held", ["cancel", "hold", "release"]),
-        ("backordered", ["cancel", "hold"]),
-        ("packed", ["cancel", "hold"]),
+        ("confirmed", ["cancel", "hold", *CHANGES]),
+        ("held", ["cancel", "hold", "release", *CHANGES]),
+        ("backordered", ["cancel", "hold", *CHANGES]),
+        ("packed", ["cancel", "hold", *CHANGES]),
         ("in_transit", []),
         ("late", []),
         ("delivered", []),
@@ -159,7 +162,7 @@ def test_what_may_be_done_follows_from_where_the_order_is(state: str, allowed: l
 def test_an_order_of_which_one_part_has_left_may_still_lose_the_other() -> None:
     half = a_view(a_shipment(1, parcel=a_parcel()), a_shipment(2))
 
-    assert may(half) == ["cancel", "hold"]
+    assert may(half) == ["cancel", "hold", *CHANGES]
 
 
 def test_a_refused_action_says_why_and_what_instead() -> None:

@@ -64,7 +64,13 @@ async def test_a_placed_order_is_answered_with_all_a_storefront_needs(storefront
     answer = response.json()
     assert answer["id"] == "SO-10483"
     assert answer["placed"] == "confirmed"
-    assert answer["allowed_actions"] == ["cancel", "hold"]
+    assert answer["allowed_actions"] == [
+        "cancel",
+        "hold",
+        "change_items",
+        "change_address",
+        "change_service",
+    ]
     assert answer["tracking_url"].startswith("https://shop.example/t/")
     assert answer["workflow_id"] == "order-SO-10483"
     assert answer["request_id"] == response.headers["x-request-id"]
