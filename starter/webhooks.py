@@ -11,10 +11,10 @@ from fastapi.concurrency import run_in_threadpool
 
 from fulfillment.domain.findings import Unheard
 from fulfillment.domain.payment import PaymentStatus
+from fulfillment.domain.payment_news import PaymentHint
 from fulfillment.providers.carriers.easypost import webhook as easypost
 from fulfillment.providers.payments.stripe import webhook as stripe
 from fulfillment.providers.payments.stripe.codes import payment_status
-from fulfillment.storage.inbox import PaymentHint
 from starter.access import anyone
 from starter.api.delivery import hand_on
 from starter.api.problems import Problem
