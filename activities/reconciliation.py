@@ -23,6 +23,10 @@ class Books(Protocol):
         """The carrier was asked and knows nothing new: queue that as a fact, and set the next check."""
         ...
 
+    def doubt(self, operation_key: str) -> None:
+        """The provider could not say what became of a request: open a case once it has been too long."""
+        ...
+
 
 class ReconciliationActivities:
     """Deeds of the sweep."""
@@ -47,3 +51,9 @@ class ReconciliationActivities:
         """Let the order hear that its parcel is silent."""
         with told_to_temporal():
             self._books.silence(parcel_id)
+
+    @activity.defn
+    def note_doubt(self, operation_key: str) -> None:
+        """Let people hear of a request whose outcome nobody knows."""
+        with told_to_temporal():
+            self._books.doubt(operation_key)

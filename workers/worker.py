@@ -15,9 +15,10 @@ from workers.heartbeat import Heartbeat
 from workflows import contract
 from workflows.order import OrderWorkflow
 from workflows.reconciliation import ReconciliationWorkflow
+from workflows.refund import RefundWorkflow
 from workflows.replenishment import ReplenishmentWorkflow
 
-WORKFLOWS = (OrderWorkflow, ReplenishmentWorkflow, ReconciliationWorkflow)
+WORKFLOWS = (OrderWorkflow, RefundWorkflow, ReplenishmentWorkflow, ReconciliationWorkflow)
 
 # Few threads cost least: with sixteen of them Python spends a quarter more CPU on handing over its lock.
 DATABASE_THREADS = 4

@@ -12,9 +12,10 @@ from temporalio.exceptions import (
 from temporalio.workflow import ParentClosePolicy
 
 from fulfillment.domain.findings import Findings, Unheard, Unstarted
-from workflows import contract, steps
-from workflows.contract import OrderStart, ReconciliationStart
+from workflows import contract, options, steps
+from workflows.contract import OrderStart, ReconciliationStart, RefundStart
 from workflows.order import OrderWorkflow
+from workflows.refund import RefundWorkflow
 
 
 @workflow.defn(name=contract.RECONCILIATION)
@@ -30,6 +31,9 @@ class ReconciliationWorkflow:
             await self._start(order, start)
         await asyncio.gather(*(self._ask_about_parcel(parcel_id) for parcel_id in found.silent_parcels))
         await asyncio.gather(*(self._ask_about_operation(key) for key in found.doubtful_operations))
+        await asyncio.gather(*(self._let_go(payment_id) for payment_id in found.surplus_payments))
+        for refund_id in found.due_refunds:
+            await self._pay(refund_id, start)
         return _summary(found)
 
     async def _hand_on(self, unheard: tuple[Unheard, ...]) -> None:
@@ -75,15 +79,38 @@ class ReconciliationWorkflow:
         await steps.note_silence(parcel_id)
 
     async def _ask_about_operation(self, key: str) -> None:
-        """One that cannot be asked about now must not keep the sweep from the others."""
+        """One that cannot be asked about now must not keep the sweep from the others; in doubt too long, it is a case."""
         try:
-            await steps.ask_about_operation(key)
+            settled = await steps.ask_about_operation(key)
         except FailureError as failure:
             workflow.logger.info("the provider does not answer about %s: %s", key, failure)
+            settled = False
+        if not settled:
+            await steps.note_doubt(key)
+
+    async def _let_go(self, payment_id: str) -> None:
+        """Give back money that nobody needs: it was paid after we gave up, or twice."""
+        try:
+            await steps.void_payment(payment_id, patience=options.PAYMENT_ONCE)
+        except FailureError as failure:
+            workflow.logger.info("%s is not let go yet: %s", payment_id, failure)
+
+    async def _pay(self, refund_id: str, start: ReconciliationStart) -> None:
+        """Start a refund that was allowed while Temporal was away; harmless if it runs already."""
+        try:
+            await workflow.start_child_workflow(
+                RefundWorkflow.run,
+                RefundStart(refund_id=refund_id, clock=start.clock),
+                id=contract.refund_workflow_id(refund_id),
+                parent_close_policy=ParentClosePolicy.ABANDON,
+            )
+        except (WorkflowAlreadyStartedError, ChildWorkflowError):
+            workflow.logger.info("%s runs already", refund_id)
 
 
 def _summary(found: Findings) -> str:
     return (
         f"{len(found.unheard)} facts handed on, {len(found.unstarted)} orders started, "
-        f"{len(found.silent_parcels)} parcels asked about, {len(found.doubtful_operations)} requests in doubt"
+        f"{len(found.silent_parcels)} parcels asked about, {len(found.doubtful_operations)} requests in doubt, "
+        f"{len(found.surplus_payments)} payments let go, {len(found.due_refunds)} refunds started"
     )

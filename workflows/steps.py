@@ -279,6 +279,11 @@ async def note_heard(signal_ids: tuple[int, ...]) -> None:
     await _in_database(ReconciliationActivities.note_heard, signal_ids, f"{len(signal_ids)} facts handed on")
 
 
+async def note_doubt(operation_key: str) -> None:
+    """Open a case about a request that has been in doubt for too long."""
+    await _in_database(ReconciliationActivities.note_doubt, operation_key, f"{operation_key} is in doubt")
+
+
 async def note_silence(parcel_id: str) -> None:
     """Let an order hear that its parcel is silent."""
     await _in_database(ReconciliationActivities.note_silence, parcel_id, f"{parcel_id} is silent")

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, Engine, Row, exists, or_, select, update
 
-from fulfillment.domain.cases import CaseKind
+from fulfillment.domain.cases import CaseKind, CaseState
 from fulfillment.domain.clock import ShopClock
 from fulfillment.domain.findings import Findings, Unstarted
 from fulfillment.domain.order import ENDED
@@ -18,6 +18,7 @@ from fulfillment.domain.tracking import JOURNEY_OVER
 from fulfillment.storage import backorders, journal, locks, signals
 from fulfillment.storage import cases as case_rows
 from fulfillment.storage.inbox import UNMATCHED
+from fulfillment.storage.orders import lock_order
 from fulfillment.storage.tables import (
     cases,
     inbox,
@@ -36,6 +37,7 @@ _UNHEARD_AFTER: Final = timedelta(seconds=30)
 _UNSTARTED_AFTER: Final = timedelta(minutes=5)
 _IN_DOUBT_AFTER: Final = timedelta(seconds=30)
 _UNDER_WAY: Final = (OperationState.CLAIMED, OperationState.ACCEPTED, OperationState.UNKNOWN)
+_IN_DOUBT: Final = (OperationState.CLAIMED, OperationState.UNKNOWN)
 _MONEY: Final = (OperationKind.AUTHORIZE, OperationKind.CAPTURE, OperationKind.VOID, OperationKind.REFUND)
 
 
@@ -56,6 +58,7 @@ class ReconciliationStore:
         self._serve_who_waits(now)
         doubtful = max(self._policy.unknown_sla, self._shop_span(_IN_DOUBT_AFTER))
         with self._engine.begin() as conn:
+            _resolve_doubts(conn, now)
             _queue_late_shipments(conn, now)
             _queue_money_running_out(conn, now, now + self._policy.authorization_lead)
             _queue_unmatched(conn, now - self._policy.unmatched_after, now)
@@ -99,6 +102,26 @@ class ReconciliationStore:
             this = parcels.c.parcel_id == parcel_id
             conn.execute(update(parcels).where(this).values(next_check_at=next_check))
 
+    def doubt(self, operation_key: str) -> None:
+        """Open a case about a request that has been open longer than the policy allows; settled ones have none."""
+        now = self._now()
+        query = select(provider_operations).where(provider_operations.c.operation_key == operation_key)
+        with self._engine.begin() as conn:
+            found = conn.execute(query).one()
+            lock_order(conn, found.order_id)
+            operation = conn.execute(query).one()
+            if operation.state not in _IN_DOUBT or operation.claimed_at > now - self._policy.unknown_sla:
+                return
+            case_rows.open_case(
+                conn,
+                operation.order_id,
+                CaseKind.OPERATION_UNKNOWN,
+                subject=operation_key,
+                due_at=now + self._policy.support_answer_within,
+                now=now,
+                note=f"{operation.kind} of {operation.subject}",
+            )
+
     def _serve_who_waits(self, now: datetime) -> None:
         """Each place in a transaction of its own: orders are locked before stock, and not for long."""
         with self._engine.connect() as conn:
@@ -110,6 +133,21 @@ class ReconciliationStore:
 
     def _shop_span(self, real: timedelta) -> timedelta:
         return real * self._clock.speed
+
+
+def _resolve_doubts(conn: Connection, now: datetime) -> None:
+    """End the cases of requests whose outcome is known by now."""
+    still_open = exists().where(
+        provider_operations.c.operation_key == cases.c.subject,
+        provider_operations.c.state.in_([state.value for state in _IN_DOUBT]),
+    )
+    known = update(cases).where(
+        cases.c.kind == CaseKind.OPERATION_UNKNOWN.value,
+        cases.c.state != CaseState.RESOLVED.value,
+        ~still_open,
+    )
+    how = {"state": CaseState.RESOLVED.value, "resolution": "the provider said what happened"}
+    conn.execute(known.values(how | {"resolved_at": now}))
 
 
 def _kind_of_silence(parcel: Row[Any], given_up_at: datetime, now: datetime) -> CaseKind:

@@ -22,6 +22,7 @@ from tests.workflows.world import World
 from workflows import contract
 from workflows.contract import OrderStart, PlaceAnswer
 from workflows.order import OrderWorkflow
+from workflows.refund import RefundWorkflow
 
 QUEUES = (contract.ORDERS_QUEUE, contract.PAYMENTS_QUEUE, contract.CARRIERS_QUEUE)
 ATTRIBUTES = (
@@ -111,27 +112,40 @@ class RunningOrder:
             await self.scanned(status, n)
 
 
+Workers = Callable[[World], Awaitable[None]]
 PlaceOrder = Callable[[World], Awaitable[tuple[RunningOrder, PlaceAnswer]]]
 
 
 @pytest.fixture
-async def place(environment: WorkflowEnvironment) -> AsyncIterator[PlaceOrder]:
-    """Place an order in a world; the workers of that world stop with the test."""
-    client: Client = environment.client
+async def workers(environment: WorkflowEnvironment) -> AsyncIterator[Workers]:
+    """Work on everything in a world; the workers stop with the test."""
     running: list[Worker] = []
 
-    async def place_in(world: World) -> tuple[RunningOrder, PlaceAnswer]:
+    async def work_in(world: World) -> None:
         for queue in QUEUES if not running else ():
             worker = Worker(
-                client,
+                environment.client,
                 task_queue=queue,
-                workflows=[OrderWorkflow] if queue == contract.ORDERS_QUEUE else [],
+                workflows=[OrderWorkflow, RefundWorkflow] if queue == contract.ORDERS_QUEUE else [],
                 activities=world.activities(),
                 activity_executor=ThreadPoolExecutor(4),
                 max_concurrent_activities=4,
             )
             await worker.__aenter__()
             running.append(worker)
+
+    yield work_in
+    for worker in running:
+        await worker.__aexit__(None, None, None)
+
+
+@pytest.fixture
+def place(environment: WorkflowEnvironment, workers: Workers) -> PlaceOrder:
+    """Place an order in a world."""
+    client: Client = environment.client
+
+    async def place_in(world: World) -> tuple[RunningOrder, PlaceAnswer]:
+        await workers(world)
         start = WithStartWorkflowOperation(
             OrderWorkflow.run,
             OrderStart(order_id="SO-1", currency="USD", total=6600, policy=world.policy, clock=ShopClock()),
@@ -149,6 +163,4 @@ async def place(environment: WorkflowEnvironment) -> AsyncIterator[PlaceOrder]:
             )
         return RunningOrder(environment, world, await start.workflow_handle()), answer
 
-    yield place_in
-    for worker in running:
-        await worker.__aexit__(None, None, None)
+    return place_in

@@ -82,6 +82,7 @@ class World:
             PaymentStatus
         ] = []  # what the provider says when asked about an attempt that waits
         self._changes: dict[str, tuple[Changed, ShipmentState | None]] = {}
+        self.reserved_holds: tuple[Hold, ...] = ()
         self.expires_soon = False
         self.stock_gone = 0
         self.uncovered: tuple[str, ...] = ()
@@ -149,7 +150,9 @@ class World:
     @activity.defn
     def reserve_stock(self, order_id: str) -> Reservation:
         self._note(f"reserve {order_id}")
-        return Reservation(order_id=order_id, shipments=self.shipments, short=self.short)
+        return Reservation(
+            order_id=order_id, shipments=self.shipments, short=self.short, holds=self.reserved_holds
+        )
 
     @activity.defn
     def authorize_payment(self, request: AuthorizePayment) -> Authorization:

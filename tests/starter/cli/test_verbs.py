@@ -19,7 +19,6 @@ from tests.starter.cli.conftest import Waybill, invoke
 from tests.starter.imports.test_json_lines import a_body, read
 from workflows.contract import VerbAnswer
 
-
 ELSEWHERE = ["--name", "Noor", "--line1", "9 Elm St", "--city", "Reno", "--country", "US"]
 
 

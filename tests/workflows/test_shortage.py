@@ -1,0 +1,107 @@
+"""What becomes of an order of which not everything is there, when the customer is asked."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from temporalio.client import WorkflowUpdateFailedError
+
+from fulfillment.domain.holds import Hold, HoldReason
+from fulfillment.domain.policy import Policy, Shortage, ShortageChoice
+from fulfillment.domain.shipment import WaitsFor
+from tests.workflows.conftest import PlaceOrder, RunningOrder
+from tests.workflows.world import World, a_shipment
+
+
+async def _asked(place: PlaceOrder, policy: Policy) -> RunningOrder:
+    """Place an order of which the second part waits for stock, and whose customer is asked about it."""
+    world = World(a_shipment(1), a_shipment(2, waits_for=WaitsFor.STOCK))
+    world.policy = policy
+    now = datetime.now(UTC)
+    world.reserved_holds = (
+        Hold(
+            hold_id="SO-1:stock:1",
+            reason=HoldReason.STOCK,
+            placed_by="policy",
+            placed_at=now,
+            due_at=now + policy.ask_customer_wait,
+        ),
+    )
+    world.holds[HoldReason.STOCK] = world.reserved_holds[0]
+    order, _ = await place(world)
+    return order
+
+
+async def test_a_customer_who_splits_gets_what_is_there_now(place: PlaceOrder) -> None:
+    order = await _asked(place, Policy(shortage=Shortage.ASK))
+
+    await order.ask("answer_shortage", choice="split")
+    await order.did("release stock by maria")
+    await order.goes_to_the_door(1)
+    await order.tell("stock_filled", shipment_ids=["SO-1-2"])
+    await order.goes_to_the_door(2)
+
+    assert (await order.result()).outcome == "delivered"
+
+
+async def test_a_customer_who_drops_what_is_missing_gets_the_rest(place: PlaceOrder) -> None:
+    order = await _asked(place, Policy(shortage=Shortage.ASK))
+
+    await order.ask("answer_shortage", choice="drop")
+    await order.did("stop out_of_stock", "release stock by maria")
+    await order.goes_to_the_door(1)
+
+    assert (await order.result()).outcome == "delivered"
+    assert order.world.did("authorize") == ["authorize SO-1-1 1"]
+
+
+async def test_a_customer_who_waits_gets_all_of_it_together(place: PlaceOrder) -> None:
+    order = await _asked(place, Policy(shortage=Shortage.ASK))
+
+    await order.ask("answer_shortage", choice="wait")
+    await order.pass_time(timedelta(hours=72))
+    assert order.world.did("release") == []
+    await order.tell("stock_filled", shipment_ids=["SO-1-2"])
+    await order.did("release stock by policy")
+    await order.goes_to_the_door(1)
+    await order.goes_to_the_door(2)
+
+    assert (await order.result()).outcome == "delivered"
+
+
+@pytest.mark.parametrize(
+    ("choice", "done"),
+    [(ShortageChoice.SPLIT, "release stock by policy"), (ShortageChoice.DROP, "stop out_of_stock")],
+)
+async def test_a_customer_who_does_not_answer_gets_what_the_policy_says(
+    place: PlaceOrder, choice: ShortageChoice, done: str
+) -> None:
+    order = await _asked(place, Policy(shortage=Shortage.ASK, shortage_default=choice))
+
+    await order.pass_time(timedelta(hours=49))
+    await order.did(done)
+
+    await order.ask("cancel", reason="enough")
+    await order.result()
+
+
+async def test_where_only_complete_orders_ship_all_leave_when_the_last_piece_came(place: PlaceOrder) -> None:
+    order = await _asked(
+        place, Policy(shortage=Shortage.SHIP_COMPLETE, ask_customer_wait=timedelta(days=365))
+    )
+
+    await order.tell("stock_filled", shipment_ids=["SO-1-2"])
+    await order.did("release stock by policy")
+
+    await order.ask("cancel", reason="enough")
+    await order.result()
+
+
+async def test_an_order_that_asked_nothing_takes_no_answer(place: PlaceOrder) -> None:
+    order, _ = await place(World(a_shipment()))
+
+    with pytest.raises(WorkflowUpdateFailedError) as refused:
+        await order.ask("answer_shortage", choice="drop")
+
+    assert "waits for no answer" in str(refused.value.cause)
+    await order.ask("cancel", reason="enough")
+    await order.result()
