@@ -334,14 +334,20 @@ def _why_not_release(view: OrderView) -> str | None:
 def _why_not_retry_payment(view: OrderView) -> str | None:
     if over := _over(view):
         return over
+    return None if wants_payment(view) else f"No payment of {view.order.order_id} was declined."
+
+
+def wants_payment(view: OrderView) -> bool:
+    """Test whether another way to pay would help the order now."""
+    if view.status in ENDED:
+        return False
     refused = view.payment.status in (OrderPayment.DECLINED, OrderPayment.ACTION_REQUIRED)
-    if refused or view.status is OrderStatus.PAYMENT_FAILED:
-        return None
-    if any(case.kind is CaseKind.PAYMENT_DECLINED for case in view.cases):
-        return None
-    if any(hold.reason is HoldReason.PAYMENT for hold in view.holds):
-        return None
-    return f"No payment of {view.order.order_id} was declined."
+    return (
+        refused
+        or view.status is OrderStatus.PAYMENT_FAILED
+        or any(case.kind is CaseKind.PAYMENT_DECLINED for case in view.cases)
+        or any(hold.reason is HoldReason.PAYMENT for hold in view.holds)
+    )
 
 
 def _why_not_change(view: OrderView) -> str | None:

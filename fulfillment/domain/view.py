@@ -68,13 +68,18 @@ class ShipmentSummary:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PaymentSummary:
-    """The order's money in minor units, summed over its payments."""
+    """The order's money in minor units, summed over its payments.
+
+    `confirm_url` is the bank's page on which the customer confirms, `other_url` the provider's for another way.
+    """
 
     status: OrderPayment
     authorized: int
     captured: int
     refunded: int
     decline_group: str | None = None
+    confirm_url: str | None = None
+    other_url: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

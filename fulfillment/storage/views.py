@@ -70,6 +70,7 @@ Rows = list[dict[str, Any]]  # rows of a table as PostgreSQL gathers them into J
 
 _PAGE_LIMIT: Final = 200
 _FOUND_LIMIT: Final = 50
+_CONFIRM: Final = PaymentStatus.ACTION_REQUIRED
 _HELD: Final = (PaymentStatus.AUTHORIZED, PaymentStatus.CAPTURED)
 
 
@@ -220,7 +221,7 @@ def _view(row: Row[Any]) -> OrderView:
         payable=payable,
         cancelled_units=gone,
         shipments=parts,
-        payment=_payment(payable, row.payments or []),
+        payment=_payment(payable, row.payments or [], row.payment_link),
         holds=tuple(_hold(hold) for hold in row.holds or ()),
         cases=open_cases,
         promise_first_date=row.promise_first_date,
@@ -311,7 +312,7 @@ def _moment(iso: str | None) -> datetime | None:
     return datetime.fromisoformat(iso) if iso else None
 
 
-def _payment(payable: int, rows: Rows) -> PaymentSummary:
+def _payment(payable: int, rows: Rows, payment_link: str | None) -> PaymentSummary:
     seen = [
         PaymentView(status=PaymentStatus(row["status"]), captured=row["captured"], refunded=row["refunded"])
         for row in rows
@@ -323,6 +324,8 @@ def _payment(payable: int, rows: Rows) -> PaymentSummary:
         captured=sum(row["captured"] for row in rows),
         refunded=sum(row["refunded"] for row in rows),
         decline_group=groups[-1] if groups else None,
+        confirm_url=next((row["next_action_url"] for row in rows if row["status"] == _CONFIRM), None),
+        other_url=payment_link,
     )
 
 

@@ -10,7 +10,7 @@ from pydantic_core import PydanticCustomError
 
 from fulfillment.domain.address import Address
 from fulfillment.domain.cases import CaseKind
-from fulfillment.domain.explanation import allowed_actions
+from fulfillment.domain.explanation import allowed_actions, wants_payment
 from fulfillment.domain.headline import expected_on, headline, shipment_headline
 from fulfillment.domain.holds import Hold, HoldReason
 from fulfillment.domain.order import Customer, Order, OrderLine, UnitRange
@@ -396,13 +396,21 @@ class DeclineOut(BaseModel):
 
 
 class PaymentOut(BaseModel):
-    """Where the money is, in minor units."""
+    """Where the money is, in minor units. `next_action` is what the customer can do about it now."""
 
     status: OrderPayment
     authorized: int
     captured: int
     refunded: int
     decline: DeclineOut | None = None
+    next_action: "NextActionOut | None" = None
+
+
+class NextActionOut(BaseModel):
+    """A page to send the customer to: the bank's to confirm, or the provider's to pay another way."""
+
+    type: Literal["confirm", "choose_method"]
+    url: str
 
 
 class HoldOut(BaseModel):
@@ -554,7 +562,17 @@ def _payment(view: OrderView) -> PaymentOut:
         captured=money.captured,
         refunded=money.refunded,
         decline=decline,
+        next_action=_next_action(view),
     )
+
+
+def _next_action(view: OrderView) -> NextActionOut | None:
+    money = view.payment
+    if money.confirm_url:
+        return NextActionOut(type="confirm", url=money.confirm_url)
+    if money.other_url and wants_payment(view):
+        return NextActionOut(type="choose_method", url=money.other_url)
+    return None
 
 
 def _short(view: OrderView) -> list[ShortOut]:

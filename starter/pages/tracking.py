@@ -7,6 +7,7 @@ from typing import Annotated, Final
 from fastapi import APIRouter, Depends, Path, Response
 from fastapi.responses import HTMLResponse
 
+from fulfillment.domain.explanation import wants_payment
 from fulfillment.domain.headline import Headline, headline, shipment_headline
 from fulfillment.domain.shipment import WorkStatus
 from fulfillment.domain.stage import Stage
@@ -54,6 +55,8 @@ class Page:
     shop: str
     news: Headline
     parts: str
+    pay_url: str
+    pay_text: str
     cards: list[Card]
     city: str
     updates: list[EventView]
@@ -90,12 +93,23 @@ def page_of(view: OrderView, *, shop: str, now: datetime) -> Page:
         shop=shop,
         news=headline(view, now),
         parts=_arrived(parts),
+        pay_url=_pay(view)[0],
+        pay_text=_pay(view)[1],
         cards=[_card(view, part, f"Part {n} of {len(parts)}", now) for n, part in enumerate(parts, start=1)],
         city=view.order.ship_to.place,
         updates=updates,
         seq=updates[0].seq if updates else 0,
         as_of=now,
     )
+
+
+def _pay(view: OrderView) -> tuple[str, str]:
+    """Return where the customer pays, when that is what the order waits for: pages of the bank or the provider."""
+    if view.payment.confirm_url:
+        return view.payment.confirm_url, "Confirm the payment with your bank"
+    if view.payment.other_url and wants_payment(view):
+        return view.payment.other_url, "Choose another way to pay"
+    return "", ""
 
 
 def _arrived(parts: list[ShipmentSummary]) -> str:

@@ -148,3 +148,31 @@ async def test_the_part_that_is_swapped_in_is_the_part_that_is_shown(anybody: An
 
     assert part.strip() in page
     assert part.lstrip().startswith("<article")
+
+
+@pytest.mark.parametrize(
+    ("urls", "link"),
+    [
+        ({"other_url": "https://pay.example/m"}, "Choose another way to pay"),
+        ({"confirm_url": "https://bank.example/c"}, "Confirm the payment with your bank"),
+    ],
+)
+async def test_a_customer_whose_payment_waits_is_led_to_where_it_can_be_made(
+    anybody: Any, storefront: Any, world: World, urls: dict[str, str], link: str
+) -> None:
+    view = states.declined()
+    world.books.put(replace(view, payment=replace(view.payment, **urls)))
+
+    page = (await anybody.get(PAGE)).text
+    order = (await storefront.get("/v1/orders/SO-10483")).json()
+
+    (url,) = urls.values()
+    assert re.search(rf'<a href="{re.escape(url)}"[^>]*>{link}</a>', page)
+    assert order["payment"]["next_action"]["url"] == url
+
+
+async def test_an_order_that_is_paid_offers_no_page_to_pay(anybody: Any, world: World) -> None:
+    view = states.in_transit()
+    world.books.put(replace(view, payment=replace(view.payment, other_url="https://pay.example/m")))
+
+    assert "pay.example" not in (await anybody.get(PAGE)).text
