@@ -10,13 +10,13 @@ from sqlalchemy import Connection, Row, Text, bindparam, func, insert, literal, 
 from fulfillment.domain.holds import SCOPE, Hold, HoldScope
 from fulfillment.domain.inventory import Movement, ShortLine
 from fulfillment.domain.notifications import Fact
-from fulfillment.domain.order import OrderStatus
+from fulfillment.domain.order import UNPAID, OrderStatus
 from fulfillment.domain.policy import Policy
 from fulfillment.domain.promise import promised, ship_by
 from fulfillment.domain.shipment import WaitsFor, WorkStatus
 from fulfillment.storage import holds, journal
 from fulfillment.storage.coverage import covered
-from fulfillment.storage.movements import move
+from fulfillment.storage.movements import Place, move
 from fulfillment.storage.orders import OUT_OF_STOCK, short_lines
 from fulfillment.storage.tables import (
     allocations,
@@ -37,7 +37,6 @@ CONFIRMED: Final = (
     OrderStatus.FULFILLED,
     OrderStatus.COMPLETED,
 )
-_UNPAID: Final = (OrderStatus.RESERVED, OrderStatus.PAYMENT_FAILED)
 _GOING_ON: Final = (OrderStatus.CONFIRMED, OrderStatus.IN_FULFILLMENT)
 
 _FROM_QUEUE: Final = (
@@ -117,7 +116,7 @@ def advance(conn: Connection, order: Row[Any], *, now: datetime, policy: Policy)
     status, promise_date = OrderStatus(order.status), order.promise_date
     happened: list[Happened] = []
     changes: dict[str, Any] = {}
-    if status in _UNPAID and _may_confirm(parts):
+    if status in UNPAID and _may_confirm(parts):
         status, promise_date = OrderStatus.CONFIRMED, _promise(order, parts, now=now, policy=policy)
         changes |= _confirm(conn, order, parts, promise_date, happened, now=now)
     released: tuple[str, ...] = ()
@@ -187,7 +186,10 @@ def _allocate(conn: Connection, order: Row[Any], *, now: datetime) -> None:
     claimed = conn.execute(_CONSUME, {"the_order": order.order_id}).all()
     if claimed:
         conn.execute(_ALLOCATE, {"the_order": order.order_id})
-        amounts = {(row.sku, row.location_id): row.quantity for row in claimed}
+        amounts: dict[Place, int] = {}
+        for row in claimed:
+            place = row.sku, row.location_id
+            amounts[place] = amounts.get(place, 0) + row.quantity
         key, cause = f"{order.order_id}:allocate", order.order_id
         move(conn, Movement.ALLOCATED, amounts, key=key, cause=cause, by=order.channel, at=now)
 

@@ -1,6 +1,7 @@
 """The only writer of stock levels: every change is a movement, made at most once per operation."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
@@ -50,12 +51,49 @@ _MOVE: Final = text(
     LEFT JOIN applied p USING (sku, location_id)
     """
 )
-_LEVEL: Final = "SELECT s.sku, s.location_id, s.on_hand, s.reserved, s.allocated, s.safety_stock, s.incoming FROM stock_levels s"
+COLUMNS: Final = "s.sku, s.location_id, s.on_hand, s.reserved, s.allocated, s.safety_stock, s.incoming"
+_LEVEL: Final = f"SELECT {COLUMNS} FROM stock_levels s"
 _LOCK: Final = text(
     f"{_LEVEL} JOIN unnest(CAST(:skus AS text[]), CAST(:locations AS text[])) AS a (sku, location_id)"
     " USING (sku, location_id) ORDER BY s.sku, s.location_id FOR UPDATE OF s"
 )
 _READ: Final = text(f"{_LEVEL} WHERE s.sku = :sku AND s.location_id = :location_id")
+# Many claims, each with its movements and its reservations, and one update of every level they touch.
+_RESERVE: Final = text(
+    """
+    WITH claimed AS (
+        SELECT * FROM unnest(
+            CAST(:keys AS text[]), CAST(:orders AS text[]), CAST(:signers AS text[]),
+            CAST(:moments AS timestamptz[]), CAST(:ends AS timestamptz[]), CAST(:skus AS text[]),
+            CAST(:locations AS text[]), CAST(:quantities AS integer[])
+        ) AS c (key, order_id, signer, at, expires_at, sku, location_id, quantity)
+    ), moved AS (
+        INSERT INTO stock_movements (operation_key, kind, sku, location_id, reserved, cause, "by", at)
+        SELECT key, :kind, sku, location_id, quantity, order_id, signer, at FROM claimed
+    ), held AS (
+        INSERT INTO reservations (operation_key, sku, location_id, order_id, quantity, state, expires_at)
+        SELECT key, sku, location_id, order_id, quantity, 'active', expires_at FROM claimed
+    )
+    UPDATE stock_levels s SET reserved = s.reserved + c.quantity
+    FROM (SELECT sku, location_id, sum(quantity)::integer AS quantity FROM claimed GROUP BY sku, location_id) c
+    WHERE s.sku = c.sku AND s.location_id = c.location_id
+        AND s.on_hand - s.reserved - s.allocated - s.safety_stock >= c.quantity
+    RETURNING s.sku, s.location_id
+    """
+)
+_CLAIM_COLUMNS: Final = ("keys", "orders", "signers", "moments", "ends", "skus", "locations", "quantities")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claim:
+    """Units to be reserved for an order until `expires_at`; `key` is of this claim alone."""
+
+    key: str
+    order_id: str
+    amounts: Mapping[Place, int]
+    expires_at: datetime
+    by: str
+    at: datetime
 
 
 def move(
@@ -85,6 +123,26 @@ def move(
     ]:
         raise _insufficient(conn, refused[0], amounts[refused[0]])
     return frozenset((row.sku, row.location_id) for row in rows if row.moved)
+
+
+def reserve(conn: Connection, claims: Sequence[Claim]) -> None:
+    """Reserve for all of these claims in one statement; none of their keys was used before.
+
+    Raises:
+        InsufficientStock: a level does not hold what they claim together; the transaction must end.
+    """
+    amounts: dict[Place, int] = {}
+    rows: list[tuple[object, ...]] = []
+    for claim in claims:
+        for place, quantity in claim.amounts.items():
+            rows.append((claim.key, claim.order_id, claim.by, claim.at, claim.expires_at, *place, quantity))
+            amounts[place] = amounts.get(place, 0) + quantity
+    if not rows:
+        return
+    columns = zip(_CLAIM_COLUMNS, map(list, zip(*rows, strict=True)), strict=True)
+    done = conn.execute(_RESERVE, {**dict(columns), "kind": Movement.RESERVED.value}).all()
+    if refused := sorted(amounts.keys() - {(row.sku, row.location_id) for row in done}):
+        raise _insufficient(conn, refused[0], amounts[refused[0]])
 
 
 def lock_levels(conn: Connection, places: Iterable[Place]) -> tuple[Level, ...]:

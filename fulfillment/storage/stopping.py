@@ -10,7 +10,7 @@ from fulfillment.domain.inventory import Movement
 from fulfillment.domain.order import ENDED, OrderStatus
 from fulfillment.domain.record import Stopped
 from fulfillment.domain.shipment import BEFORE_HAND_OVER, WaitsFor, WorkStatus
-from fulfillment.storage import journal
+from fulfillment.storage import claims, journal
 from fulfillment.storage.movements import lock_levels, move
 from fulfillment.storage.tables import (
     allocations,
@@ -121,9 +121,7 @@ def _let_go(conn: Connection, order_id: str, stopped: Sequence[str], *, by: str,
         amounts = {(r.sku, r.location_id): r.quantity for r in allocated if r.shipment_id == shipment_id}
         key = f"{shipment_id}:unship"
         move(conn, Movement.ALLOCATION_RELEASED, amounts, key=key, cause=shipment_id, by=by, at=now)
-    amounts = {(row.sku, row.location_id): row.quantity for row in reserved}
-    key = f"{order_id}:unreserve"
-    move(conn, Movement.RESERVATION_RELEASED, amounts, key=key, cause=order_id, by=by, at=now)
+    claims.release(conn, reserved, by=by, now=now, cause=order_id)
 
 
 def _note(conn: Connection, order_id: str, stopped: Sequence[str], *, now: datetime) -> None:
