@@ -13,6 +13,7 @@ from fulfillment.domain.payment import (
     DeclineGroup,
     PaymentSnapshot,
     PaymentStatus,
+    RefundStatus,
 )
 from fulfillment.domain.provider_errors import (
     AuthConfig,
@@ -47,15 +48,29 @@ def order_id() -> str:
 
 
 def _gateway(world: Simulator) -> StripeGateway:
-    return StripeGateway(key="sk_test_1", base_url=f"{world.url}/stripe", now=lambda: world_time(world))
+    return StripeGateway(
+        key="sk_test_1",
+        base_url=f"{world.url}/stripe",
+        now=lambda: world_time(world),
+        return_url="http://shop.test/back",
+    )
 
 
 def authorize(
-    gateway: StripeGateway, order_id: str, method: str = "pm_card_visa", key: str = ""
+    gateway: StripeGateway,
+    order_id: str,
+    method: str = "pm_card_visa",
+    key: str = "",
+    several: bool = False,
 ) -> PaymentSnapshot:
     operation = f"{order_id}:authorize:{order_id}-1:1"
     return gateway.authorize(
-        AMOUNT, method=method, key=key or operation, operation=operation, order_id=order_id
+        AMOUNT,
+        method=method,
+        key=key or operation,
+        operation=operation,
+        order_id=order_id,
+        several=several,
     )
 
 
@@ -81,7 +96,7 @@ def test_a_capture_takes_what_is_asked_and_lets_the_rest_go(
 ) -> None:
     held = authorize(gateway, order_id)
 
-    taken = gateway.capture(held.reference, Money(minor=4000, currency="USD"), key=f"{order_id}:capture")
+    taken = gateway.capture(held.reference, Money(minor=4000, currency="USD"), key=f"{order_id}:capture", final=True)
 
     assert (taken.status, taken.authorized, taken.captured) == (PaymentStatus.CAPTURED, 6600, 4000)
     assert world.payment(order_id)["captured"] == 4000
@@ -96,14 +111,15 @@ def test_a_void_lets_the_money_go(gateway: StripeGateway, world: Simulator, orde
     assert world.payment(order_id)["state"] == "canceled"
 
 
-def test_a_refund_returns_its_reference_and_can_be_found_by_its_operation(
+def test_a_refund_says_how_it_stands_and_can_be_found_by_its_operation(
     gateway: StripeGateway, world: Simulator, order_id: str
 ) -> None:
     held = authorize(gateway, order_id)
-    gateway.capture(held.reference, AMOUNT, key=f"{order_id}:capture")
+    gateway.capture(held.reference, AMOUNT, key=f"{order_id}:capture", final=True)
 
     refund = gateway.refund(held.reference, AMOUNT, key=f"{order_id}:refund", operation="refund-1")
 
+    assert refund.status is RefundStatus.SUCCEEDED
     assert gateway.find_refund(held.reference, "refund-1") == refund
     assert gateway.find_refund(held.reference, "refund-2") is None
     assert gateway.ask(held.reference).refunded == world.payment(order_id)["refunded"] == 6600
@@ -113,7 +129,7 @@ def test_the_same_key_takes_the_money_once(gateway: StripeGateway, world: Simula
     held = authorize(gateway, order_id)
     again = authorize(gateway, order_id)
     for _ in range(2):
-        gateway.capture(held.reference, AMOUNT, key=f"{order_id}:capture")
+        gateway.capture(held.reference, AMOUNT, key=f"{order_id}:capture", final=True)
 
     kinds = [operation["kind"] for operation in world.payment(order_id)["operations"]]
     assert again.reference == held.reference
@@ -198,7 +214,7 @@ def test_a_capture_whose_answer_is_lost_was_made_and_asking_says_so(
     world.fault("reset", "after_commit", match={"provider": "stripe", "order": order_id})
 
     with pytest.raises(OutcomeUnknown):
-        gateway.capture(held.reference, AMOUNT, key=f"{order_id}:capture")
+        gateway.capture(held.reference, AMOUNT, key=f"{order_id}:capture", final=True)
 
     assert gateway.ask(held.reference).status is PaymentStatus.CAPTURED
 
@@ -251,10 +267,10 @@ def test_a_second_capture_under_another_key_is_a_conflict_to_be_read(
     gateway: StripeGateway, order_id: str
 ) -> None:
     held = authorize(gateway, order_id)
-    gateway.capture(held.reference, AMOUNT, key=f"{order_id}:capture")
+    gateway.capture(held.reference, AMOUNT, key=f"{order_id}:capture", final=True)
 
     with pytest.raises(StateConflict):
-        gateway.capture(held.reference, AMOUNT, key=f"{order_id}:capture~1")
+        gateway.capture(held.reference, AMOUNT, key=f"{order_id}:capture~1", final=True)
 
 
 def test_an_unknown_payment_is_a_mistake_of_ours(gateway: StripeGateway) -> None:
@@ -270,7 +286,7 @@ def test_an_authorization_that_ran_out_cannot_be_captured(fast_world: Simulator,
     wait_for(lambda: world_time(fast_world) > deadline)
 
     with pytest.raises(AuthorizationExpired):
-        gateway.capture(held.reference, AMOUNT, key=f"{order_id}:capture")
+        gateway.capture(held.reference, AMOUNT, key=f"{order_id}:capture", final=True)
 
     assert gateway.ask(held.reference).status is PaymentStatus.EXPIRED
     gateway.close()
