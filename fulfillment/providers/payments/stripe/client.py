@@ -150,10 +150,12 @@ class StripeGateway:
             Declined: there is one, and the bank said no.
             ProviderUnavailable: too many payments to look through, so nothing is proven.
         """
-        since = int((self._now() - _WORTH_FINDING).timestamp())
-        for intent in self._listed("/v1/payment_intents", [("created[gte]", str(since))]):
+        since = (self._now() - _WORTH_FINDING).timestamp()
+        for intent in self._listed("/v1/payment_intents", []):
             if _made_by(intent, operation):
                 return _decided(self._http.read(f"/v1/payment_intents/{intent['id']}", [_EXPAND]))
+            if intent["created"] < since:  # newest first, so nothing younger follows
+                return None
         return None
 
     def find_refund(self, reference: str, operation: str) -> RefundSnapshot | None:
