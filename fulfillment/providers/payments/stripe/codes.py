@@ -40,6 +40,7 @@ _DECLINE_GROUPS: Final[Mapping[str, DeclineGroup]] = MappingProxyType(
             "invalid_expiry_month",
             "invalid_expiry_year",
             "authentication_required",
+            "payment_intent_authentication_failure",
         ),
         _G.CHECK_DETAILS,
     )
