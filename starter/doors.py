@@ -11,12 +11,12 @@ from fulfillment.domain.findings import Unheard
 from fulfillment.domain.holds import HoldReason
 from fulfillment.domain.inventory import Level
 from fulfillment.domain.order import Order
+from fulfillment.domain.payment_news import Hint
 from fulfillment.domain.replenishment import Ordered
 from fulfillment.domain.tracking import Scan
 from fulfillment.domain.view import EventView, OrderRow, OrderView
 from fulfillment.storage.hand_over import HandedOver
 from fulfillment.storage.idempotency import InProgress, Mismatch, New, Replay
-from fulfillment.storage.inbox import PaymentHint
 from fulfillment.storage.orders import Accepted
 from fulfillment.storage.stock import Receipt
 from fulfillment.storage.views import OrderFilter
@@ -123,7 +123,7 @@ class PaymentNews(Protocol):
     """Where a payment provider's events are recorded, each once."""
 
     def record(
-        self, provider: str, event_id: str, hint: PaymentHint, body: Mapping[str, Any]
+        self, provider: str, event_id: str, hint: Hint, body: Mapping[str, Any]
     ) -> tuple[Unheard, ...]: ...
 
 

@@ -28,10 +28,13 @@ class Findings:
     """What the sweep found; bounded, the rest is for the next one.
 
     `silent_parcels` are those whose carrier should be asked, `doubtful_operations` the keys of payment
-    requests that stayed open longer than the policy allows.
+    requests that stayed open longer than the policy allows. `surplus_payments` hold money that nobody needs,
+    `due_refunds` were allowed and nobody pays them.
     """
 
     unheard: tuple[Unheard, ...]
     unstarted: tuple[Unstarted, ...]
     silent_parcels: tuple[str, ...]
     doubtful_operations: tuple[str, ...]
+    surplus_payments: tuple[str, ...] = ()
+    due_refunds: tuple[str, ...] = ()

@@ -13,7 +13,9 @@ class Operation:
     """A claimed request to the provider.
 
     `key` is ours and never changes; `provider_key` is what the provider deduplicates by, and `reference` its
-    own id of the payment. `sends` counts the sendings before this one and `key_age` is real time since the
+    own id of the payment. `captured` is what our books had taken of that payment before this request, and
+    `final` says of a capture that the rest is let go. `several` asks for an authorization that can be captured
+    in parts. `sends` counts the sendings before this one and `key_age` is real time since the
     first of them: a provider forgets keys after a while. `error_class` is how the latest sending ended.
     """
 
@@ -25,6 +27,10 @@ class Operation:
     amount: Money
     method: str = ""
     reference: str = ""
+    payment_id: str = ""
+    captured: int = 0
+    final: bool = True
+    several: bool = False
     sends: int = 0
     key_age: timedelta = timedelta(0)
     error_class: str = ""

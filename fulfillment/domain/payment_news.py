@@ -1,9 +1,12 @@
 """What a payment provider's event says, in our words. It is a hint: only asking the provider is believed."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
 from datetime import datetime
+from types import MappingProxyType
+from typing import Any, Final
 
-from fulfillment.domain.payment import PaymentStatus, RefundStatus
+from fulfillment.domain.payment import PaymentStatus, RefundSnapshot, RefundStatus
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,6 +34,11 @@ class RefundHint:
     status: RefundStatus
     operation: str = ""
     reason: str = ""
+
+    @property
+    def snapshot(self) -> RefundSnapshot:
+        """What the provider would say if asked."""
+        return RefundSnapshot(reference=self.refund, status=self.status, reason=self.reason)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,3 +79,35 @@ class MethodHint:
 
 
 Hint = PaymentHint | RefundHint | DisputeHint | ReviewHint | MethodHint
+
+_WORDS: Final[Mapping[str, type[Hint]]] = MappingProxyType(
+    {
+        "payment": PaymentHint,
+        "refund": RefundHint,
+        "dispute": DisputeHint,
+        "review": ReviewHint,
+        "method": MethodHint,
+    }
+)
+_MOMENTS: Final = frozenset({"expires_at", "evidence_due_at"})
+
+
+def as_json(hint: Hint) -> dict[str, Any]:
+    """Return a hint as JSON can keep it."""
+    word = next(word for word, kind in _WORDS.items() if isinstance(hint, kind))
+    values = {
+        name: value.isoformat() if isinstance(value, datetime) else value
+        for name, value in asdict(hint).items()
+    }
+    return {"about": word, **values}
+
+
+def from_json(kept: Mapping[str, Any]) -> Hint:
+    """Return a hint that was kept as JSON."""
+    kind = _WORDS[kept["about"]]
+    values = {field.name: kept[field.name] for field in fields(kind) if field.name in kept}
+    for name in _MOMENTS & values.keys():
+        values[name] = datetime.fromisoformat(values[name]) if values[name] else None
+    if values.get("status"):
+        values["status"] = (RefundStatus if kind is RefundHint else PaymentStatus)(values["status"])
+    return kind(**values)

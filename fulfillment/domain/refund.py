@@ -43,7 +43,9 @@ NEXT: Final[Mapping[RefundState, frozenset[RefundState]]] = MappingProxyType(
         _R.RUNNING: frozenset({_R.SUCCEEDED, _R.FAILED}),
         _R.FAILED: frozenset({_R.RUNNING, _R.MANUAL}),
         _R.MANUAL: frozenset({_R.SUCCEEDED}),
-        _R.SUCCEEDED: frozenset({_R.FAILED}),  # the provider says later that it failed after all: a correction
+        _R.SUCCEEDED: frozenset(
+            {_R.FAILED}
+        ),  # the provider says later that it failed after all: a correction
         _R.REJECTED: frozenset(),
     }
 )
@@ -79,9 +81,18 @@ class Refund:
     by: str
     approved_by: str | None
     at: datetime
+    shipment_id: str | None = None
     units: tuple[UnitRange, ...] = ()
     note: str = ""
     why_approval: str = ""
+
+
+class UnknownRefund(FulfillmentError):
+    """There is no such refund."""
+
+    def __init__(self, refund_id: str) -> None:
+        super().__init__(f"there is no refund {refund_id}")
+        self.refund_id = refund_id
 
 
 def refund_id(order_id: str, n: int) -> str:

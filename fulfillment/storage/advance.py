@@ -5,17 +5,17 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any, Final
 
-from sqlalchemy import Connection, Row, Text, bindparam, func, insert, literal, or_, select, update
+from sqlalchemy import Connection, Row, Text, bindparam, func, insert, literal, select, update
 
 from fulfillment.domain.holds import SCOPE, Hold, HoldScope
 from fulfillment.domain.inventory import Movement, ShortLine
 from fulfillment.domain.notifications import Fact
 from fulfillment.domain.order import OrderStatus
-from fulfillment.domain.payment import PaymentStatus
 from fulfillment.domain.policy import Policy
 from fulfillment.domain.promise import promised, ship_by
 from fulfillment.domain.shipment import WaitsFor, WorkStatus
 from fulfillment.storage import holds, journal
+from fulfillment.storage.coverage import covered
 from fulfillment.storage.movements import move
 from fulfillment.storage.orders import OUT_OF_STOCK, short_lines
 from fulfillment.storage.tables import (
@@ -24,7 +24,6 @@ from fulfillment.storage.tables import (
     locations,
     order_lines,
     orders,
-    payments,
     promises,
     reservations,
     shipments,
@@ -41,18 +40,6 @@ CONFIRMED: Final = (
 _UNPAID: Final = (OrderStatus.RESERVED, OrderStatus.PAYMENT_FAILED)
 _GOING_ON: Final = (OrderStatus.CONFIRMED, OrderStatus.IN_FULFILLMENT)
 
-_MONEY: Final = (
-    select(payments.c.payment_id)
-    .where(
-        payments.c.shipment_id == shipments.c.shipment_id,
-        or_(
-            payments.c.status == PaymentStatus.CAPTURED.value,
-            (payments.c.status == PaymentStatus.AUTHORIZED.value)
-            & or_(payments.c.expires_at.is_(None), payments.c.expires_at > bindparam("now")),
-        ),
-    )
-    .exists()
-)
 _FROM_QUEUE: Final = (
     select(backorders.c.line_no).where(backorders.c.shipment_id == shipments.c.shipment_id).exists()
 )
@@ -68,7 +55,7 @@ _PARTS: Final = (
         shipments.c.work_status,
         shipments.c.waits_for,
         locations.c.address["country"].astext.label("country"),
-        or_(shipments.c.value == 0, _MONEY).label("paid"),
+        (covered(shipments.c.shipment_id) >= shipments.c.value).label("paid"),
         _FROM_QUEUE.label("from_queue"),
         _SOME_GONE.label("some_gone"),
         holds.any_active(bindparam("the_order")).label("held"),

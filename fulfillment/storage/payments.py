@@ -1,7 +1,7 @@
 """The books of money: what was asked of the payment provider, under which key, and what came of it."""
 
-from collections.abc import Callable
-from datetime import datetime, timedelta
+from collections.abc import Callable, Sequence
+from datetime import datetime
 from types import MappingProxyType
 from typing import Any, Final
 
@@ -9,11 +9,8 @@ from sqlalchemy import Connection, Engine, Row, bindparam, func, insert, select,
 
 from fulfillment.crashpoints import crashpoint
 from fulfillment.domain.cases import CaseKind
-from fulfillment.domain.errors import FulfillmentError
-from fulfillment.domain.holds import HoldReason
-from fulfillment.domain.money import Money, format_minor
 from fulfillment.domain.notifications import Fact
-from fulfillment.domain.operation import Authorization, Operation
+from fulfillment.domain.operation import Authorization, Captured, Operation
 from fulfillment.domain.order import OrderStatus
 from fulfillment.domain.payment import (
     AuthorizationExpired,
@@ -23,19 +20,24 @@ from fulfillment.domain.payment import (
     OperationState,
     PaymentSnapshot,
     PaymentStatus,
+    RefundSnapshot,
     operation_key,
 )
 from fulfillment.domain.policy import DEFAULT, Policy
+from fulfillment.domain.refund import Refund
 from fulfillment.domain.shipment import Stop, WorkStatus
-from fulfillment.storage import cases, holds, journal, locks
-from fulfillment.storage.advance import CONFIRMED, Advanced, advance
-from fulfillment.storage.tables import orders, payments, provider_operations, shipments
+from fulfillment.storage import cases, holds, journal, locks, payment_news, risk, shares
+from fulfillment.storage.advance import CONFIRMED, advance
+from fulfillment.storage.captures import Captures
+from fulfillment.storage.coverage import LIVE, OPEN_ATTEMPT
+from fulfillment.storage.operations import Operations, lock, read
+from fulfillment.storage.orders import lock_order
+from fulfillment.storage.refunds import Refunds
+from fulfillment.storage.tables import orders, payment_shares, payments, shipments
+from fulfillment.storage.voids import Voids
 
 _S, _O, _K = PaymentStatus, OperationState, OperationKind
-_PROVIDER: Final = "stripe"
-_LEFT: Final = (WorkStatus.HANDED_OVER, WorkStatus.CLOSED)
-_OPEN_ATTEMPT: Final = (_S.AUTHORIZING, _S.ACTION_REQUIRED)
-_LIVE: Final = (*_OPEN_ATTEMPT, _S.AUTHORIZED)
+PROVIDER: Final = "stripe"
 _ADVICE: Final = MappingProxyType(
     {
         DeclineGroup.RETRY_LATER: "Your bank could not take the payment just now.",
@@ -45,70 +47,57 @@ _ADVICE: Final = MappingProxyType(
     }
 )
 
-_THE_KEY: Final = provider_operations.c.operation_key == bindparam("the_key")
 _THE_PAYMENT: Final = payments.c.payment_id == bindparam("the_payment")
-_OWNER: Final = select(provider_operations.c.order_id).where(_THE_KEY).scalar_subquery()
-_LOCK: Final = select(orders).where(orders.c.order_id == _OWNER).with_for_update(key_share=True)
-_OPERATION: Final = select(provider_operations).where(_THE_KEY)
-_ADD_OPERATION: Final = insert(provider_operations)
-_CHANGE_OPERATION: Final = update(provider_operations).where(_THE_KEY).returning(provider_operations)
-_SETTLE: Final = update(provider_operations).where(
-    _THE_KEY, provider_operations.c.state.in_([_O.CLAIMED.value, _O.UNKNOWN.value])
-)
-_SHIPMENT: Final = select(shipments.c.value, shipments.c.work_status).where(
-    shipments.c.shipment_id == bindparam("the_shipment")
-)
-_PAYMENTS: Final = (
-    select(payments)
-    .where(payments.c.shipment_id == bindparam("the_shipment"))
-    .order_by(payments.c.attempt.desc())
-)
 _PAYMENT: Final = select(payments).where(_THE_PAYMENT)
-_ADD_PAYMENT: Final = insert(payments)
-_RUN_OUT: Final = (
-    update(payments)
-    .where(
-        payments.c.shipment_id == bindparam("the_shipment"),
-        payments.c.status == _S.AUTHORIZED.value,
-        payments.c.expires_at <= bindparam("now"),
-    )
-    .values(status=_S.EXPIRED.value)
+_ATTEMPT: Final = select(payments).where(
+    payments.c.order_id == bindparam("the_order"), payments.c.attempt == bindparam("the_attempt")
 )
+_LATEST_OF: Final = (
+    select(payments.c.payment_id)
+    .join(payment_shares, payment_shares.c.payment_id == payments.c.payment_id)
+    .where(
+        payment_shares.c.shipment_id.in_(bindparam("those", expanding=True)),
+        payments.c.status.in_([_S.CAPTURED.value, *(status.value for status in LIVE)]),
+    )
+    .order_by(payments.c.attempt.desc())
+    .limit(1)
+)
+_SHIPMENTS_OF: Final = (
+    select(payment_shares.c.shipment_id)
+    .where(payment_shares.c.payment_id == bindparam("the_payment"))
+    .order_by(payment_shares.c.shipment_id)
+)
+_ADD: Final = insert(payments)
 _ANSWERED: Final = (
     update(payments)
-    .where(_THE_PAYMENT, payments.c.status.in_([status.value for status in _OPEN_ATTEMPT]))
-    .returning(payments.c.shipment_id, payments.c.attempt)
-)
-_CAPTURED: Final = update(payments).where(_THE_PAYMENT, payments.c.status == _S.AUTHORIZED.value)
-_LET_GO: Final = update(payments).where(_THE_PAYMENT, payments.c.status.in_([s.value for s in _LIVE]))
-_REFUNDED: Final = (
-    update(payments).where(_THE_PAYMENT).values(refunded=payments.c.refunded + bindparam("given_back"))
+    .where(_THE_PAYMENT, payments.c.status.in_([status.value for status in OPEN_ATTEMPT]))
+    .returning(payments)
 )
 _RELEASED: Final = (
     select(shipments.c.shipment_id)
     .where(shipments.c.order_id == bindparam("the_order"), shipments.c.released_at.is_not(None))
     .order_by(shipments.c.n)
 )
+_TO_PAGE: Final = (
+    select(orders.c.tracking_token, func.count(payments.c.payment_id).label("attempts"))
+    .outerjoin(payments, payments.c.order_id == orders.c.order_id)
+    .where(orders.c.order_id == bindparam("the_order"))
+    .group_by(orders.c.order_id)
+)
+
+Reclaim = Callable[..., bool]
 
 
-class NotHandedOver(FulfillmentError):
-    """Money is taken for what has left, never before."""
-
-    def __init__(self, shipment_id: str) -> None:
-        super().__init__(f"{shipment_id} has not left: its money is not taken yet")
-        self.shipment_id = shipment_id
-
-
-class UnknownOperation(FulfillmentError):
-    """Nothing was ever asked of the provider under this key."""
-
-    def __init__(self, key: str) -> None:
-        super().__init__(f"there is no operation {key}")
-        self.key = key
+def _same_plan(_conn: Connection, _order: Row[Any], **_: Any) -> bool:
+    """Stock does not run out where nobody was given to claim it again."""
+    return True
 
 
 class PaymentStore:
-    """Payments and the operations asked of their provider. `now` is shop time, `real_now` the provider's."""
+    """Payments and the operations asked of their provider. `now` is shop time, `real_now` the provider's.
+
+    `reclaim` claims stock again that ran out while nobody paid; it tells whether the plan is still the same.
+    """
 
     def __init__(
         self,
@@ -116,382 +105,339 @@ class PaymentStore:
         now: Callable[[], datetime],
         real_now: Callable[[], datetime],
         *,
+        reclaim: Reclaim = _same_plan,
         policy: Policy = DEFAULT,
     ) -> None:
-        self._engine, self._now, self._real_now, self._policy = engine, now, real_now, policy
+        self._engine, self._now, self._policy, self._reclaim = engine, now, policy, reclaim
+        self._operations = Operations(now, real_now)
+        self._refunds = Refunds(self._operations, now, policy)
+        self._captures = Captures(self._operations, now)
+        self._voids = Voids(self._operations, self._refunds, now)
 
-    def claim_authorization(self, shipment_id: str, attempt: int) -> Operation:
-        """Claim the reservation of a shipment's money; a claim found again counts one more sending.
+    def claim_authorization(
+        self, order_id: str, attempt: int, wanted: Sequence[str]
+    ) -> Operation | Authorization:
+        """Claim the reservation of the money these shipments lack; a claim found again counts one more sending.
+
+        Return what it came to where there is nothing to ask: it was answered before, nothing is missing, or
+        the order's stock was gone and its plan is another now.
 
         Raises:
-            Stop: the shipment was cancelled before anything was asked.
+            Stop: one of them was cancelled before anything was asked.
         """
         with self._engine.begin() as conn:
-            order = locks.order_of_shipment(conn, shipment_id)
-            key = operation_key(order.order_id, _K.AUTHORIZE, shipment_id, attempt)
-            found = conn.execute(_OPERATION, {"the_key": key}).one_or_none()
-            if found is None:
-                amount = self._open_payment(conn, order, shipment_id, attempt, key)
-                claimed = self._claim_new(conn, order, key, _K.AUTHORIZE, shipment_id, amount)
-            else:
+            order = lock_order(conn, order_id)
+            attempted = {"the_order": order_id, "the_attempt": attempt}
+            found = conn.execute(_ATTEMPT, attempted).one_or_none()
+            if found is not None:
                 claimed = self._claim_again(conn, order, found)
+            elif not self._reclaim(conn, order, now=self._now(), policy=self._policy):
+                return Authorization(payment_id="", status=_S.VOIDED, stock_gone=True)
+            else:
+                claimed = self._claim_new(conn, order, attempt, tuple(wanted))
         crashpoint("authorize.after_claim")
         return claimed
 
     def authorized(self, key: str, snapshot: PaymentSnapshot) -> Authorization:
         """Record what the provider says of an attempt, and go on at once in the same transaction."""
         with self._engine.begin() as conn:
-            order = _lock(conn, key)
-            answer = self._record(conn, order, key, snapshot) or _outcome(conn, order, key)
+            order = lock(conn, key)
+            self._record(conn, order, key, snapshot)
+            answer = _outcome(conn, lock_order(conn, order.order_id), key)
         crashpoint("authorize.after_record")
         return answer
 
     def declined(self, key: str, no: Declined) -> Authorization:
         """Record the bank's no, open its case and tell the customer."""
         with self._engine.begin() as conn:
-            order = _lock(conn, key)
+            order = lock(conn, key)
             self._decline(conn, order, key, no.group, no.code or type(no).__name__)
-            return _outcome(conn, _lock(conn, key), key)
+            return _outcome(conn, lock(conn, key), key)
 
     def outcome(self, key: str) -> Authorization:
-        """Return what a settled authorization came to."""
+        """Return what an authorization came to so far."""
         with self._engine.begin() as conn:
-            return _outcome(conn, _lock(conn, key), key)
+            return _outcome(conn, lock(conn, key), key)
 
-    def claim_capture(self, shipment_id: str) -> Operation | None:
-        """Claim the capture of what a handed-over shipment holds; None when it is worth nothing.
+    def waiting(self, payment_id: str) -> Operation | None:
+        """Return the request of an attempt that waits for the customer or the bank; None when it is over."""
+        with self._engine.begin() as conn:
+            order = lock(conn, payment_id)
+            payment = conn.execute(_PAYMENT, {"the_payment": payment_id}).one()
+            row = read(conn, payment_id)
+            is_open = payment.status in OPEN_ATTEMPT
+            return self._operations.of(conn, order, row, sends=row.sends) if is_open else None
+
+    def claim_capture(self, shipment_id: str, *, early: bool = False) -> Operation | Captured:
+        """Claim the next capture a shipment needs; what was captured when it needs none.
 
         Raises:
-            NotHandedOver: the shipment has not left.
+            NotHandedOver: the shipment has not left, and it is not the time for an early capture.
+            Held: a hold stands that blocks it.
             AuthorizationExpired: no money is reserved for it.
+            Conflict: another capture of the same payment is under way.
         """
         with self._engine.begin() as conn:
             order = locks.order_of_shipment(conn, shipment_id)
-            shipment = conn.execute(_SHIPMENT, {"the_shipment": shipment_id}).one()
-            if shipment.value == 0:
-                return None
-            if shipment.work_status not in _LEFT:
-                raise NotHandedOver(shipment_id)
-            payment = _latest(conn, shipment_id, _S.CAPTURED, _S.AUTHORIZED)
-            if payment is None:
-                raise AuthorizationExpired(f"{shipment_id} holds no money any more")
-            claimed = self._claim(conn, order, _K.CAPTURE, payment, payment.authorized)
+            claimed = self._captures.claim(conn, order, shipment_id, early=early)
         crashpoint("capture.after_claim")
         return claimed
 
     def claim_void(self, shipment_id: str) -> Operation | None:
-        """Claim the release of a shipment's live authorization; None when there is none.
+        """Claim the release of what is reserved for a shipment alone; None when there is nothing (any more).
+
+        Its share of a payment that others still need is let go in the books, and with the last of them there.
 
         Raises:
             Stop: the goods have left, so the money is due.
         """
         with self._engine.begin() as conn:
             order = locks.order_of_shipment(conn, shipment_id)
-            payment = _latest(conn, shipment_id, *_LIVE)
-            if payment is None or payment.provider_ref is None:
-                return None
-            # The hand-over looks for our claim under the same lock: either the goods leave or the money goes.
-            work_status = conn.execute(_SHIPMENT, {"the_shipment": shipment_id}).one().work_status
-            if work_status in _LEFT and payment.status == _S.AUTHORIZED:
-                raise Stop(shipment_id, "it has left: its money is due")
-            claimed = self._claim(conn, order, _K.VOID, payment, payment.asked)
+            claimed = self._voids.claim_of_shipment(conn, order, shipment_id)
         crashpoint("void.after_claim")
         return claimed
 
-    def claim_refund(self, shipment_id: str) -> Operation | None:
-        """Claim the return of everything captured for a shipment; None when nothing is owed."""
+    def claim_payment_void(self, payment_id: str) -> Operation | None:
+        """Claim the release of one payment; None when it holds nothing (any more).
+
+        Raises:
+            Stop: a shipment needs its money.
+        """
+        with self._engine.begin() as conn:
+            order = lock(conn, payment_id)
+            claimed = self._voids.claim_of_payment(conn, order, payment_id)
+        crashpoint("void.after_claim")
+        return claimed
+
+    def taken_meanwhile(self, key: str, snapshot: PaymentSnapshot) -> str | None:
+        """Record money that was taken while we wanted to let it go; return the refund that gives it back."""
+        with self._engine.begin() as conn:
+            return self._voids.taken_meanwhile(conn, lock(conn, key), key, snapshot)
+
+    def claim_refund(self, shipment_id: str) -> str | None:
+        """Return the refund of everything captured for a shipment, requesting it; None when nothing is owed."""
         with self._engine.begin() as conn:
             order = locks.order_of_shipment(conn, shipment_id)
-            payment = _latest(conn, shipment_id, _S.CAPTURED)
-            if payment is None or payment.captured == payment.refunded:
-                return None
-            claimed = self._claim(conn, order, _K.REFUND, payment, payment.captured - payment.refunded)
+            return self._refunds.of_shipment(conn, order, shipment_id)
+
+    def next_of_refund(self, refund_id: str) -> Operation | Refund:
+        """Claim the next request of a refund; the refund as it stands when there is nothing to ask."""
+        with self._engine.begin() as conn:
+            claimed = self._refunds.next_step(conn, refund_id)
         crashpoint("refund.after_claim")
         return claimed
 
     def open_operation(self, key: str) -> Operation | None:
         """Return an operation whose outcome is still open, without claiming it."""
         with self._engine.begin() as conn:
-            order = _lock(conn, key)
-            row = conn.execute(_OPERATION, {"the_key": key}).one()
-            operation = self._operation(conn, order, row, sends=row.sends)
+            order = lock(conn, key)
+            row = read(conn, key)
+            operation = self._operations.of(conn, order, row, sends=row.sends)
             return None if operation.settled else operation
 
     def renewed(self, key: str) -> Operation:
         """Return the operation with a fresh provider key, its absence at the provider being proven."""
         with self._engine.begin() as conn:
-            order = _lock(conn, key)
-            fresh = {
-                "renewals": provider_operations.c.renewals + 1,
-                "first_sent_at": self._real_now(),
-                "error_class": None,
-            }
-            row = conn.execute(_CHANGE_OPERATION.values(fresh), {"the_key": key}).one()
-            return self._operation(conn, order, row, sends=row.sends - 1)
+            return self._operations.renew(conn, lock(conn, key), key)
 
-    def succeeded(self, key: str, snapshot: PaymentSnapshot) -> None:
-        """Record that a capture or a void was done."""
+    def captured(self, key: str, snapshot: PaymentSnapshot) -> None:
+        """Record that a capture was done."""
         with self._engine.begin() as conn:
-            order = _lock(conn, key)
-            kind = self._succeed(conn, order, key, snapshot)
-        if kind is _K.CAPTURE:
-            crashpoint("capture.after_record")
-        else:
-            crashpoint("void.after_record")
+            self._captures.record(conn, lock(conn, key), key, snapshot)
+        crashpoint("capture.after_record")
 
-    def refunded(self, key: str, refund_reference: str) -> None:
-        """Record that the money went back."""
+    def voided(self, key: str, snapshot: PaymentSnapshot) -> None:
+        """Record that money was let go."""
         with self._engine.begin() as conn:
-            order = _lock(conn, key)
-            operation = conn.execute(_OPERATION, {"the_key": key}).one()
-            if not self._settle(conn, key, _O.SUCCEEDED, reference=refund_reference):
-                return
-            conn.execute(_REFUNDED, {"the_payment": _payment_id(operation), "given_back": operation.amount})
-            text = f"We returned {format_minor(operation.amount, order.currency)} to you."
-            self._note(conn, order, "refunded", text)
+            self._voids.record(conn, lock(conn, key), key, snapshot)
+        crashpoint("void.after_record")
+
+    def refunded(self, key: str, snapshot: RefundSnapshot) -> None:
+        """Record what the provider says of a refund; what it only took waits for its event."""
+        with self._engine.begin() as conn:
+            self._refunds.record(conn, lock(conn, key), key, snapshot)
         crashpoint("refund.after_record")
 
     def failed(self, key: str, error_class: str) -> None:
         """Record that an operation was refused for good."""
         with self._engine.begin() as conn:
-            _lock(conn, key)
-            operation = conn.execute(_OPERATION, {"the_key": key}).one()
-            if not self._settle(conn, key, _O.FAILED, error_class=error_class):
-                return
-            this = {"the_payment": _payment_id(operation)}
-            if operation.kind == _K.AUTHORIZE:
-                conn.execute(_ANSWERED, this | {"status": _S.VOIDED.value})
-            elif operation.kind == _K.CAPTURE and error_class == AuthorizationExpired.__name__:
-                conn.execute(_CAPTURED, this | {"status": _S.EXPIRED.value})
+            order = lock(conn, key)
+            operation = read(conn, key)
+            if operation.kind == _K.REFUND:
+                self._refunds.refused(conn, order, key, error_class)
+            elif self._operations.settle(conn, key, _O.FAILED, error_class=error_class):
+                self._end_of(conn, operation, error_class)
 
     def unknown(self, key: str, error_class: str) -> None:
         """Record that the answer to an operation is lost."""
         with self._engine.begin() as conn:
-            _lock(conn, key)
-            lost = {"state": _O.UNKNOWN.value, "error_class": error_class}
-            conn.execute(_SETTLE, {"the_key": key, **lost})
+            lock(conn, key)
+            self._operations.settle(conn, key, _O.UNKNOWN, error_class=error_class)
+
+    def way_to_page(self, order_id: str) -> tuple[str, int]:
+        """Return an order's tracking token and how many payments it tried, for a page to pay another way."""
+        with self._engine.connect() as conn:
+            row = conn.execute(_TO_PAGE, {"the_order": order_id}).one()
+            return row.tracking_token, row.attempts
+
+    def page_made(self, order_id: str, link: str) -> None:
+        """Keep the link of the page on which the customer gives another way to pay."""
+        with self._engine.begin() as conn:
+            lock_order(conn, order_id)
+            this = orders.c.order_id == order_id
+            conn.execute(update(orders).where(this).values(payment_link=link))
+
+    def _claim_again(self, conn: Connection, order: Row[Any], payment: Row[Any]) -> Operation | Authorization:
+        row = read(conn, payment.payment_id)
+        if row.state in (_O.CLAIMED, _O.UNKNOWN):
+            return self._operations.again(conn, order, row)
+        return _outcome(conn, order, payment.payment_id)
+
+    def _claim_new(
+        self, conn: Connection, order: Row[Any], attempt: int, wanted: tuple[str, ...]
+    ) -> Operation | Authorization:
+        shares.run_out(conn, order.order_id, now=self._now())
+        missing: dict[str, int] = {}
+        for shipment in shares.wanting(conn, wanted, now=self._now()):
+            if shipment.work_status == WorkStatus.CANCELLED:
+                raise Stop(shipment.shipment_id, "it was cancelled: nothing is owed for it")
+            if shipment.value > shipment.covered:
+                missing[shipment.shipment_id] = shipment.value - shipment.covered
+        if not missing:
+            return self._nothing_missing(conn, order, wanted)
+        return self._open_payment(conn, order, attempt, missing)
+
+    def _nothing_missing(self, conn: Connection, order: Row[Any], wanted: tuple[str, ...]) -> Authorization:
+        payment_id = conn.execute(_LATEST_OF, {"those": wanted}).scalar_one_or_none()
+        if payment_id is not None:
+            return _outcome(conn, order, payment_id)
+        return Authorization(payment_id="", status=_S.AUTHORIZED, shipments=wanted, **_stand(conn, order))
 
     def _open_payment(
-        self, conn: Connection, order: Row[Any], shipment_id: str, attempt: int, key: str
-    ) -> int:
-        shipment = conn.execute(_SHIPMENT, {"the_shipment": shipment_id}).one()
-        if shipment.work_status == WorkStatus.CANCELLED:
-            raise Stop(shipment_id, "it was cancelled: nothing is owed for it")
-        if attempt > 1:
-            conn.execute(_RUN_OUT, {"the_shipment": shipment_id, "now": self._now()})
+        self, conn: Connection, order: Row[Any], attempt: int, missing: dict[str, int]
+    ) -> Operation:
+        subject = next(iter(missing)) if len(missing) == 1 else order.order_id
+        key, amount = operation_key(order.order_id, _K.AUTHORIZE, subject, attempt), sum(missing.values())
         row = {
             "payment_id": key,
             "order_id": order.order_id,
-            "shipment_id": shipment_id,
             "attempt": attempt,
-            "provider": _PROVIDER,
+            "provider": PROVIDER,
             "status": _S.AUTHORIZING.value,
             "currency": order.currency,
-            "asked": shipment.value,
+            "asked": amount,
             "created_at": self._now(),
         }
-        conn.execute(_ADD_PAYMENT, row)
-        return int(shipment.value)
-
-    def _claim(
-        self, conn: Connection, order: Row[Any], kind: OperationKind, payment: Row[Any], amount: int
-    ) -> Operation:
-        key = operation_key(order.order_id, kind, payment.shipment_id, payment.attempt)
-        found = conn.execute(_OPERATION, {"the_key": key}).one_or_none()
-        if found is None:
-            return self._claim_new(
-                conn, order, key, kind, payment.shipment_id, amount, reference=payment.provider_ref
-            )
-        return self._claim_again(conn, order, found)
-
-    def _claim_new(
-        self,
-        conn: Connection,
-        order: Row[Any],
-        key: str,
-        kind: OperationKind,
-        shipment_id: str,
-        amount: int,
-        *,
-        reference: str = "",
-    ) -> Operation:
-        row = {
-            "operation_key": key,
-            "order_id": order.order_id,
-            "kind": kind.value,
-            "subject": shipment_id,
-            "amount": amount,
-            "state": _O.CLAIMED.value,
-            "sends": 1,
-            "first_sent_at": self._real_now(),
-            "claimed_at": self._now(),
-        }
-        conn.execute(_ADD_OPERATION, row)
-        return Operation(
-            key=key,
-            provider_key=key,
-            kind=kind,
-            state=_O.CLAIMED,
-            order_id=order.order_id,
-            amount=Money(minor=amount, currency=order.currency),
-            method=order.payment_method,
-            reference=reference,
+        conn.execute(_ADD, row)
+        shares.add(conn, key, missing)
+        return self._operations.new(
+            conn, order, key, _K.AUTHORIZE, payment_id=key, subject=subject, amount=amount
         )
 
-    def _claim_again(self, conn: Connection, order: Row[Any], found: Row[Any]) -> Operation:
-        if found.state == _O.SUCCEEDED or (found.state == _O.FAILED and found.kind == _K.AUTHORIZE):
-            return self._operation(conn, order, found, sends=found.sends)
-        again: dict[str, Any] = {"state": _O.CLAIMED.value, "sends": found.sends + 1}
-        if found.state == _O.FAILED:
-            # A refused attempt is over; what is owed is not. Under the old key the refusal would come again.
-            again |= {"renewals": found.renewals + 1, "first_sent_at": self._real_now(), "ended_at": None}
-            again |= {"error_class": None, "claimed_at": self._now()}
-        row = conn.execute(_CHANGE_OPERATION, {"the_key": found.operation_key, **again}).one()
-        return self._operation(conn, order, row, sends=found.sends)
+    def _record(self, conn: Connection, order: Row[Any], key: str, snapshot: PaymentSnapshot) -> None:
+        """Record the snapshot; one that was recorded before changes nothing."""
+        match snapshot.status:
+            case _S.AUTHORIZED | _S.CAPTURED:
+                self._record_money(conn, order, key, snapshot)
+            case _S.ACTION_REQUIRED | _S.AUTHORIZING:
+                self._record_waiting(conn, order, key, snapshot)
+            case _:
+                group = snapshot.decline_group or DeclineGroup.RETRY_LATER
+                self._decline(conn, order, key, group, snapshot.decline_code or str(snapshot.status))
 
-    def _operation(self, conn: Connection, order: Row[Any], row: Row[Any], *, sends: int) -> Operation:
-        payment = conn.execute(_PAYMENT, {"the_payment": _payment_id(row)}).one()
-        key: str = row.operation_key
-        age = self._real_now() - row.first_sent_at if row.first_sent_at else timedelta(0)
-        return Operation(
-            key=key,
-            provider_key=f"{key}~{row.renewals}" if row.renewals else key,
-            kind=_K(row.kind),
-            state=_O(row.state),
-            order_id=row.order_id,
-            amount=Money(minor=row.amount, currency=order.currency),
-            method=order.payment_method,
-            reference=payment.provider_ref or "",
-            sends=sends,
-            key_age=age,
-            error_class=row.error_class or "",
-        )
-
-    def _record(
-        self, conn: Connection, order: Row[Any], key: str, snapshot: PaymentSnapshot
-    ) -> Authorization | None:
-        """Record the snapshot; None when it was recorded before or is a no."""
-        if snapshot.status in _OPEN_ATTEMPT:
-            waiting = {"status": snapshot.status.value, "provider_ref": snapshot.reference}
-            conn.execute(_ANSWERED, {"the_payment": key, **waiting})
-            return None
-        if snapshot.status not in (_S.AUTHORIZED, _S.CAPTURED):
-            self._decline(conn, order, key, DeclineGroup.RETRY_LATER, str(snapshot.status))
-            return None
+    def _record_money(self, conn: Connection, order: Row[Any], key: str, snapshot: PaymentSnapshot) -> None:
         reserved: dict[str, Any] = {"authorized": snapshot.authorized, "expires_at": snapshot.expires_at}
         reserved |= {"status": _S.AUTHORIZED.value, "provider_ref": snapshot.reference}
+        reserved |= {"multicapture": snapshot.multicapture, "next_action_url": None}
         payment = conn.execute(_ANSWERED, {"the_payment": key, **reserved}).one_or_none()
         if payment is None:
-            return None
-        self._settle(conn, key, _O.SUCCEEDED, reference=snapshot.reference)
+            return
+        self._operations.settle(conn, key, _O.SUCCEEDED, reference=snapshot.reference)
+        payment_news.match_again(conn, payment, now=self._now(), policy=self._policy)
+        if (refused := self._why_not(conn, order, payment, snapshot)) is not None:
+            self._stands_refused(conn, order, payment, refused)
+            return
         if payment.attempt > 1:
             self._paid_at_last(conn, order)
-        self._hold_if_risky(conn, order, snapshot.risk_score)
-        return _authorization(key, snapshot, advance(conn, order, now=self._now(), policy=self._policy))
+        risk.hold_if_risky(conn, order, snapshot, now=self._now(), policy=self._policy)
+        advance(conn, order, now=self._now(), policy=self._policy)
+
+    def _why_not(
+        self, conn: Connection, order: Row[Any], payment: Row[Any], snapshot: PaymentSnapshot
+    ) -> DeclineGroup | None:
+        """Return why money that is reserved is not accepted, None when it is."""
+        if snapshot.authorized < payment.asked:
+            return DeclineGroup.OTHER_METHOD
+        too_risky = risk.too_risky(conn, order, snapshot, policy=self._policy)
+        return DeclineGroup.NEVER_AGAIN if too_risky else None
+
+    def _stands_refused(
+        self, conn: Connection, order: Row[Any], payment: Row[Any], group: DeclineGroup
+    ) -> None:
+        """Count the money as not there. It stands at the provider until it is let go, and shows as surplus."""
+        refused = {"the_payment": payment.payment_id, "decline_group": group.value}
+        conn.execute(update(payments).where(_THE_PAYMENT), refused)
+        shares.let_go(conn, payment.payment_id)
+        self._tell_declined(conn, order, payment, group)
+
+    def _record_waiting(self, conn: Connection, order: Row[Any], key: str, snapshot: PaymentSnapshot) -> None:
+        payment = conn.execute(_PAYMENT, {"the_payment": key}).one()
+        waiting = {"status": snapshot.status.value, "provider_ref": snapshot.reference}
+        waiting |= {"next_action_url": snapshot.next_action_url}
+        if conn.execute(_ANSWERED, {"the_payment": key, **waiting}).one_or_none() is None:
+            return
+        if snapshot.status is _S.AUTHORIZING:
+            self._operations.settle(conn, key, _O.ACCEPTED, reference=snapshot.reference)
+            return
+        self._operations.settle(conn, key, _O.SUCCEEDED, reference=snapshot.reference)
+        if payment.status != _S.ACTION_REQUIRED:
+            self._tell_action(conn, order, payment, snapshot)
+
+    def _tell_action(
+        self, conn: Connection, order: Row[Any], payment: Row[Any], snapshot: PaymentSnapshot
+    ) -> None:
+        order_id, now = order.order_id, self._now()
+        journal.event(conn, order_id, "payment_action", "Your bank asks you to confirm the payment.", at=now)
+        confirm_by = now + self._policy.payment_action_wait
+        told = {"next_action_url": snapshot.next_action_url, "pay_by": confirm_by.isoformat()}
+        fact, version = Fact.PAYMENT_ACTION, payment.attempt
+        journal.tell(conn, order_id, fact, subject=order_id, version=version, data=told, now=now)
 
     def _paid_at_last(self, conn: Connection, order: Row[Any]) -> None:
         kind, now = CaseKind.PAYMENT_DECLINED, self._now()
         cases.resolve(conn, kind, subject=order.order_id, resolution="paid", now=now)
 
-    def _hold_if_risky(self, conn: Connection, order: Row[Any], risk_score: int | None) -> None:
-        if risk_score is None or risk_score < self._policy.risk_hold_score:
-            return
-        order_id, now = order.order_id, self._now()
-        # A person looked at this order and cleared it; another authorization of it is no new reason to doubt.
-        if holds.was_released(conn, order_id, HoldReason.FRAUD):
-            return
-        due_at, note = now + self._policy.hold_default_after, f"risk score {risk_score}"
-        _, is_new = holds.place(
-            conn, order_id, HoldReason.FRAUD, by="system", due_at=due_at, note=note, now=now
-        )
-        if is_new:
-            cases.open_case(
-                conn, order_id, CaseKind.FRAUD_REVIEW, subject=order_id, due_at=due_at, now=now, note=note
-            )
-            self._note(conn, order, "held", "We are checking your order before it goes on.")
-
     def _decline(
         self, conn: Connection, order: Row[Any], key: str, group: DeclineGroup, error_class: str
     ) -> None:
-        no = {"status": _S.DECLINED.value, "decline_group": group.value}
+        no = {"status": _S.DECLINED.value, "decline_group": group.value, "next_action_url": None}
         payment = conn.execute(_ANSWERED, {"the_payment": key, **no}).one_or_none()
         if payment is None:
             return
-        self._settle(conn, key, _O.FAILED, error_class=error_class)
+        self._operations.settle(conn, key, _O.FAILED, error_class=error_class)
+        shares.let_go(conn, key)
+        self._tell_declined(conn, order, payment, group)
+
+    def _tell_declined(
+        self, conn: Connection, order: Row[Any], payment: Row[Any], group: DeclineGroup
+    ) -> None:
         order_id, now = order.order_id, self._now()
         _not_paid(conn, order)
         due_at = now + self._policy.payment_retry_wait
         cases.open_case(conn, order_id, CaseKind.PAYMENT_DECLINED, subject=order_id, due_at=due_at, now=now)
-        self._note(conn, order, "payment_declined", _ADVICE[group])
-        told = {
-            "shipment_id": payment.shipment_id,
-            "decline_group": group.value,
-            "pay_by": due_at.isoformat(),
-        }
+        journal.event(conn, order_id, "payment_declined", _ADVICE[group], at=now)
+        told = {"decline_group": group.value, "pay_by": due_at.isoformat()}
         fact, version = Fact.PAYMENT_DECLINED, payment.attempt
         journal.tell(conn, order_id, fact, subject=order_id, version=version, data=told, now=now)
 
-    def _succeed(
-        self, conn: Connection, order: Row[Any], key: str, snapshot: PaymentSnapshot
-    ) -> OperationKind:
-        operation = conn.execute(_OPERATION, {"the_key": key}).one()
-        kind = _K(operation.kind)
-        if not self._settle(conn, key, _O.SUCCEEDED, reference=snapshot.reference):
-            return kind
-        this, amount = {"the_payment": _payment_id(operation)}, format_minor(operation.amount, order.currency)
-        if kind is _K.CAPTURE:
-            taken = {"status": _S.CAPTURED.value, "captured": snapshot.captured}
-            conn.execute(_CAPTURED, this | taken)
-            self._note(conn, order, "captured", f"We charged {amount} for what has left.")
-        else:
-            ended = _S.EXPIRED if snapshot.status is _S.EXPIRED else _S.VOIDED
-            conn.execute(_LET_GO, this | {"status": ended.value})
-            # An attempt that waited for the customer never came to anything: it ends with its money.
-            self._settle(conn, this["the_payment"], _O.FAILED, error_class="Voided")
-            self._note(conn, order, "voided", f"We released the {amount} that your bank had set aside.")
-        return kind
-
-    def _settle(
-        self,
-        conn: Connection,
-        key: str,
-        state: OperationState,
-        *,
-        reference: str | None = None,
-        error_class: str | None = None,
-    ) -> bool:
-        """Give an open operation its outcome; return whether it was still open."""
-        how = {"state": state.value, "error_class": error_class, "ended_at": self._now()}
-        if reference is not None:
-            how["provider_ref"] = reference
-        return bool(conn.execute(_SETTLE, {"the_key": key, **how}).rowcount)
-
-    def _note(self, conn: Connection, order: Row[Any], kind: str, text: str) -> None:
-        journal.event(conn, order.order_id, kind, text, at=self._now())
-
-
-def _lock(conn: Connection, key: str) -> Row[Any]:
-    """Lock the order an operation belongs to."""
-    row = conn.execute(_LOCK, {"the_key": key}).one_or_none()
-    if row is None:
-        raise UnknownOperation(key)
-    return row
-
-
-def _payment_id(operation: Row[Any]) -> str:
-    """Return which payment an operation is about: the attempt is the last part of every key."""
-    attempt = int(operation.operation_key.rsplit(":", 1)[1])
-    return operation_key(operation.order_id, _K.AUTHORIZE, operation.subject, attempt)
-
-
-def _latest(conn: Connection, shipment_id: str, *statuses: PaymentStatus) -> Row[Any] | None:
-    """Return the shipment's latest payment in one of these statuses, the first status first."""
-    found = conn.execute(_PAYMENTS, {"the_shipment": shipment_id}).all()
-    for status in statuses:
-        for payment in found:
-            if payment.status == status:
-                return payment
-    return None
+    def _end_of(self, conn: Connection, operation: Row[Any], error_class: str) -> None:
+        """Note what a refusal means for its payment."""
+        this = {"the_payment": operation.payment_id}
+        if operation.kind == _K.AUTHORIZE:
+            conn.execute(_ANSWERED, this | {"status": _S.VOIDED.value})
+            shares.let_go(conn, operation.payment_id)
+        elif operation.kind == _K.CAPTURE and error_class == AuthorizationExpired.__name__:
+            self._captures.ran_out(conn, operation.payment_id)
 
 
 def _not_paid(conn: Connection, order: Row[Any]) -> None:
@@ -501,27 +447,24 @@ def _not_paid(conn: Connection, order: Row[Any]) -> None:
     conn.execute(update(orders).where(orders.c.order_id == order.order_id).values(changes))
 
 
-def _authorization(key: str, snapshot: PaymentSnapshot, came_to: Advanced) -> Authorization:
-    return Authorization(
-        payment_id=key,
-        status=_S.AUTHORIZED,
-        expires_at=snapshot.expires_at,
-        confirmed=came_to.confirmed,
-        promise_date=came_to.promise_date,
-        released=came_to.released,
-        holds=came_to.holds,
-    )
-
-
 def _outcome(conn: Connection, order: Row[Any], key: str) -> Authorization:
     payment = conn.execute(_PAYMENT, {"the_payment": key}).one()
     return Authorization(
         payment_id=key,
-        status=_S(payment.status),
+        # What was refused though the bank said yes stands until it is let go; it counts as declined at once.
+        status=_S.DECLINED if payment.decline_group else _S(payment.status),
+        shipments=tuple(conn.execute(_SHIPMENTS_OF, {"the_payment": key}).scalars()),
         expires_at=payment.expires_at,
         decline_group=payment.decline_group,
-        confirmed=order.status in CONFIRMED,
-        promise_date=order.promise_date,
-        released=tuple(conn.execute(_RELEASED, {"the_order": order.order_id}).scalars()),
-        holds=holds.active(conn, order.order_id),
+        next_action_url=payment.next_action_url,
+        **_stand(conn, order),
     )
+
+
+def _stand(conn: Connection, order: Row[Any]) -> dict[str, Any]:
+    return {
+        "confirmed": order.status in CONFIRMED,
+        "promise_date": order.promise_date,
+        "released": tuple(conn.execute(_RELEASED, {"the_order": order.order_id}).scalars()),
+        "holds": holds.active(conn, order.order_id),
+    }

@@ -4,23 +4,38 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from sqlalchemy import Connection, Engine, Row, exists, select, update
+from sqlalchemy import Connection, Engine, Row, exists, or_, select, update
 
 from fulfillment.domain.cases import CaseKind
 from fulfillment.domain.clock import ShopClock
 from fulfillment.domain.findings import Findings, Unstarted
+from fulfillment.domain.order import ENDED
 from fulfillment.domain.payment import OperationKind, OperationState, PaymentStatus
 from fulfillment.domain.policy import DEFAULT, Policy
-from fulfillment.domain.shipment import BEFORE_HAND_OVER, ON_THE_FLOOR
+from fulfillment.domain.refund import RefundState
+from fulfillment.domain.shipment import BEFORE_HAND_OVER, ON_THE_FLOOR, WorkStatus
 from fulfillment.domain.tracking import JOURNEY_OVER
 from fulfillment.storage import backorders, journal, locks, signals
-from fulfillment.storage.tables import cases, orders, parcels, payments, provider_operations, shipments
+from fulfillment.storage import cases as case_rows
+from fulfillment.storage.inbox import UNMATCHED
+from fulfillment.storage.tables import (
+    cases,
+    inbox,
+    orders,
+    parcels,
+    payment_shares,
+    payments,
+    provider_operations,
+    refunds,
+    shipments,
+)
 
 _AT_MOST: Final = 100
 # Real time: how long the doors and their relay may take before somebody else looks.
 _UNHEARD_AFTER: Final = timedelta(seconds=30)
 _UNSTARTED_AFTER: Final = timedelta(minutes=5)
 _IN_DOUBT_AFTER: Final = timedelta(seconds=30)
+_UNDER_WAY: Final = (OperationState.CLAIMED, OperationState.ACCEPTED, OperationState.UNKNOWN)
 _MONEY: Final = (OperationKind.AUTHORIZE, OperationKind.CAPTURE, OperationKind.VOID, OperationKind.REFUND)
 
 
@@ -43,11 +58,14 @@ class ReconciliationStore:
         with self._engine.begin() as conn:
             _queue_late_shipments(conn, now)
             _queue_money_running_out(conn, now, now + self._policy.authorization_lead)
+            _queue_unmatched(conn, now - self._policy.unmatched_after, now)
             return Findings(
                 unheard=signals.unheard(conn, _AT_MOST, queued_before=now - self._shop_span(_UNHEARD_AFTER)),
                 unstarted=_unstarted(conn, now - self._shop_span(_UNSTARTED_AFTER)),
                 silent_parcels=_silent(conn, now),
                 doubtful_operations=_doubtful(conn, now - doubtful),
+                surplus_payments=_surplus(conn, now - doubtful),
+                due_refunds=_due_refunds(conn, now - doubtful),
             )
 
     def heard(self, signal_ids: tuple[int, ...]) -> None:
@@ -131,13 +149,16 @@ def _queue_late_shipments(conn: Connection, now: datetime) -> None:
 
 def _queue_money_running_out(conn: Connection, now: datetime, soon: datetime) -> None:
     """Nothing leaves on an authorization that ran out, so its order must get the money again in time."""
-    later = payments.alias("later")
+    later, its_share = payments.alias("later"), payment_shares.alias("its_share")
     newest = ~exists().where(
-        later.c.shipment_id == payments.c.shipment_id, later.c.attempt > payments.c.attempt
+        its_share.c.shipment_id == payment_shares.c.shipment_id,
+        later.c.payment_id == its_share.c.payment_id,
+        later.c.attempt > payments.c.attempt,
     )
     running_out = (
-        select(payments)
-        .join(shipments, shipments.c.shipment_id == payments.c.shipment_id)
+        select(payments, payment_shares.c.shipment_id)
+        .join(payment_shares, payment_shares.c.payment_id == payments.c.payment_id)
+        .join(shipments, shipments.c.shipment_id == payment_shares.c.shipment_id)
         .where(
             shipments.c.work_status.in_([status.value for status in BEFORE_HAND_OVER]),
             payments.c.status.in_([PaymentStatus.AUTHORIZED.value, PaymentStatus.EXPIRED.value]),
@@ -201,8 +222,81 @@ def _silent(conn: Connection, now: datetime) -> tuple[str, ...]:
     return tuple(conn.scalars(silent))
 
 
+def _surplus(conn: Connection, claimed_before: datetime) -> tuple[str, ...]:
+    """Return payments that hold money nobody needs: all they were for is cancelled, or their order has ended."""
+    needed = exists().where(
+        payment_shares.c.payment_id == payments.c.payment_id,
+        payment_shares.c.asked > payment_shares.c.captured + payment_shares.c.released,
+        shipments.c.shipment_id == payment_shares.c.shipment_id,
+        shipments.c.work_status != WorkStatus.CANCELLED.value,
+    )
+    under_way = exists().where(
+        provider_operations.c.payment_id == payments.c.payment_id,
+        provider_operations.c.state.in_([OperationState.CLAIMED.value, OperationState.UNKNOWN.value]),
+    )
+    waiting = payments.c.status == PaymentStatus.ACTION_REQUIRED.value
+    ended = orders.c.status.in_([status.value for status in ENDED])
+    surplus = (
+        select(payments.c.payment_id)
+        .join(orders, orders.c.order_id == payments.c.order_id)
+        .where(
+            payments.c.created_at <= claimed_before,
+            or_(payments.c.status == PaymentStatus.AUTHORIZED.value, waiting),
+            or_(ended, ~needed),
+            ~under_way,
+        )
+        .order_by(payments.c.created_at)
+        .limit(_AT_MOST)
+    )
+    return tuple(conn.scalars(surplus))
+
+
+def _due_refunds(conn: Connection, allowed_before: datetime) -> tuple[str, ...]:
+    """Return refunds that are allowed and that nobody pays: no request of them is under way."""
+    under_way = exists().where(
+        provider_operations.c.subject == refunds.c.refund_id,
+        provider_operations.c.kind == OperationKind.REFUND.value,
+        provider_operations.c.order_id == refunds.c.order_id,
+        provider_operations.c.state.in_([state.value for state in _UNDER_WAY]),
+    )
+    due = (
+        select(refunds.c.refund_id)
+        .where(
+            refunds.c.state.in_([RefundState.APPROVED.value, RefundState.RUNNING.value]),
+            refunds.c.at <= allowed_before,
+            ~under_way,
+        )
+        .order_by(refunds.c.at)
+        .limit(_AT_MOST)
+    )
+    return tuple(conn.scalars(due))
+
+
+def _queue_unmatched(conn: Connection, received_before: datetime, now: datetime) -> None:
+    """Open a case for every event that nothing of ours explains: it must not be forgotten."""
+    known = exists().where(
+        cases.c.subject == inbox.c.event_id, cases.c.kind == CaseKind.UNMATCHED_EVENT.value
+    )
+    lost = (
+        select(inbox)
+        .where(inbox.c.state == UNMATCHED, inbox.c.received_at <= received_before, ~known)
+        .order_by(inbox.c.received_at)
+        .limit(_AT_MOST)
+    )
+    for event in conn.execute(lost).all():
+        case_rows.open_case(
+            conn,
+            event.order_id,
+            CaseKind.UNMATCHED_EVENT,
+            subject=event.event_id,
+            due_at=now,
+            now=now,
+            note=f"{event.provider} said {event.kind} of {event.subject}: {event.why}",
+        )
+
+
 def _doubtful(conn: Connection, claimed_before: datetime) -> tuple[str, ...]:
-    in_doubt = (OperationState.CLAIMED.value, OperationState.UNKNOWN.value)
+    in_doubt = [state.value for state in _UNDER_WAY]
     open_ones = (
         select(provider_operations.c.operation_key)
         .where(

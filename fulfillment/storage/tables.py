@@ -184,6 +184,7 @@ orders = Table(
     Column("locale", Text, nullable=False, server_default="en-US"),
     Column("ship_to", JSONB, nullable=False),
     Column("payment_method", Text, nullable=False),
+    Column("payment_link", Text),  # the provider's page on which the customer gives another way to pay
     Column("note", Text, nullable=False, server_default=""),
     Column("policy_version", Text, nullable=False),
     Column("tracking_token", Text, nullable=False, unique=True),
@@ -289,8 +290,7 @@ payments = Table(
     metadata,
     Column("payment_id", Text, primary_key=True),  # the key of its authorize operation
     _order_id(),
-    Column("shipment_id", Text, ForeignKey("shipments.shipment_id"), nullable=False),
-    Column("attempt", Integer, nullable=False),
+    Column("attempt", Integer, nullable=False),  # counted through the order
     Column("provider", Text, nullable=False),
     Column("provider_ref", Text),
     Column("status", Text, nullable=False),
@@ -300,18 +300,31 @@ payments = Table(
     Column("captured", Integer, nullable=False, server_default="0"),
     Column("refunded", Integer, nullable=False, server_default="0"),
     Column("decline_group", Text),
+    Column("next_action_url", Text),
+    Column("multicapture", Boolean, nullable=False, server_default="false"),
     _moment("created_at"),
     _moment("expires_at", nullable=True),
-    UniqueConstraint("shipment_id", "attempt", name="uq_payments_attempt"),
+    UniqueConstraint("order_id", "attempt", name="uq_payments_attempt"),
     CheckConstraint("captured <= authorized AND refunded <= captured AND refunded >= 0", name="sums"),
-    Index(
-        "uq_payments_live",
-        "shipment_id",
-        unique=True,
-        postgresql_where=text("status IN ('authorizing', 'action_required', 'authorized')"),
-    ),
     Index("ix_payments_order", "order_id"),
     Index("ix_payments_provider_ref", "provider_ref"),
+    Index("ix_payments_holding", "created_at", postgresql_where=text("status = 'authorized'")),
+)
+
+# Which shipment a payment's money is for. What is neither captured nor released is still reserved, as long as
+# the payment is authorized.
+payment_shares = Table(
+    "payment_shares",
+    metadata,
+    Column("payment_id", Text, ForeignKey("payments.payment_id"), primary_key=True),
+    Column("shipment_id", Text, ForeignKey("shipments.shipment_id"), primary_key=True),
+    Column("asked", Integer, nullable=False),
+    Column("captured", Integer, nullable=False, server_default="0"),
+    Column("refunded", Integer, nullable=False, server_default="0"),
+    Column("released", Integer, nullable=False, server_default="0"),
+    CheckConstraint("captured >= 0 AND released >= 0 AND captured + released <= asked", name="sums"),
+    CheckConstraint("refunded >= 0 AND refunded <= captured", name="refunded"),
+    Index("ix_payment_shares_shipment", "shipment_id"),
 )
 
 provider_operations = Table(
@@ -319,10 +332,12 @@ provider_operations = Table(
     metadata,
     Column("operation_key", Text, primary_key=True),
     _order_id(),
+    Column("payment_id", Text, ForeignKey("payments.payment_id")),  # null: it is about a label
     Column("kind", Text, nullable=False),
-    Column("subject", Text, nullable=False),  # the payment or parcel it is about
+    Column("subject", Text, nullable=False),  # the shipment, order, refund or parcel it is about
     Column("amount", Integer, nullable=False, server_default="0"),
-    Column("state", Text, nullable=False),  # claimed, succeeded, failed, unknown
+    Column("final", Boolean, nullable=False, server_default="true"),  # of a capture: the rest is let go
+    Column("state", Text, nullable=False),  # claimed, accepted, succeeded, failed, unknown
     Column("provider_ref", Text),
     Column("error_class", Text),
     Column("sends", Integer, nullable=False, server_default="0"),
@@ -330,11 +345,66 @@ provider_operations = Table(
     _moment("first_sent_at", nullable=True),  # REAL time: a provider forgets keys in real hours
     _moment("claimed_at"),
     _moment("ended_at", nullable=True),
-    CheckConstraint("state IN ('claimed', 'succeeded', 'failed', 'unknown')", name="state"),
+    CheckConstraint("state IN ('claimed', 'accepted', 'succeeded', 'failed', 'unknown')", name="state"),
     Index(
-        "ix_provider_operations_open", "claimed_at", postgresql_where=text("state IN ('claimed', 'unknown')")
+        "ix_provider_operations_open",
+        "claimed_at",
+        postgresql_where=text("state IN ('claimed', 'accepted', 'unknown')"),
     ),
     Index("ix_provider_operations_order", "order_id"),
+    Index("ix_provider_operations_payment", "payment_id"),
+    Index("ix_provider_operations_provider_ref", "provider_ref"),
+)
+
+refunds = Table(
+    "refunds",
+    metadata,
+    Column("refund_id", Text, primary_key=True),
+    _order_id(),
+    Column("n", Integer, nullable=False),
+    Column("shipment_id", Text, ForeignKey("shipments.shipment_id")),  # null: of the order as a whole
+    Column("cause", Text, nullable=False),
+    Column("amount", Integer, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("by", Text, nullable=False),
+    Column("approved_by", Text),
+    Column("request_id", Text, nullable=False),
+    Column("note", Text, nullable=False, server_default=""),
+    Column("why_approval", Text, nullable=False, server_default=""),
+    Column("by_hand_ref", Text),  # how a person paid it, past the provider
+    _moment("at"),
+    _moment("ended_at", nullable=True),
+    UniqueConstraint("order_id", "n", name="uq_refunds_n"),
+    UniqueConstraint("order_id", "request_id", name="uq_refunds_request"),
+    CheckConstraint("amount > 0", name="something"),
+    CheckConstraint(
+        "state IN ('requested', 'approved', 'running', 'succeeded', 'failed', 'manual', 'rejected')",
+        name="state",
+    ),
+    Index("ix_refunds_open", "at", postgresql_where=text("state IN ('approved', 'running')")),
+)
+
+refund_units = Table(
+    "refund_units",
+    metadata,
+    Column("refund_id", Text, ForeignKey("refunds.refund_id"), primary_key=True),
+    Column("line_no", Integer, primary_key=True),
+    Column("first_unit", Integer, primary_key=True),
+    Column("quantity", Integer, nullable=False),
+    CheckConstraint("first_unit >= 1 AND quantity >= 1", name="range"),
+)
+
+disputes = Table(
+    "disputes",
+    metadata,
+    Column("dispute_id", Text, primary_key=True),  # the provider's
+    Column("payment_id", Text, ForeignKey("payments.payment_id"), nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("amount", Integer, nullable=False),
+    Column("state", Text, nullable=False),  # the provider's word
+    Column("is_over", Boolean, nullable=False),
+    _moment("opened_at"),
+    _moment("evidence_due_at", nullable=True),
 )
 
 # --- shipping ----------------------------------------------------------------------------------------
@@ -473,6 +543,7 @@ inbox = Table(
     Column("subject", Text, nullable=False),  # the provider's reference: tracking number, payment
     Column("order_id", Text),
     Column("body", JSONB, nullable=False),
+    Column("hint", JSONB),  # what it says in our words, for as long as it waits for its payment
     Column("state", Text, nullable=False),  # applied, unmatched, ignored
     Column("why", Text, nullable=False, server_default=""),
     _moment("received_at"),

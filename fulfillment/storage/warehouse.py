@@ -5,15 +5,15 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import Connection, Engine, Row, Select, exists, func, or_, select, update
+from sqlalchemy import Connection, Engine, Row, Select, bindparam, func, select, update
 from sqlalchemy.dialects.postgresql import aggregate_order_by, array
 
 from fulfillment.crashpoints import crashpoint
 from fulfillment.domain.address import Address
-from fulfillment.domain.payment import OperationKind, OperationState, PaymentStatus, operation_key
 from fulfillment.domain.policy import DEFAULT, Policy
 from fulfillment.domain.shipment import ON_THE_FLOOR, InvalidTransition, Stop, WorkStatus, parcel_id
 from fulfillment.storage import hand_over, journal, locks, signals
+from fulfillment.storage.coverage import covered
 from fulfillment.storage.hand_over import HandedOver
 from fulfillment.storage.holds import active as active_holds
 from fulfillment.storage.tables import (
@@ -22,14 +22,13 @@ from fulfillment.storage.tables import (
     order_lines,
     orders,
     parcels,
-    payments,
-    provider_operations,
     shipments,
     unit_ranges,
 )
 
 _W = WorkStatus
 _PROGRESS: Final = (_W.SCHEDULED, *ON_THE_FLOOR, _W.HANDED_OVER, _W.CLOSED)
+_COVERED: Final = select(covered(bindparam("the_shipment")))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -186,7 +185,7 @@ def _check_may_go_on(conn: Connection, shipment: Row[Any], now: datetime) -> Non
             shipment.shipment_id,
             f"its order is on hold ({reasons}): set the goods aside until it is released",
         )
-    if shipment.value and not _is_paid(conn, shipment.shipment_id, now):
+    if shipment.value and not _is_paid(conn, shipment, now):
         raise Stop(shipment.shipment_id, "its payment is not ready: set the goods aside and wait")
 
 
@@ -208,24 +207,9 @@ def _check_label(conn: Connection, shipment_id: str, address_hash: str) -> None:
         )
 
 
-def _is_paid(conn: Connection, shipment_id: str, now: datetime) -> bool:
-    live = select(payments).where(
-        payments.c.shipment_id == shipment_id,
-        payments.c.status == PaymentStatus.AUTHORIZED.value,
-        or_(payments.c.expires_at.is_(None), payments.c.expires_at > now),
-    )
-    payment = conn.execute(live).one_or_none()
-    return payment is not None and not _is_let_go(conn, payment)
-
-
-def _is_let_go(conn: Connection, payment: Row[Any]) -> bool:
-    """Whether this money was asked to be released: until that is refused, it may be gone already."""
-    key = operation_key(payment.order_id, OperationKind.VOID, payment.shipment_id, payment.attempt)
-    asked = exists().where(
-        provider_operations.c.operation_key == key,
-        provider_operations.c.state != OperationState.FAILED.value,
-    )
-    return bool(conn.scalar(select(asked)))
+def _is_paid(conn: Connection, shipment: Row[Any], now: datetime) -> bool:
+    there: int = conn.execute(_COVERED, {"the_shipment": shipment.shipment_id, "now": now}).scalar_one()
+    return there >= int(shipment.value)
 
 
 def _make_parcel(conn: Connection, shipment_id: str, weight_g: int, now: datetime) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from temporalio.exceptions import ApplicationError
 
-from activities.payments import AuthorizePayment, PaymentActivities
+from activities.payments import AuthorizePayment, CapturePayment, PaymentActivities
 from fulfillment.domain.invariants import Evidence, Ledger, ledgers, money
 from fulfillment.domain.invariants.facts import LabelFact, LedgerLabel
 from fulfillment.domain.record import DeclareLost
@@ -63,7 +63,7 @@ class Till:
         self.gateway = StripeGateway(
             key="sk_test_1", now=house.now, base_url=f"{provider.url}/stripe", read_timeout=PATIENCE
         )
-        self.deeds = PaymentActivities(self.gateway, house.payments)
+        self.deeds = PaymentActivities(self.gateway, house.payments, public_url="http://shop.test")
         self.heard: list[tuple[str, list[str]]] = []
         self.house.reserved(self.order_id)
 
@@ -73,10 +73,11 @@ class Till:
     # The deeds
 
     def authorize(self) -> None:
-        self.deeds.authorize_payment(AuthorizePayment(shipment_id=self.shipment_id, attempt=1))
+        wanted = AuthorizePayment(order_id=self.order_id, attempt=1, shipments=(self.shipment_id,))
+        self.deeds.authorize_payment(wanted)
 
     def capture(self) -> None:
-        self.deeds.capture_payment(self.shipment_id)
+        self.deeds.capture_payment(CapturePayment(shipment_id=self.shipment_id))
 
     def void(self) -> None:
         self.deeds.void_authorization(self.shipment_id)

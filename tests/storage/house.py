@@ -11,15 +11,17 @@ from fulfillment.domain.carrier_choice import Choice, Quote
 from fulfillment.domain.catalogue import Product
 from fulfillment.domain.clock import ShopClock
 from fulfillment.domain.label import Label
+from fulfillment.domain.operation import Operation
 from fulfillment.domain.order import Customer, Order, OrderLine
 from fulfillment.domain.payment import PaymentSnapshot, PaymentStatus
 from fulfillment.domain.tracking import CarrierStatus, Scan
-from fulfillment.storage.inbox import PaymentInbox
 from fulfillment.storage.orders import OrderStore
 from fulfillment.storage.outbox import OutboxStore
+from fulfillment.storage.payment_news import PaymentInbox
 from fulfillment.storage.payments import PaymentStore
 from fulfillment.storage.reconciliation import ReconciliationStore
 from fulfillment.storage.records import RecordStore
+from fulfillment.storage.refunds import RefundStore
 from fulfillment.storage.replenishment import ReplenishmentStore
 from fulfillment.storage.shipping import ShippingBooks
 from fulfillment.storage.signals import SignalStore
@@ -41,6 +43,7 @@ class House:
         self.engine, self.time, clock = engine, MORNING, ShopClock()
         self.stock, self.orders = StockStore(engine, self.now), OrderStore(engine, self.now)
         self.payments = PaymentStore(engine, self.now, self.now)
+        self.refunds = RefundStore(engine, self.now)
         self.records = RecordStore(engine, self.now)
         self.floor, self.views = WarehouseStore(engine, self.now), OrderViews(engine, self.now)
         self.shipping = ShippingBooks(engine, self.now, self.now)
@@ -72,8 +75,9 @@ class House:
     def released(self, order_id: str = "SO-1", *, expires_at: datetime | None = None, **changes: Any) -> str:
         """Bring an order to the floor and return its first shipment."""
         shipments = self.reserved(order_id, **changes)
-        for shipment_id in shipments:
-            operation = self.payments.claim_authorization(shipment_id, 1)
+        for attempt, shipment_id in enumerate(shipments, start=1):
+            operation = self.payments.claim_authorization(order_id, attempt, (shipment_id,))
+            assert isinstance(operation, Operation)
             snapshot = PaymentSnapshot(
                 reference=f"pi_{shipment_id}",
                 status=PaymentStatus.AUTHORIZED,

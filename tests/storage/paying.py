@@ -1,9 +1,11 @@
 """Paying, as the payment activities do it."""
 
 from datetime import datetime
+from typing import Any
 
-from fulfillment.domain.operation import Authorization
-from fulfillment.domain.payment import PaymentSnapshot, PaymentStatus
+from fulfillment.domain.operation import Authorization, Captured, Operation
+from fulfillment.domain.payment import PaymentSnapshot, PaymentStatus, RefundSnapshot, RefundStatus
+from fulfillment.domain.refund import Refund
 from tests.storage.house import House
 
 
@@ -15,6 +17,7 @@ def a_snapshot(
     expires_at: datetime | None = None,
     risk_score: int | None = None,
     reference: str = "pi_1",
+    **more: Any,
 ) -> PaymentSnapshot:
     """Return what the provider says of a payment."""
     return PaymentSnapshot(
@@ -25,32 +28,52 @@ def a_snapshot(
         refunded=0,
         expires_at=expires_at,
         risk_score=risk_score,
+        **more,
     )
 
 
-def pay(
-    house: House,
-    shipment_id: str,
-    attempt: int = 1,
-    *,
-    risk_score: int | None = None,
-    expires_at: datetime | None = None,
-) -> Authorization:
-    """Reserve the money for a shipment."""
-    operation = house.payments.claim_authorization(shipment_id, attempt)
-    snapshot = a_snapshot(
-        operation.amount.minor,
-        reference=f"pi_{shipment_id}_{attempt}",
-        risk_score=risk_score,
-        expires_at=expires_at,
-    )
+def claim(house: House, shipment_id: str, attempt: int = 1, *others: str) -> Operation:
+    """Claim the reservation of the money for shipments of one order."""
+    order_id = shipment_id.rpartition("-")[0]
+    claimed = house.payments.claim_authorization(order_id, attempt, (shipment_id, *others))
+    assert isinstance(claimed, Operation)
+    return claimed
+
+
+def pay(house: House, shipment_id: str, attempt: int = 1, *others: str, **said: Any) -> Authorization:
+    """Reserve the money for a shipment, or for several by one payment."""
+    operation = claim(house, shipment_id, attempt, *others)
+    reference = f"pi_{shipment_id}_{attempt}"
+    snapshot = a_snapshot(operation.amount.minor, **{"reference": reference} | said)
     return house.payments.authorized(operation.key, snapshot)
 
 
-def capture(house: House, shipment_id: str) -> None:
-    """Take the money of a shipment that has left."""
-    operation = house.payments.claim_capture(shipment_id)
-    assert operation is not None
-    amount = operation.amount.minor
-    taken = a_snapshot(amount, status=PaymentStatus.CAPTURED, captured=amount, reference=operation.reference)
-    house.payments.succeeded(operation.key, taken)
+def capture(house: House, shipment_id: str, *, early: bool = False) -> Captured:
+    """Take the money of a shipment as the activity does: payment by payment."""
+    while isinstance(step := house.payments.claim_capture(shipment_id, early=early), Operation):
+        amount = step.amount.minor
+        taken = a_snapshot(
+            amount, status=PaymentStatus.CAPTURED, captured=step.captured + amount, reference=step.reference
+        )
+        house.payments.captured(step.key, taken)
+    return step
+
+
+def void(house: House, shipment_id: str) -> None:
+    """Let the money of a shipment go as the activity does."""
+    while (step := house.payments.claim_void(shipment_id)) is not None:
+        status = PaymentStatus.CAPTURED if step.captured else PaymentStatus.VOIDED
+        gone = a_snapshot(step.amount.minor, status=status, reference=step.reference)
+        house.payments.voided(step.key, gone)
+
+
+def give_back(
+    house: House, refund_id: str, status: RefundStatus = RefundStatus.SUCCEEDED, reason: str = ""
+) -> Refund:
+    """Pay a refund as the activity does; `status` is what the provider says of each request."""
+    while isinstance(step := house.payments.next_of_refund(refund_id), Operation):
+        said = RefundSnapshot(reference=f"re_{step.key}", status=status, reason=reason)
+        house.payments.refunded(step.key, said)
+        if status is not RefundStatus.SUCCEEDED:
+            return house.refunds.get(refund_id)
+    return step

@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import Engine
 
 from fulfillment.domain.payment import PaymentStatus
-from fulfillment.storage.inbox import PaymentHint
+from fulfillment.domain.payment_news import PaymentHint
 from fulfillment.storage.tables import cases, inbox, order_events, payments
 from tests.storage.house import MORNING, House
 

@@ -1,0 +1,61 @@
+"""What a payment tells of fraud: hold the order for a person, or refuse it."""
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Row
+
+from fulfillment.domain.cases import CaseKind
+from fulfillment.domain.holds import HoldReason
+from fulfillment.domain.payment import PaymentSnapshot
+from fulfillment.domain.policy import Policy
+from fulfillment.storage import cases, holds, journal
+
+
+def too_risky(conn: Connection, order: Row[Any], snapshot: PaymentSnapshot, *, policy: Policy) -> bool:
+    """Test whether an order is refused for its risk. One that a person cleared is not."""
+    score = snapshot.risk_score
+    return (
+        score is not None
+        and score >= policy.risk_reject_score
+        and not holds.was_released(conn, order.order_id, HoldReason.FRAUD)
+    )
+
+
+def hold_if_risky(
+    conn: Connection, order: Row[Any], snapshot: PaymentSnapshot, *, now: datetime, policy: Policy
+) -> None:
+    """Hold the locked order if its payment looks like fraud."""
+    if why := _why_risky(order, snapshot, policy):
+        hold_for_review(conn, order, why, now=now, policy=policy)
+
+
+def hold_for_review(conn: Connection, order: Row[Any], why: str, *, now: datetime, policy: Policy) -> None:
+    """Hold the locked order until a person has looked at it, unless one has before."""
+    order_id = order.order_id
+    # A person looked at this order and cleared it; another authorization of it is no new reason to doubt.
+    if holds.was_released(conn, order_id, HoldReason.FRAUD):
+        return
+    due_at = now + policy.hold_default_after
+    _, is_new = holds.place(conn, order_id, HoldReason.FRAUD, by="system", due_at=due_at, note=why, now=now)
+    if is_new:
+        cases.open_case(
+            conn, order_id, CaseKind.FRAUD_REVIEW, subject=order_id, due_at=due_at, now=now, note=why
+        )
+        journal.event(conn, order_id, "held", "We are checking your order before it goes on.", at=now)
+
+
+def cleared(conn: Connection, order: Row[Any], *, now: datetime) -> None:
+    """Close the review of an order that is no longer doubted."""
+    kind, order_id = CaseKind.FRAUD_REVIEW, order.order_id
+    cases.resolve(conn, kind, subject=order_id, resolution="released", now=now)
+    journal.event(conn, order_id, "hold_released", "Your order goes on.", at=now)
+
+
+def _why_risky(order: Row[Any], snapshot: PaymentSnapshot, policy: Policy) -> str:
+    if snapshot.risk_score is not None and snapshot.risk_score >= policy.risk_hold_score:
+        return f"risk score {snapshot.risk_score}"
+    card, goods = snapshot.card_country, order.ship_to["country"]
+    if order.total > policy.risk_value and card and card != goods:
+        return f"a card from {card} pays for goods to {goods}"
+    return ""
