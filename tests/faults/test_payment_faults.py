@@ -137,6 +137,7 @@ def test_the_deed_is_done_once_and_the_books_agree(
     assert (name, "succeeded") in till.operations()
     assert till.open_operations() == []
     assert till.effects() == list(deed.effects)
+    assert till.sums_there() == deed.payment[1:]
     assert till.broken_promises() == []
 
 

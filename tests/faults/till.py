@@ -12,12 +12,13 @@ from temporalio.exceptions import ApplicationError
 from activities.payments import AuthorizePayment, CapturePayment, PaymentActivities
 from fulfillment.domain.invariants import Evidence, Ledger, ledgers, money
 from fulfillment.domain.invariants.facts import LabelFact, LedgerLabel
+from fulfillment.domain.operation import Authorization
 from fulfillment.domain.record import DeclareLost
 from fulfillment.providers.payments.stripe import webhook
 from fulfillment.providers.payments.stripe.client import StripeGateway
 from fulfillment.storage.audit import AuditStore
-from fulfillment.storage.tables import parcels, payments, provider_operations
-from tests.devstack.simulators.conftest import Listener, Simulator
+from fulfillment.storage.tables import inbox, parcels, payments, provider_operations
+from tests.devstack.simulators.conftest import Listener, Simulator, wait_for
 from tests.storage.house import House
 from workers.audit import read_ledger
 
@@ -55,7 +56,7 @@ class Till:
     """One order of one shipment and its money."""
 
     def __init__(self, house: House, provider: Simulator) -> None:
-        self.house, self.provider = house.stocked(), provider
+        self.house, self.provider = house, provider
         self.house.time = self._shop_time()
         self.order_id = f"SO-F{next(_numbers)}"
         self.shipment_id = f"{self.order_id}-1"
@@ -65,7 +66,7 @@ class Till:
         )
         self.deeds = PaymentActivities(self.gateway, house.payments, public_url="http://shop.test")
         self.heard: list[tuple[str, list[str]]] = []
-        self.house.reserved(self.order_id)
+        self.answer: Authorization | None = None
 
     def close(self) -> None:
         self.gateway.close()
@@ -73,8 +74,9 @@ class Till:
     # The deeds
 
     def authorize(self) -> None:
-        wanted = AuthorizePayment(order_id=self.order_id, attempt=1, shipments=(self.shipment_id,))
-        self.deeds.authorize_payment(wanted)
+        self.answer = self.deeds.authorize_payment(
+            AuthorizePayment(order_id=self.order_id, attempt=1, shipments=(self.shipment_id,))
+        )
 
     def capture(self) -> None:
         self.deeds.capture_payment(CapturePayment(shipment_id=self.shipment_id))
@@ -87,28 +89,35 @@ class Till:
 
     # What stands before a deed
 
-    def reserved(self) -> None:
-        """The order has its stock."""
+    def reserved(self, method: str = "pm_card_visa", **stock: int) -> None:
+        """The order has its stock and waits for its money."""
+        self.house.stocked(**stock)
+        self.house.reserved(self.order_id, payment_method=method)
 
-    def authorized(self) -> None:
+    def authorized(self, method: str = "pm_card_visa") -> None:
+        self.reserved(method)
         until_done(self.authorize)
 
-    def left(self) -> None:
+    def left(self, method: str = "pm_card_visa") -> None:
         """The parcel has left, so its money is due."""
-        self.authorized()
+        self.authorized(method)
+        self.leaves()
+
+    def leaves(self) -> None:
+        """Pick, pack, label and hand over."""
         floor = self.house.floor
         floor.start_picking(self.shipment_id, by="pia")
         floor.picked(self.shipment_id, by="pia")
         self.house.label(floor.pack(self.shipment_id, weight_g=900, by="pia"), number=self.number)
         floor.hand_over(self.shipment_id, by="dock")
 
-    def captured(self) -> None:
-        self.left()
+    def captured(self, method: str = "pm_card_visa") -> None:
+        self.left(method)
         until_done(self.capture)
 
-    def lost(self) -> None:
+    def lost(self, method: str = "pm_card_visa") -> None:
         """The parcel is lost, so its money is owed back."""
-        self.captured()
+        self.captured(method)
         parcel_id = self.house.row(parcels, order_id=self.order_id)["parcel_id"]
         self.house.records.declare_lost(DeclareLost(order_id=self.order_id, parcel_id=parcel_id))
 
@@ -151,6 +160,29 @@ class Till:
         """Return the payment's status, what was captured and what was given back."""
         row = self.house.row(payments, order_id=self.order_id)
         return row["status"], row["captured"], row["refunded"]
+
+    def reference(self) -> str:
+        """Return the provider's id of the payment."""
+        return str(self.house.row(payments, order_id=self.order_id)["provider_ref"])
+
+    def told(self) -> list[tuple[str, dict[str, Any]]]:
+        """Return what the order's workflow will hear."""
+        return [(fact.name, dict(fact.body)) for fact in self.house.signals.for_order(self.order_id)]
+
+    def hear(self, kind: str) -> None:
+        """Wait until the provider's news of this kind is in the books."""
+        wait_for(lambda: self.house.rows(inbox, kind=kind))
+
+    def at_the_provider(self, what: str) -> dict[str, Any]:
+        """Return the one object of a kind, a refund or a dispute, that the provider has about the payment."""
+        asked = {"params": {"payment_intent": self.reference()}, "headers": {"authorization": "Bearer sk"}}
+        (found,) = self.provider.http.get(f"/stripe/v1/{what}", **asked).json()["data"]
+        return dict(found)
+
+    def sums_there(self) -> tuple[int, int]:
+        """Return what was captured and given back by the provider's own record."""
+        paid = self.provider.payment(self.order_id)
+        return paid["captured"], paid["refunded"]
 
     def effects(self) -> list[str]:
         """Return what the provider did with money, by its own record."""
