@@ -444,18 +444,18 @@ class PaymentActivities:
             return self._gateway.capture(
                 operation.reference, operation.amount, key=operation.provider_key, final=operation.final
             )
-        except StateConflict as conflict:
+        except StateConflict:
             if (snapshot := self._ask_captured(operation)) is not None:
                 return snapshot
-            raise conflict
+            raise
 
     def _void(self, operation: Operation) -> PaymentSnapshot:
         try:
             return self._gateway.void(operation.reference, key=operation.provider_key)
-        except StateConflict as conflict:
+        except StateConflict:
             if (snapshot := self._ask_voided(operation)) is not None:
                 return snapshot
-            raise conflict
+            raise
 
     def _refund(self, operation: Operation) -> RefundSnapshot:
         """Give the money back; a request the provider finds wrong is a refund that failed."""

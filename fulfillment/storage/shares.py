@@ -111,8 +111,8 @@ def let_go(conn: Connection, payment_id: str, shipment_id: str | None = None) ->
 def give_back(conn: Connection, payment_id: str, amount: int, *, first: str | None = None) -> None:
     """Book an amount as given back (or, below zero, as not given back after all), `first` shipment first."""
     rest = amount
-    found = sorted(reversed(of_payment(conn, payment_id)), key=lambda share: share.shipment_id != first)
-    for share in found:
+    last_first = of_payment(conn, payment_id)[::-1]
+    for share in sorted(last_first, key=lambda share: share.shipment_id != first):
         room = share.captured - share.refunded if rest > 0 else share.refunded
         part = min(rest, room) if rest > 0 else max(rest, -room)
         if part:

@@ -6,6 +6,7 @@ from typing import Any
 from fulfillment.domain.operation import Authorization, Captured, Operation
 from fulfillment.domain.payment import PaymentSnapshot, PaymentStatus, RefundSnapshot, RefundStatus
 from fulfillment.domain.refund import Refund
+from fulfillment.storage.tables import payments
 from tests.storage.house import House
 
 
@@ -40,8 +41,12 @@ def claim(house: House, shipment_id: str, attempt: int = 1, *others: str) -> Ope
     return claimed
 
 
-def pay(house: House, shipment_id: str, attempt: int = 1, *others: str, **said: Any) -> Authorization:
-    """Reserve the money for a shipment, or for several by one payment."""
+def pay(
+    house: House, shipment_id: str, attempt: int | None = None, *others: str, **said: Any
+) -> Authorization:
+    """Reserve the money for a shipment, or for several by one payment; by default in the order's next attempt."""
+    if attempt is None:
+        attempt = len(house.rows(payments, order_id=shipment_id.rpartition("-")[0])) + 1
     operation = claim(house, shipment_id, attempt, *others)
     reference = f"pi_{shipment_id}_{attempt}"
     snapshot = a_snapshot(operation.amount.minor, **{"reference": reference} | said)

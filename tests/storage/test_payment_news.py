@@ -10,6 +10,7 @@ from fulfillment.domain.payment import PaymentStatus
 from fulfillment.domain.payment_news import PaymentHint
 from fulfillment.storage.tables import cases, inbox, order_events, payments
 from tests.storage.house import MORNING, House
+from tests.storage.paying import claim
 
 
 def news(
@@ -75,7 +76,7 @@ def test_when_an_authorization_ends_is_taken_from_the_news(engine: Engine) -> No
 def test_news_that_overtakes_the_answer_is_matched_by_our_own_key(engine: Engine) -> None:
     house = House(engine).stocked()
     (shipment_id,) = house.reserved()
-    key = house.payments.claim_authorization(shipment_id, 1).key
+    key = claim(house, shipment_id).key
 
     house.payment_news.record(
         "stripe", "evt_1", news(PaymentStatus.AUTHORIZED, reference="pi_new", operation=key), {}

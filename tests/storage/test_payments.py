@@ -5,6 +5,7 @@ from datetime import timedelta
 import pytest
 
 from fulfillment.domain.holds import HoldReason
+from fulfillment.domain.operation import Authorization, Captured, Operation
 from fulfillment.domain.payment import (
     AuthorizationExpired,
     Declined,
@@ -14,7 +15,8 @@ from fulfillment.domain.payment import (
 )
 from fulfillment.domain.record import Confirm, ReleaseHold, StopShipments
 from fulfillment.domain.shipment import Stop, WorkStatus
-from fulfillment.storage.payments import NotHandedOver, UnknownOperation
+from fulfillment.storage.captures import NotHandedOver
+from fulfillment.storage.operations import UnknownOperation
 from fulfillment.storage.tables import (
     cases,
     holds,
@@ -28,7 +30,7 @@ from fulfillment.storage.tables import (
     stock_movements,
 )
 from tests.storage.house import House, an_order
-from tests.storage.paying import a_snapshot, capture, pay
+from tests.storage.paying import a_snapshot, capture, claim, give_back, pay
 
 
 def facts(house: House) -> list[str]:
@@ -38,9 +40,9 @@ def facts(house: House) -> list[str]:
 def test_a_claim_says_what_to_ask_for_and_how_often_it_was_sent_before(house: House) -> None:
     house.stocked().reserved()
 
-    first = house.payments.claim_authorization("SO-1-1", 1)
+    first = claim(house, "SO-1-1")
     house.wait(timedelta(seconds=30))
-    again = house.payments.claim_authorization("SO-1-1", 1)
+    again = claim(house, "SO-1-1")
 
     assert first.key == first.provider_key == "SO-1:authorize:SO-1-1:1"
     assert (first.amount.minor, first.method, first.sends) == (2900, "pm_card_visa", 0)
@@ -50,7 +52,7 @@ def test_a_claim_says_what_to_ask_for_and_how_often_it_was_sent_before(house: Ho
 
 def test_a_lost_answer_leaves_the_operation_open_with_its_reason(house: House) -> None:
     house.stocked().reserved()
-    key = house.payments.claim_authorization("SO-1-1", 1).key
+    key = claim(house, "SO-1-1").key
 
     house.payments.unknown(key, "OutcomeUnknown")
 
@@ -61,10 +63,10 @@ def test_a_lost_answer_leaves_the_operation_open_with_its_reason(house: House) -
 
 def test_a_renewed_operation_has_a_fresh_provider_key_and_age(house: House) -> None:
     house.stocked().reserved()
-    key = house.payments.claim_authorization("SO-1-1", 1).key
+    key = claim(house, "SO-1-1").key
     house.payments.unknown(key, "FailureStored")
     house.wait(timedelta(days=2))
-    again = house.payments.claim_authorization("SO-1-1", 1)
+    again = claim(house, "SO-1-1")
 
     renewed = house.payments.renewed(key)
 
@@ -106,7 +108,7 @@ def test_an_order_of_two_shipments_waits_for_the_money_of_both(house: House) -> 
     first, second = house.reserved(mugs=2)
 
     half = pay(house, first)
-    whole = pay(house, second)
+    whole = pay(house, second, 2)
 
     assert (half.confirmed, half.released) == (False, ())
     assert (whole.confirmed, whole.released) == (True, (first, second))
@@ -138,7 +140,7 @@ def test_an_order_that_only_waits_is_confirmed_without_money(house: House) -> No
 
 def test_a_decline_is_told_once_and_another_attempt_may_still_confirm(house: House) -> None:
     house.stocked().reserved()
-    key = house.payments.claim_authorization("SO-1-1", 1).key
+    key = claim(house, "SO-1-1").key
     no = Declined(DeclineGroup.OTHER_METHOD, "lost_card")
 
     declined = house.payments.declined(key, no)
@@ -156,7 +158,7 @@ def test_a_decline_is_told_once_and_another_attempt_may_still_confirm(house: Hou
 
 def test_a_declined_attempt_keeps_its_stock(house: House) -> None:
     house.stocked().reserved()
-    key = house.payments.claim_authorization("SO-1-1", 1).key
+    key = claim(house, "SO-1-1").key
 
     house.payments.declined(key, Declined(DeclineGroup.RETRY_LATER))
 
@@ -167,9 +169,10 @@ def test_a_settled_attempt_is_not_asked_for_again(house: House) -> None:
     house.stocked().reserved()
     pay(house, "SO-1-1")
 
-    again = house.payments.claim_authorization("SO-1-1", 1)
+    again = house.payments.claim_authorization("SO-1", 1, ("SO-1-1",))
 
-    assert (again.settled, again.state) == (True, OperationState.SUCCEEDED)
+    assert isinstance(again, Authorization)
+    assert again.status is PaymentStatus.AUTHORIZED
     assert house.row(provider_operations)["sends"] == 1
 
 
@@ -208,7 +211,7 @@ def test_a_hold_nobody_answered_clears_nothing(house: House) -> None:
     )
     house.wait(timedelta(days=8))
 
-    paid = pay(house, "SO-1-1", attempt=2, risk_score=95)
+    paid = pay(house, "SO-1-1", attempt=2, risk_score=80)
 
     assert [hold.reason for hold in paid.holds] == [HoldReason.FRAUD]
 
@@ -262,23 +265,30 @@ def test_an_ordinary_risk_holds_nothing(house: House) -> None:
     assert (paid.released, house.rows(holds)) == (("SO-1-1",), [])
 
 
-def test_a_payment_that_needs_the_customer_stays_open_until_it_is_done(house: House) -> None:
+def test_a_payment_that_needs_the_customer_waits_with_its_link_until_it_is_done(house: House) -> None:
     house.stocked().reserved()
-    key = house.payments.claim_authorization("SO-1-1", 1).key
+    key = claim(house, "SO-1-1").key
+    asks = a_snapshot(0, status=PaymentStatus.ACTION_REQUIRED, next_action_url="https://bank.example/3ds")
 
-    waiting = house.payments.authorized(key, a_snapshot(0, status=PaymentStatus.ACTION_REQUIRED))
-    still_open = house.payments.open_operation(key)
+    waiting = house.payments.authorized(key, asks)
+    house.payments.authorized(key, asks)
+    still_open = house.payments.waiting(key)
     paid = house.payments.authorized(key, a_snapshot(2900))
 
-    assert (waiting.status, waiting.confirmed) == (PaymentStatus.ACTION_REQUIRED, False)
+    assert (waiting.status, waiting.next_action_url) == (
+        PaymentStatus.ACTION_REQUIRED,
+        "https://bank.example/3ds",
+    )
     assert still_open is not None
     assert still_open.reference == "pi_1"
     assert paid.confirmed
+    assert house.payments.waiting(key) is None
+    assert facts(house) == ["payment_action", "confirmed"]
 
 
 def test_money_found_given_up_at_the_provider_is_a_decline(house: House) -> None:
     house.stocked().reserved()
-    key = house.payments.claim_authorization("SO-1-1", 1).key
+    key = claim(house, "SO-1-1").key
 
     answer = house.payments.authorized(key, a_snapshot(0, status=PaymentStatus.VOIDED))
 
@@ -287,7 +297,7 @@ def test_money_found_given_up_at_the_provider_is_a_decline(house: House) -> None
 
 def test_a_refused_request_frees_the_shipment_for_another_attempt(house: House) -> None:
     house.stocked().reserved()
-    key = house.payments.claim_authorization("SO-1-1", 1).key
+    key = claim(house, "SO-1-1").key
 
     house.payments.failed(key, "Rejected")
 
@@ -312,7 +322,7 @@ def test_nothing_is_asked_for_a_stopped_shipment(house: House) -> None:
     )
 
     with pytest.raises(Stop):
-        house.payments.claim_authorization("SO-1-1", 1)
+        claim(house, "SO-1-1")
 
     assert house.rows(payments) == []
 
@@ -330,8 +340,7 @@ def test_money_is_taken_once_for_what_has_left(house: House) -> None:
 
     again = house.payments.claim_capture("SO-1-1")
 
-    assert again is not None
-    assert again.settled
+    assert again == Captured(amount=2900)
     payment = house.row(payments)
     assert (payment["status"], payment["captured"]) == ("captured", 2900)
     assert house.row(provider_operations, kind="capture")["operation_key"] == "SO-1:capture:SO-1-1:1"
@@ -340,7 +349,7 @@ def test_money_is_taken_once_for_what_has_left(house: House) -> None:
 def test_a_capture_that_came_too_late_lets_the_shipment_be_paid_anew(house: House) -> None:
     house.stocked().shipped()
     operation = house.payments.claim_capture("SO-1-1")
-    assert operation is not None
+    assert isinstance(operation, Operation)
 
     house.payments.failed(operation.key, AuthorizationExpired.__name__)
 
@@ -354,12 +363,12 @@ def test_a_capture_that_came_too_late_lets_the_shipment_be_paid_anew(house: Hous
 def test_a_refused_capture_is_asked_again_under_a_fresh_key(house: House) -> None:
     house.stocked().shipped()
     first = house.payments.claim_capture("SO-1-1")
-    assert first is not None
+    assert isinstance(first, Operation)
     house.payments.failed(first.key, "Rejected")
 
     again = house.payments.claim_capture("SO-1-1")
 
-    assert again is not None
+    assert isinstance(again, Operation)
     assert (again.key, again.provider_key, again.settled) == (first.key, f"{first.key}~1", False)
 
 
@@ -369,7 +378,7 @@ def test_money_is_let_go_once(house: House) -> None:
     assert operation is not None
 
     for _ in range(2):
-        house.payments.succeeded(operation.key, a_snapshot(2900, status=PaymentStatus.VOIDED))
+        house.payments.voided(operation.key, a_snapshot(2900, status=PaymentStatus.VOIDED))
 
     assert (operation.key, operation.reference) == ("SO-1:void:SO-1-1:1", "pi_SO-1-1")
     assert house.payments.claim_void("SO-1-1") is None
@@ -381,23 +390,24 @@ def test_what_was_taken_is_given_back_once(house: House) -> None:
     house.stocked().shipped()
     before = house.payments.claim_refund("SO-1-1")
     capture(house, "SO-1-1")
-    operation = house.payments.claim_refund("SO-1-1")
-    assert operation is not None
+    refund_id = house.payments.claim_refund("SO-1-1")
+    assert refund_id == house.payments.claim_refund("SO-1-1") == "SO-1-F1"
 
     for _ in range(2):
-        house.payments.refunded(operation.key, "re_1")
+        give_back(house, refund_id)
 
     assert before is None
-    assert operation.amount.minor == 2900
     assert house.row(payments)["refunded"] == 2900
+    assert house.row(provider_operations, kind="refund")["operation_key"] == "SO-1:refund:SO-1-F1:1"
     assert house.payments.claim_refund("SO-1-1") is None
+    assert facts(house) == ["confirmed", "shipped", "refunded"]
 
 
 def test_a_worthless_shipment_is_never_charged(house: House) -> None:
     house.stocked().labeled()
     house.change(shipments, {"value": 0, "work_status": WorkStatus.HANDED_OVER.value}, shipment_id="SO-1-1")
 
-    assert house.payments.claim_capture("SO-1-1") is None
+    assert house.payments.claim_capture("SO-1-1") == Captured(amount=0)
 
 
 def test_a_key_nobody_claimed_is_unknown(house: House) -> None:

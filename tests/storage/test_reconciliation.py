@@ -14,6 +14,7 @@ from fulfillment.storage.reconciliation import ReconciliationStore
 from fulfillment.storage.records import RecordStore
 from fulfillment.storage.tables import parcels, payments, provider_operations, signals
 from tests.storage.house import MORNING, House, a_scan, only
+from tests.storage.paying import claim
 
 
 def overdue(house: House) -> list[dict[str, object]]:
@@ -211,7 +212,7 @@ def test_a_parcel_whose_journey_ended_is_never_silent(engine: Engine, status: Ca
 def test_a_payment_request_in_doubt_is_found_after_its_time(engine: Engine, state: str) -> None:
     house = House(engine).stocked()
     (shipment_id,) = house.reserved()
-    key = house.payments.claim_authorization(shipment_id, 1).key
+    key = claim(house, shipment_id).key
     house.change(provider_operations, {"state": state})
     house.wait(timedelta(minutes=14))
     early = house.reconciliation.sweep().doubtful_operations

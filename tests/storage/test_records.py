@@ -39,7 +39,7 @@ from fulfillment.storage.tables import (
     unit_ranges,
 )
 from tests.storage.house import MORNING, House, a_scan, an_order
-from tests.storage.paying import pay
+from tests.storage.paying import claim, pay
 
 STOP = StopShipments(order_id="SO-1", reason="changed_mind", by="ann", request_id="r-1")
 HOLD = PlaceHold(
@@ -270,7 +270,7 @@ def test_paying_another_way_is_used_by_the_next_attempt(house: House) -> None:
     for _ in range(2):
         house.records.change_payment_method(change)
 
-    assert house.payments.claim_authorization("SO-1-1", 1).method == "pm_other"
+    assert claim(house, "SO-1-1").method == "pm_other"
     assert len(house.rows(audit_entries, command="change_payment_method")) == 1
 
 

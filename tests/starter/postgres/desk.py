@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from fulfillment.domain.findings import Unheard
+from fulfillment.domain.operation import Operation
 from fulfillment.domain.payment import PaymentSnapshot, PaymentStatus
 from tests.storage.house import House
 from workflows.contract import PlaceAnswer, Placed, VerbAnswer
@@ -23,9 +24,10 @@ class Desk:
 
     def _place(self, order_id: str) -> None:
         plan = self.house.stock.reserve(order_id)
-        for shipment in plan.shipments:
-            operation = self.house.payments.claim_authorization(shipment.shipment_id, 1)
-            if not operation.settled:
+        for attempt, shipment in enumerate(plan.shipments, start=1):
+            wanted = (shipment.shipment_id,)
+            operation = self.house.payments.claim_authorization(order_id, attempt, wanted)
+            if isinstance(operation, Operation):
                 snapshot = PaymentSnapshot(
                     reference=f"pi_{shipment.shipment_id}",
                     status=PaymentStatus.AUTHORIZED,
