@@ -19,7 +19,7 @@ from devstack.lives import live_again
 from fulfillment import crashpoints
 from fulfillment.domain.label import Label, LabelJob, Quoted
 from fulfillment.domain.money import Money
-from fulfillment.domain.payment import PaymentSnapshot, PaymentStatus
+from fulfillment.domain.payment import PaymentSnapshot, PaymentStatus, RefundSnapshot
 from fulfillment.settings import BadSettings, Settings, load_settings
 from workers.__main__ import main as work
 from workers.wiring import World, world
@@ -32,28 +32,38 @@ class WithoutKeys:
     """A payment gateway that sends every attempt under a fresh key: no repeat is known as one."""
 
     def __init__(self, inner: PaymentGateway) -> None:
-        self._inner, self.key_life = inner, inner.key_life
+        self._inner, self.key_life, self.multicapture = inner, inner.key_life, inner.multicapture
         self._attempts = itertools.count(1)
         self.ask, self.find, self.find_refund = inner.ask, inner.find, inner.find_refund
 
     def authorize(
-        self, amount: Money, *, method: str, key: str, operation: str, order_id: str
+        self, amount: Money, *, method: str, key: str, operation: str, order_id: str, several: bool
     ) -> PaymentSnapshot:
         """Reserve the amount, perhaps once more."""
-        fresh = self._fresh(key)
-        return self._inner.authorize(amount, method=method, key=fresh, operation=operation, order_id=order_id)
+        return self._inner.authorize(
+            amount,
+            method=method,
+            key=self._fresh(key),
+            operation=operation,
+            order_id=order_id,
+            several=several,
+        )
 
-    def capture(self, reference: str, amount: Money, *, key: str) -> PaymentSnapshot:
+    def capture(self, reference: str, amount: Money, *, key: str, final: bool) -> PaymentSnapshot:
         """Take the amount."""
-        return self._inner.capture(reference, amount, key=self._fresh(key))
+        return self._inner.capture(reference, amount, key=self._fresh(key), final=final)
 
     def void(self, reference: str, *, key: str) -> PaymentSnapshot:
         """Let the amount go."""
         return self._inner.void(reference, key=self._fresh(key))
 
-    def refund(self, reference: str, amount: Money, *, key: str, operation: str) -> str:
+    def refund(self, reference: str, amount: Money, *, key: str, operation: str) -> RefundSnapshot:
         """Give the amount back, perhaps once more."""
         return self._inner.refund(reference, amount, key=self._fresh(key), operation=operation)
+
+    def method_link(self, order_id: str, *, return_url: str, key: str) -> str:
+        """Return one more page."""
+        return self._inner.method_link(order_id, return_url=return_url, key=self._fresh(key))
 
     def _fresh(self, key: str) -> str:
         return f"{key}~{os.getpid()}-{next(self._attempts)}"
@@ -63,9 +73,9 @@ class WithoutAsking:
     """A payment gateway that learns nothing by asking: what was lost seems never to have been sent."""
 
     def __init__(self, inner: PaymentGateway) -> None:
-        self.key_life = inner.key_life
+        self.key_life, self.multicapture = inner.key_life, inner.multicapture
         self.authorize, self.capture = inner.authorize, inner.capture
-        self.void, self.refund = inner.void, inner.refund
+        self.void, self.refund, self.method_link = inner.void, inner.refund, inner.method_link
 
     def ask(self, reference: str) -> PaymentSnapshot:
         """Return the payment as it was before anything else was asked of it."""
@@ -77,7 +87,7 @@ class WithoutAsking:
         """Find nothing."""
         return None
 
-    def find_refund(self, reference: str, operation: str) -> str | None:
+    def find_refund(self, reference: str, operation: str) -> RefundSnapshot | None:
         """Find nothing."""
         return None
 

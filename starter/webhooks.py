@@ -10,11 +10,8 @@ from fastapi import APIRouter, BackgroundTasks, Depends, Request, Response
 from fastapi.concurrency import run_in_threadpool
 
 from fulfillment.domain.findings import Unheard
-from fulfillment.domain.payment import PaymentStatus
-from fulfillment.domain.payment_news import PaymentHint
 from fulfillment.providers.carriers.easypost import webhook as easypost
 from fulfillment.providers.payments.stripe import webhook as stripe
-from fulfillment.providers.payments.stripe.codes import payment_status
 from starter.access import anyone
 from starter.api.delivery import hand_on
 from starter.api.problems import Problem
@@ -72,18 +69,8 @@ async def _recorded(
     return Response(status_code=202, background=after)
 
 
-def _payment_news(doors: Doors, news: stripe.PaymentNews, body: Mapping[str, Any]) -> Sequence[Unheard]:
-    hint = PaymentHint(
-        kind=news.kind, reference=news.reference, operation=news.operation, status=_status(news)
-    )
-    return doors.payment_news.record("stripe", news.event_id, hint, body)
-
-
-def _status(news: stripe.PaymentNews) -> PaymentStatus | None:
-    if news.kind == "charge.expired":  # the authorization ran out before it was captured
-        return PaymentStatus.EXPIRED
-    is_payment = news.kind.startswith("payment_intent.")
-    return payment_status(news.status, news.reason or None) if is_payment else None
+def _payment_news(doors: Doors, news: stripe.News, body: Mapping[str, Any]) -> Sequence[Unheard]:
+    return doors.payment_news.record("stripe", news.event_id, news.hint, body)
 
 
 def _parcel_news(doors: Doors, report: easypost.TrackingReport, body: Mapping[str, Any]) -> Sequence[Unheard]:

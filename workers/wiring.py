@@ -44,7 +44,10 @@ def world(settings: Settings) -> World:
     settings.needed("stripe_key", "easypost_key")
     return World(
         gateway=StripeGateway(
-            key=settings.stripe_key, now=_now(settings.clock), base_url=settings.stripe_url
+            key=settings.stripe_key,
+            now=_now(settings.clock),
+            base_url=settings.stripe_url,
+            return_url=settings.public_url,
         ),
         carrier=EasyPostCarrier(key=settings.easypost_key, base_url=settings.easypost_url),
     )

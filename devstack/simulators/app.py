@@ -78,6 +78,7 @@ class World:
             with self.store.transaction():
                 self.stripe.expire_holds()
                 self.stripe.fail_refunds()
+                self.stripe.decide_what_waited()
                 self.stripe.prune_keys()
             await asyncio.sleep(HOUSEKEEPING)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import parse_qs
+from urllib.parse import parse_qs, urlencode
 
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 COUNTS: Final = {
     "payments": "SELECT count(*) FROM intents",
     "refunds": "SELECT count(*) FROM refunds",
+    "disputes": "SELECT count(*) FROM disputes",
     "shipments": "SELECT count(*) FROM shipments",
     "labels": "SELECT count(*) FROM shipments WHERE bought IS NOT NULL",
     "handed_over": "SELECT count(*) FROM parcels WHERE handed_over IS NOT NULL",
@@ -66,13 +67,25 @@ class Control:
             ("POST", "/_sim/parcels/{code}/handed_over", self.hand_over),
             ("POST", "/_sim/parcels/{code}/scans", self.scan),
             ("POST", "/_sim/payments/{intent}/authenticate", self.authenticate),
+            ("POST", "/_sim/payments/{intent}/settle", self.settle),
+            ("POST", "/_sim/payments/{intent}/dispute", self.dispute),
+            ("POST", "/_sim/payments/{intent}/review", self.review),
+            ("POST", "/_sim/orders/{order}/review", self.ask_for_review),
+            ("POST", "/_sim/refunds/{refund}/settle", self.settle_refund),
             ("POST", "/_sim/refunds/{refund}/fail", self.fail_refund),
+            ("POST", "/_sim/disputes/{dispute}/close", self.close_dispute),
+            ("POST", "/_sim/reviews/{review}/close", self.close_review),
+            ("POST", "/_sim/sessions/{session}/choose", self.choose_card),
+            ("POST", "/_sim/keys/forget", self.forget_keys),
+            ("POST", "/_sim/account", self.account),
             ("GET", "/_sim/mails", self.mails),
             ("DELETE", "/_sim/mails", self.empty_mailbox),
             ("GET", "/mail", self.inbox),
             ("GET", "/mail/{number:int}", self.letter),
             ("GET", "/stripe/3ds/{intent}", self.bank_question),
             ("POST", "/stripe/3ds/{intent}", self.bank_answer),
+            ("GET", "/stripe/checkout/{session}", self.card_choice),
+            ("POST", "/stripe/checkout/{session}", self.card_chosen),
             ("GET", "/easypost/labels/{code}.png", self.label),
         ]
         return [Route(path, self._guarded(deed), methods=[method]) for method, path, deed in table]
@@ -210,16 +223,100 @@ class Control:
 
     async def bank_question(self, request: Request) -> Response:
         """The page 3-D Secure sends the customer to."""
-        back = request.query_params.get("return_url", "")
-        return HTMLResponse(pages.bank_question(request.path_params["intent"], back))
+        return HTMLResponse(pages.bank_question(self._world.stripe.load(request.path_params["intent"])))
 
     async def bank_answer(self, request: Request) -> Response:
-        """The customer pressed a button of that page."""
+        """The customer pressed a button of that page; a page left open too long says that it is too late."""
         fields = parse_qs((await request.body()).decode())
-        intent = self._authenticate(request, fields.get("success") == ["true"])
-        if back := fields.get("return_url", [""])[0]:
-            return RedirectResponse(f"{back}{'&' if '?' in back else '?'}payment_intent={intent['id']}", 303)
-        return HTMLResponse(pages.page("Thank you", "<p>You may close this page.</p>"))
+        asked = self._world.stripe.load(request.path_params["intent"])
+        if asked["status"] != "requires_action":
+            return HTMLResponse(pages.bank_question(asked), 409)
+        back = asked["next_action"]["redirect_to_url"]["return_url"]
+        success = fields.get("success") == ["true"]
+        intent = self._authenticate(request, success)
+        if not back:
+            return HTMLResponse(pages.page("Thank you", "<p>You may close this page.</p>"))
+        said = {"payment_intent": intent["id"], "redirect_status": "succeeded" if success else "failed"}
+        return RedirectResponse(f"{back}{'&' if '?' in back else '?'}{urlencode(said)}", 303)
+
+    async def card_choice(self, request: Request) -> Response:
+        """The page on which the customer gives a card."""
+        return HTMLResponse(
+            pages.card_choice(self._world.stripe.checkout.session(request.path_params["session"]))
+        )
+
+    async def card_chosen(self, request: Request) -> Response:
+        """The customer chose a card of that page."""
+        fields = parse_qs((await request.body()).decode())
+        session = self._choose(request, fields.get("card", [""])[0])
+        back = str(session["success_url"]).replace("{CHECKOUT_SESSION_ID}", session["id"])
+        return RedirectResponse(back, 303)
+
+    async def choose_card(self, request: Request) -> Response:
+        """The same without the page."""
+        return JSONResponse(self._choose(request, str((await _body(request)).get("card", "visa"))))
+
+    def _choose(self, request: Request, card: str) -> Json:
+        with self._world.store.transaction():
+            return self._world.stripe.checkout.choose(request.path_params["session"], card)
+
+    async def settle(self, request: Request) -> Response:
+        """A payment that takes its time succeeds or fails."""
+        success = bool((await _body(request)).get("success", True))
+        with self._world.store.transaction():
+            return JSONResponse(self._world.stripe.settle(request.path_params["intent"], success=success))
+
+    async def dispute(self, request: Request) -> Response:
+        """The customer disputes a payment at their bank."""
+        sent, world = await _body(request), self._world
+        reason, amount = str(sent.get("reason", "product_not_received")), sent.get("amount")
+        with world.store.transaction():
+            disputes = world.stripe.disputes
+            return JSONResponse(
+                disputes.dispute(request.path_params["intent"], reason=reason, amount=amount), 201
+            )
+
+    async def close_dispute(self, request: Request) -> Response:
+        """The bank decides a dispute."""
+        status, world = str((await _body(request)).get("status", "lost")), self._world
+        with world.store.transaction():
+            return JSONResponse(world.stripe.disputes.close(request.path_params["dispute"], status))
+
+    async def review(self, request: Request) -> Response:
+        """The fraud desk looks at a payment."""
+        with self._world.store.transaction():
+            return JSONResponse(self._world.stripe.disputes.review(request.path_params["intent"]), 201)
+
+    async def ask_for_review(self, request: Request) -> Response:
+        """The fraud desk will look at the next payment of an order, and say so before the payment is told."""
+        self._world.stripe.disputes.ask_for_review(request.path_params["order"])
+        return JSONResponse({"order": request.path_params["order"]}, 201)
+
+    async def close_review(self, request: Request) -> Response:
+        """The fraud desk decides."""
+        reason, world = str((await _body(request)).get("reason", "approved")), self._world
+        with world.store.transaction():
+            return JSONResponse(world.stripe.disputes.close_review(request.path_params["review"], reason))
+
+    # The payment provider's own housekeeping
+
+    async def forget_keys(self, request: Request) -> Response:
+        """Forget an order's keys, or all, as the provider does after their life."""
+        order, world = str((await _body(request)).get("order", "")), self._world
+        with world.store.transaction():
+            return JSONResponse({"forgotten": world.stripe.forget_keys(order)})
+
+    async def account(self, request: Request) -> Response:
+        """Set what the shop's account may do."""
+        allowed = bool((await _body(request)).get("multicapture"))
+        self._world.stripe.allow_multicapture(allowed)
+        return JSONResponse({"multicapture": allowed})
+
+    async def settle_refund(self, request: Request) -> Response:
+        """A refund that waits succeeds or fails."""
+        success, world = bool((await _body(request)).get("success", True)), self._world
+        with world.store.transaction():
+            return JSONResponse(world.stripe.settle_refund(request.path_params["refund"], success=success))
 
     async def fail_refund(self, request: Request) -> Response:
         """A refund that succeeded fails after all."""

@@ -4,7 +4,10 @@ import json
 from html import escape
 from typing import Any, Final
 
+from devstack.simulators.cards import CHOICES
 from devstack.simulators.store import Json
+
+_WHOLE: Final = frozenset({"jpy", "krw", "vnd", "clp", "xaf", "xof"})  # counted without decimals
 
 STYLE: Final = """
 body{font:15px/1.5 system-ui,sans-serif;margin:0 auto;max-width:60rem;padding:1.5rem;color:#1d2433;background:#fafbfc}
@@ -83,14 +86,35 @@ def letter(mail: Json) -> str:
     return page(mail["subject"] or "(no subject)", back + table(["", ""], facts) + html + text + source)
 
 
-def bank_question(identity: str, back: str) -> str:
-    """Return the bank's page of a 3-D Secure payment."""
+def bank_question(intent: Json) -> str:
+    """Return the bank's page of a 3-D Secure payment; where nothing is asked any more, it says so."""
+    what = f"<p>A shop asks for <b>{_money(intent)}</b>. <span class=quiet>{escape(intent['id'])}</span></p>"
+    if intent["status"] != "requires_action":
+        return page("Nothing to confirm", f"{what}<p>The payment is {escape(intent['status'])}.</p>")
     form = (
-        f'<form method=post><input type=hidden name=return_url value="{escape(back)}">'
+        "<form method=post>"
         "<button name=success value=true>Complete authentication</button>"
         "<button name=success value=false>Fail authentication</button></form>"
     )
-    return page("Your bank asks: is this you?", f"<p class=quiet>{escape(identity)}</p>{form}")
+    return page("Your bank asks: is this you?", what + form)
+
+
+def card_choice(session: Json) -> str:
+    """Return the provider's page on which a customer gives a card."""
+    if session["status"] != "open":
+        return page("This page has been used or has run out", "<p>Ask the shop for another link.</p>")
+    buttons = "".join(
+        f"<p><button name=card value='{escape(name)}'>{escape(words)}</button></p>"
+        for name, words in CHOICES.items()
+    )
+    back = session["cancel_url"]
+    leave = f"<p><a href='{escape(back)}'>Back to the shop</a></p>" if back else ""
+    return page("Save a card", f"<form method=post>{buttons}</form>{leave}")
+
+
+def _money(intent: Json) -> str:
+    places = 0 if intent["currency"] in _WHOLE else 2
+    return f"{intent['amount'] / 10**places:.{places}f} {intent['currency'].upper()}"
 
 
 def _code(value: Any) -> str:

@@ -200,13 +200,11 @@ def test_three_d_secure_waits_for_the_customer(
     assert (intent.status, action.type) == ("requires_action", "redirect_to_url")
     assert "Complete authentication" in simulator.http.get(action.redirect_to_url.url).text
 
-    answer = simulator.http.post(
-        action.redirect_to_url.url, data={"success": "true", "return_url": "http://shop/back"}
-    )
+    answer = simulator.http.post(action.redirect_to_url.url, data={"success": "true"})
 
     assert (answer.status_code, answer.headers["location"]) == (
         303,
-        f"http://shop/back?payment_intent={intent.id}",
+        f"http://shop/back?payment_intent={intent.id}&redirect_status=succeeded",
     )
     assert client.v1.payment_intents.retrieve(intent.id).status == "requires_capture"
 

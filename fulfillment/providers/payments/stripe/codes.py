@@ -1,14 +1,19 @@
-"""Stripe's words into ours: declines, errors, states and how it counts money."""
+"""Stripe's words into ours: declines, errors, states and how it counts money. No word is dropped."""
 
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from types import MappingProxyType
-from typing import Any, Final
+from typing import Any, Final, TypeVar
+
+import structlog
 
 from fulfillment.domain.money import exponent
-from fulfillment.domain.payment import DeclineGroup, PaymentStatus
+from fulfillment.domain.payment import DeclineGroup, PaymentStatus, RefundSnapshot, RefundStatus
 from fulfillment.domain.provider_errors import Rejected
 
 _G = DeclineGroup
+_T = TypeVar("_T")
+_log = structlog.stdlib.get_logger(__name__)
 
 # https://docs.stripe.com/declines/codes
 _DECLINE_GROUPS: Final[Mapping[str, DeclineGroup]] = MappingProxyType(
@@ -35,6 +40,7 @@ _DECLINE_GROUPS: Final[Mapping[str, DeclineGroup]] = MappingProxyType(
             "invalid_expiry_month",
             "invalid_expiry_year",
             "authentication_required",
+            "payment_intent_authentication_failure",
         ),
         _G.CHECK_DETAILS,
     )
@@ -92,6 +98,31 @@ _STATES: Final[Mapping[str, PaymentStatus]] = MappingProxyType(
         "canceled": PaymentStatus.VOIDED,
     }
 )
+# https://docs.stripe.com/refunds#failed-refunds
+_REFUND_STATES: Final[Mapping[str, RefundStatus]] = MappingProxyType(
+    {
+        "pending": RefundStatus.PENDING,
+        "requires_action": RefundStatus.PENDING,
+        "succeeded": RefundStatus.SUCCEEDED,
+        "failed": RefundStatus.FAILED,
+        "canceled": RefundStatus.FAILED,
+    }
+)
+# https://docs.stripe.com/api/disputes/object: may still be answered, or is over
+_DISPUTE_STATES: Final[Mapping[str, bool]] = MappingProxyType(
+    dict.fromkeys(
+        (
+            "warning_needs_response",
+            "warning_under_review",
+            "needs_response",
+            "under_review",
+            "appeal_needs_response",
+            "appeal_under_review",
+        ),
+        False,
+    )
+    | dict.fromkeys(("warning_closed", "won", "lost", "prevented"), True)
+)
 _CANCELED_BY_STRIPE: Final = frozenset({"automatic", "expired", "failed_invoice", "void_invoice"})
 
 # https://docs.stripe.com/currencies: Stripe counts some unlike ISO 4217.
@@ -119,10 +150,46 @@ def decline_group(error: Mapping[str, Any]) -> DeclineGroup:
 
 
 def payment_status(state: str, cancellation_reason: str | None) -> PaymentStatus:
-    """Return our status of a PaymentIntent; a state in no table is still under way."""
+    """Return our status of a PaymentIntent.
+
+    A state in no table is kept as still under way, so that nobody takes it for money or for a no, and is
+    logged: the payment is asked about again until a person has taught us the word.
+    """
     if state == "canceled" and cancellation_reason in _CANCELED_BY_STRIPE:
         return PaymentStatus.EXPIRED
-    return _STATES.get(state, PaymentStatus.AUTHORIZING)
+    return _known(_STATES, state, PaymentStatus.AUTHORIZING, "payment")
+
+
+def refund_status(state: str) -> RefundStatus:
+    """Return our status of a refund; one in no table is kept as pending, and logged."""
+    return _known(_REFUND_STATES, state, RefundStatus.PENDING, "refund")
+
+
+def refund_snapshot(refund: Mapping[str, Any]) -> RefundSnapshot:
+    """Return what a Refund says."""
+    status = refund_status(refund["status"])
+    why = refund.get("failure_reason") or refund.get("pending_reason") or ""
+    if status is RefundStatus.FAILED:
+        why = why or refund["status"]
+    return RefundSnapshot(reference=str(refund["id"]), status=status, reason=str(why))
+
+
+def capture_before(charge: Mapping[str, Any]) -> datetime | None:
+    """Return until when a charge can be captured, None where it does not say."""
+    card = (charge.get("payment_method_details") or {}).get("card") or {}
+    before = card.get("capture_before")
+    return datetime.fromtimestamp(before, UTC) if before else None
+
+
+def dispute_is_over(state: str) -> bool:
+    """Test whether a dispute can no longer be answered; one in no table can, and is logged."""
+    return _known(_DISPUTE_STATES, state, False, "dispute")
+
+
+def _known(table: Mapping[str, _T], word: str, otherwise: _T, what: str) -> _T:
+    if word not in table:
+        _log.warning("a state of Stripe's we do not know", of=what, state=word)
+    return table.get(word, otherwise)
 
 
 def to_stripe(minor: int, currency: str) -> int:

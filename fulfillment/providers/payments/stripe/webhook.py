@@ -8,8 +8,21 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
+from fulfillment.domain.payment import PaymentStatus
+from fulfillment.domain.payment_news import (
+    DisputeHint,
+    Hint,
+    MethodHint,
+    PaymentHint,
+    RefundHint,
+    ReviewHint,
+)
+from fulfillment.providers.payments.stripe import codes
+
 TOLERANCE: Final = timedelta(seconds=300)
 SIGNATURE_HEADER: Final = "stripe-signature"
+# https://docs.stripe.com/api/radar/reviews/object: for these a review ends without harm
+_GOOD_ENDS: Final = frozenset({"approved", "acknowledged"})
 
 
 class BadEvent(ValueError):
@@ -17,23 +30,12 @@ class BadEvent(ValueError):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PaymentNews:
-    """Something happened to a payment. It is a hint: order is not promised, so read the payment again.
-
-    `kind` is Stripe's name of the event. `reference` is the payment it is about, "" where the event names
-    none. `operation` and `order_id` are ours, from the object's metadata; `object_id` is the refund's,
-    dispute's or charge's own id. `occurred_at` is by the provider's clock.
-    """
+class News:
+    """One event: its id, when it happened by the provider's clock, and what it says in our words."""
 
     event_id: str
-    kind: str
-    reference: str
     occurred_at: datetime
-    object_id: str
-    order_id: str = ""
-    operation: str = ""
-    status: str = ""
-    reason: str = ""
+    hint: Hint
 
 
 def verify(body: bytes, headers: Mapping[str, str], secrets: Sequence[str], *, now: datetime) -> bool:
@@ -50,35 +52,114 @@ def verify(body: bytes, headers: Mapping[str, str], secrets: Sequence[str], *, n
     return any(hmac.compare_digest(a, b.encode()) for a in expected for b in signatures)
 
 
-def parse(body: bytes) -> PaymentNews:
-    """Return what an event says.
+def parse(body: bytes) -> News:
+    """Return what an event says. One that means nothing to us is a hint without a status.
 
     Raises:
         BadEvent: this is no event of Stripe's.
     """
     try:
         event = json.loads(body)
-        return _news(event, event["data"]["object"])
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        return News(
+            event_id=str(event["id"]),
+            occurred_at=datetime.fromtimestamp(event["created"], UTC),
+            hint=_hint(str(event["type"]), event["data"]["object"]),
+        )
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
         raise BadEvent(f"no event of Stripe's: {error!r}") from error
 
 
-def _news(event: Mapping[str, Any], subject: Mapping[str, Any]) -> PaymentNews:
-    is_intent = subject["object"] == "payment_intent"
-    metadata = subject.get("metadata") or {}
-    return PaymentNews(
-        event_id=str(event["id"]),
-        kind=str(event["type"]),
-        reference=str(subject["id"] if is_intent else subject.get("payment_intent") or ""),
-        occurred_at=datetime.fromtimestamp(event["created"], UTC),
-        object_id=str(subject["id"]),
-        order_id=str(metadata.get("order_id", "")),
-        operation=str(metadata.get("operation", "")),
-        status=str(subject.get("status") or ""),
-        reason=str(
-            subject.get("failure_reason") or subject.get("cancellation_reason") or subject.get("reason") or ""
-        ),
+def _hint(kind: str, subject: Mapping[str, Any]) -> Hint:
+    """Return what the object of an event says; the object decides, because every event of its kind brings one."""
+    match subject["object"]:
+        case "payment_intent":
+            return _payment(kind, subject)
+        case "refund":
+            return _refund(kind, subject)
+        case "dispute":
+            return _dispute(kind, subject)
+        case "review":
+            return _review(kind, subject)
+        case "setup_intent" if subject.get("status") == "succeeded":
+            return _method(kind, subject)
+        case _:
+            return _other(kind, subject)
+
+
+def _payment(kind: str, intent: Mapping[str, Any]) -> PaymentHint:
+    charge = intent.get("latest_charge")
+    return PaymentHint(
+        kind=kind,
+        reference=str(intent["id"]),
+        operation=_ours(intent, "operation"),
+        status=codes.payment_status(intent["status"], intent.get("cancellation_reason")),
+        expires_at=codes.capture_before(charge) if isinstance(charge, dict) else None,
     )
+
+
+def _refund(kind: str, refund: Mapping[str, Any]) -> RefundHint:
+    snapshot = codes.refund_snapshot(refund)
+    return RefundHint(
+        kind=kind,
+        reference=_id(refund.get("payment_intent")),
+        refund=snapshot.reference,
+        status=snapshot.status,
+        operation=_ours(refund, "operation"),
+        reason=snapshot.reason,
+    )
+
+
+def _dispute(kind: str, dispute: Mapping[str, Any]) -> DisputeHint:
+    currency = str(dispute["currency"]).upper()
+    due = (dispute.get("evidence_details") or {}).get("due_by")  # 0 where no answer is possible
+    return DisputeHint(
+        kind=kind,
+        reference=_id(dispute.get("payment_intent")),
+        dispute=str(dispute["id"]),
+        reason=str(dispute.get("reason") or ""),
+        amount=codes.from_stripe(dispute["amount"], currency),
+        state=str(dispute["status"]),
+        is_over=codes.dispute_is_over(str(dispute["status"])),
+        evidence_due_at=datetime.fromtimestamp(due, UTC) if due else None,
+    )
+
+
+def _review(kind: str, review: Mapping[str, Any]) -> ReviewHint:
+    return ReviewHint(
+        kind=kind,
+        reference=_id(review.get("payment_intent")),
+        is_open=bool(review["open"]),
+        approved=review.get("closed_reason") in _GOOD_ENDS,
+    )
+
+
+def _method(kind: str, setup: Mapping[str, Any]) -> MethodHint:
+    owner, card = _id(setup.get("customer")), _id(setup["payment_method"])
+    return MethodHint(
+        kind=kind,
+        reference=str(setup["id"]),
+        order_id=_ours(setup, "order_id"),
+        method=f"{owner}/{card}" if owner else card,
+    )
+
+
+def _other(kind: str, subject: Mapping[str, Any]) -> PaymentHint:
+    """Return news of something else, a charge for example; that one ran out is news of its payment."""
+    return PaymentHint(
+        kind=kind,
+        reference=_id(subject.get("payment_intent")),
+        operation=_ours(subject, "operation"),
+        status=PaymentStatus.EXPIRED if kind == "charge.expired" else None,
+    )
+
+
+def _ours(thing: Mapping[str, Any], name: str) -> str:
+    return str((thing.get("metadata") or {}).get(name, ""))
+
+
+def _id(thing: Any) -> str:
+    """Return the id of what may be an id, an object, or absent."""
+    return str(thing["id"] if isinstance(thing, dict) else thing or "")
 
 
 def _signature(header: str) -> tuple[str, list[str]]:

@@ -13,7 +13,9 @@ from fulfillment.domain.payment import (
     DeclineGroup,
     PaymentSnapshot,
     PaymentStatus,
+    RefundStatus,
 )
+from fulfillment.domain.payment_news import MethodHint
 from fulfillment.domain.provider_errors import (
     AuthConfig,
     Conflict,
@@ -26,8 +28,9 @@ from fulfillment.domain.provider_errors import (
     StateConflict,
 )
 from fulfillment.http import Reply
+from fulfillment.providers.payments.stripe import webhook
 from fulfillment.providers.payments.stripe.client import StripeGateway, _explain, snapshot_of
-from tests.devstack.simulators.conftest import Simulator, wait_for
+from tests.devstack.simulators.conftest import Listener, Simulator, wait_for
 from tests.providers.conftest import world_time
 
 AMOUNT = Money(minor=6600, currency="USD")
@@ -42,20 +45,42 @@ def gateway(world: Simulator) -> Iterator[StripeGateway]:
 
 
 @pytest.fixture
+def in_parts(world: Simulator) -> Iterator[Simulator]:
+    """The world with an account that may capture in parts."""
+    world.http.post("/_sim/account", json={"multicapture": True})
+    yield world
+    world.http.post("/_sim/account", json={"multicapture": False})
+
+
+@pytest.fixture
 def order_id() -> str:
     return f"SO-P{next(_numbers)}"
 
 
 def _gateway(world: Simulator) -> StripeGateway:
-    return StripeGateway(key="sk_test_1", base_url=f"{world.url}/stripe", now=lambda: world_time(world))
+    return StripeGateway(
+        key="sk_test_1",
+        base_url=f"{world.url}/stripe",
+        now=lambda: world_time(world),
+        return_url="http://shop.test/back",
+    )
 
 
 def authorize(
-    gateway: StripeGateway, order_id: str, method: str = "pm_card_visa", key: str = ""
+    gateway: StripeGateway,
+    order_id: str,
+    method: str = "pm_card_visa",
+    key: str = "",
+    several: bool = False,
 ) -> PaymentSnapshot:
     operation = f"{order_id}:authorize:{order_id}-1:1"
     return gateway.authorize(
-        AMOUNT, method=method, key=key or operation, operation=operation, order_id=order_id
+        AMOUNT,
+        method=method,
+        key=key or operation,
+        operation=operation,
+        order_id=order_id,
+        several=several,
     )
 
 
@@ -81,7 +106,9 @@ def test_a_capture_takes_what_is_asked_and_lets_the_rest_go(
 ) -> None:
     held = authorize(gateway, order_id)
 
-    taken = gateway.capture(held.reference, Money(minor=4000, currency="USD"), key=f"{order_id}:capture")
+    taken = gateway.capture(
+        held.reference, Money(minor=4000, currency="USD"), key=f"{order_id}:capture", final=True
+    )
 
     assert (taken.status, taken.authorized, taken.captured) == (PaymentStatus.CAPTURED, 6600, 4000)
     assert world.payment(order_id)["captured"] == 4000
@@ -96,14 +123,15 @@ def test_a_void_lets_the_money_go(gateway: StripeGateway, world: Simulator, orde
     assert world.payment(order_id)["state"] == "canceled"
 
 
-def test_a_refund_returns_its_reference_and_can_be_found_by_its_operation(
+def test_a_refund_says_how_it_stands_and_can_be_found_by_its_operation(
     gateway: StripeGateway, world: Simulator, order_id: str
 ) -> None:
     held = authorize(gateway, order_id)
-    gateway.capture(held.reference, AMOUNT, key=f"{order_id}:capture")
+    gateway.capture(held.reference, AMOUNT, key=f"{order_id}:capture", final=True)
 
     refund = gateway.refund(held.reference, AMOUNT, key=f"{order_id}:refund", operation="refund-1")
 
+    assert refund.status is RefundStatus.SUCCEEDED
     assert gateway.find_refund(held.reference, "refund-1") == refund
     assert gateway.find_refund(held.reference, "refund-2") is None
     assert gateway.ask(held.reference).refunded == world.payment(order_id)["refunded"] == 6600
@@ -113,7 +141,7 @@ def test_the_same_key_takes_the_money_once(gateway: StripeGateway, world: Simula
     held = authorize(gateway, order_id)
     again = authorize(gateway, order_id)
     for _ in range(2):
-        gateway.capture(held.reference, AMOUNT, key=f"{order_id}:capture")
+        gateway.capture(held.reference, AMOUNT, key=f"{order_id}:capture", final=True)
 
     kinds = [operation["kind"] for operation in world.payment(order_id)["operations"]]
     assert again.reference == held.reference
@@ -151,6 +179,181 @@ def test_a_card_that_asks_the_customer_is_no_error_and_says_where_to_go(
     assert (snapshot.status, snapshot.authorized) == (PaymentStatus.ACTION_REQUIRED, 0)
     assert snapshot.next_action_url is not None
     assert snapshot.reference in snapshot.next_action_url
+
+
+def test_a_customer_who_confirms_on_the_banks_page_has_paid_and_comes_back(
+    gateway: StripeGateway, world: Simulator, order_id: str
+) -> None:
+    asked = authorize(gateway, order_id, "pm_card_authenticationRequired")
+    assert asked.next_action_url is not None
+    assert "66.00 USD" in world.http.get(asked.next_action_url).text
+
+    back = world.http.post(asked.next_action_url, data={"success": "true"})
+
+    assert back.headers["location"].startswith("http://shop.test/back?")
+    assert gateway.ask(asked.reference).status is PaymentStatus.AUTHORIZED
+    assert world.http.post(asked.next_action_url, data={"success": "true"}).status_code == 409
+
+
+def test_a_customer_who_refuses_on_the_banks_page_has_declined(
+    gateway: StripeGateway, world: Simulator, order_id: str
+) -> None:
+    asked = authorize(gateway, order_id, "pm_card_authenticationRequired")
+    world.http.post(f"/_sim/payments/{asked.reference}/authenticate", json={"success": False})
+
+    refused = gateway.ask(asked.reference)
+
+    assert (refused.status, refused.decline_group) == (PaymentStatus.DECLINED, DeclineGroup.CHECK_DETAILS)
+    assert refused.decline_code == "payment_intent_authentication_failure"
+
+
+def test_a_customer_who_never_confirms_can_be_given_up(
+    gateway: StripeGateway, world: Simulator, order_id: str
+) -> None:
+    asked = authorize(gateway, order_id, "pm_card_authenticationRequired")
+
+    gone = gateway.void(asked.reference, key=f"{order_id}:void")
+
+    assert gone.status is PaymentStatus.VOIDED
+    late = world.http.post(f"/_sim/payments/{asked.reference}/authenticate", json={"success": True})
+    assert late.status_code == 400
+
+
+@pytest.mark.parametrize(
+    ("success", "status"), [(True, PaymentStatus.AUTHORIZED), (False, PaymentStatus.DECLINED)]
+)
+def test_a_payment_that_takes_its_time_is_open_until_the_provider_has_decided(
+    gateway: StripeGateway, world: Simulator, order_id: str, success: bool, status: PaymentStatus
+) -> None:
+    slow = authorize(gateway, order_id, "pm_card_processing")
+    assert (slow.status, slow.authorized) == (PaymentStatus.AUTHORIZING, 0)
+
+    world.http.post(f"/_sim/payments/{slow.reference}/settle", json={"success": success})
+
+    assert gateway.ask(slow.reference).status is status
+
+
+def test_a_charge_that_allows_it_is_captured_in_parts_and_the_rest_let_go(
+    gateway: StripeGateway, in_parts: Simulator, order_id: str
+) -> None:
+    held = authorize(gateway, order_id, several=True)
+    part = Money(minor=2000, currency="USD")
+
+    first = gateway.capture(held.reference, part, key=f"{order_id}:capture:1", final=False)
+    second = gateway.capture(held.reference, part, key=f"{order_id}:capture:2", final=False)
+    last = gateway.void(held.reference, key=f"{order_id}:void")
+
+    assert held.multicapture
+    assert [(step.status, step.authorized, step.captured) for step in (first, second, last)] == [
+        (PaymentStatus.AUTHORIZED, 6600, 2000),
+        (PaymentStatus.AUTHORIZED, 6600, 4000),
+        (PaymentStatus.CAPTURED, 6600, 4000),
+    ]
+    done = [(step["kind"], step["amount"]) for step in in_parts.payment(order_id)["operations"]]
+    assert done == [("authorize", 6600), ("capture", 2000), ("capture", 2000), ("void", 2600)]
+
+
+@pytest.mark.parametrize(
+    ("method", "several"), [("pm_card_visa", False), ("pm_card_credit_disableEnterpriseCardFeatures", True)]
+)
+def test_a_charge_that_does_not_allow_parts_says_so_and_is_captured_once(
+    gateway: StripeGateway, in_parts: Simulator, order_id: str, method: str, several: bool
+) -> None:
+    held = authorize(gateway, order_id, method, several=several)
+    part = Money(minor=2000, currency="USD")
+
+    with pytest.raises(Rejected):
+        gateway.capture(held.reference, part, key=f"{order_id}:capture:1", final=False)
+    taken = gateway.capture(held.reference, part, key=f"{order_id}:capture:2", final=True)
+
+    assert not held.multicapture
+    assert (taken.status, taken.captured) == (PaymentStatus.CAPTURED, 2000)
+
+
+def test_a_refund_that_waits_says_so_until_it_is_decided(
+    gateway: StripeGateway, world: Simulator, order_id: str
+) -> None:
+    held = authorize(gateway, order_id, "pm_card_pendingRefund")
+    gateway.capture(held.reference, AMOUNT, key=f"{order_id}:capture", final=True)
+    refund = gateway.refund(held.reference, AMOUNT, key=f"{order_id}:refund", operation="refund-1")
+    assert (refund.status, refund.reason) == (RefundStatus.PENDING, "processing")
+
+    world.http.post(f"/_sim/refunds/{refund.reference}/settle", json={"success": False})
+
+    failed = gateway.find_refund(held.reference, "refund-1")
+    assert failed is not None
+    assert (failed.status, failed.reason) == (RefundStatus.FAILED, "expired_or_canceled_card")
+    assert gateway.ask(held.reference).refunded == 0
+
+
+def test_disputed_money_cannot_be_given_back(gateway: StripeGateway, world: Simulator, order_id: str) -> None:
+    held = authorize(gateway, order_id)
+    gateway.capture(held.reference, AMOUNT, key=f"{order_id}:capture", final=True)
+    world.http.post(f"/_sim/payments/{held.reference}/dispute").raise_for_status()
+
+    with pytest.raises(Rejected) as refused:
+        gateway.refund(held.reference, AMOUNT, key=f"{order_id}:refund", operation="refund-1")
+
+    assert refused.value.code == "charge_disputed"
+
+
+def test_a_card_given_on_the_providers_page_is_told_by_its_event_and_can_be_charged(
+    gateway: StripeGateway, world: Simulator, listener: Listener, order_id: str
+) -> None:
+    link = gateway.method_link(order_id, return_url="http://shop.test/orders/1", key=f"{order_id}:link")
+    assert (
+        gateway.method_link(order_id, return_url="http://shop.test/orders/1", key=f"{order_id}:link") == link
+    )
+
+    back = world.http.post(link, data={"card": "mastercard"})
+
+    assert back.headers["location"] == "http://shop.test/orders/1"
+    wait_for(lambda: [e for e in listener.events(order_id) if e["type"] == "setup_intent.succeeded"])
+    body = next(
+        body for _, body in listener.taken if order_id.encode() in body and b"setup_intent.succ" in body
+    )
+    hint = webhook.parse(body).hint
+    assert isinstance(hint, MethodHint)
+    assert hint.order_id == order_id
+    assert authorize(gateway, order_id, hint.method).status is PaymentStatus.AUTHORIZED
+
+
+def test_p22_the_same_attempt_under_the_same_key_never_charges_twice(
+    gateway: StripeGateway, world: Simulator, order_id: str
+) -> None:
+    """Attacks the Idempotency-Key of every change: without the header the repeat holds and takes money again."""
+    for _ in range(3):
+        held = authorize(gateway, order_id)
+    for _ in range(3):
+        gateway.capture(held.reference, AMOUNT, key=f"{order_id}:capture", final=True)
+    part = Money(minor=600, currency="USD")
+    refunds = {
+        gateway.refund(held.reference, part, key=f"{order_id}:refund", operation="refund-1").reference
+        for _ in range(3)
+    }
+
+    done = [(step["kind"], step["amount"]) for step in world.payment(order_id)["operations"]]
+    assert done == [("authorize", 6600), ("capture", 6600), ("refund", 600)]
+    assert len(refunds) == 1
+
+
+@pytest.mark.parametrize(
+    ("minor", "currency", "told"),
+    [(500, "JPY", 500), (6600, "USD", 6600), (12340, "KWD", 12340), (700, "ISK", 70000), (700, "UGX", 70000)],
+)
+def test_p32_an_amount_means_the_same_there_and_back_in_every_exponent(
+    gateway: StripeGateway, world: Simulator, order_id: str, minor: int, currency: str, told: int
+) -> None:
+    """Attacks Stripe's own table of decimals: with ISO's alone ISK and UGX are charged a hundredth."""
+    amount, operation = Money(minor=minor, currency=currency), f"{order_id}:authorize:1"
+    held = gateway.authorize(
+        amount, method="pm_card_visa", key=operation, operation=operation, order_id=order_id, several=False
+    )
+    taken = gateway.capture(held.reference, amount, key=f"{order_id}:capture", final=True)
+    gateway.refund(held.reference, amount, key=f"{order_id}:refund", operation="refund-1")
+
+    assert (held.authorized, taken.captured, gateway.ask(held.reference).refunded) == (minor, minor, minor)
+    assert {step["amount"] for step in world.payment(order_id)["operations"]} == {told}
 
 
 @pytest.mark.parametrize("kind", ["reset", "html_502", "truncated_json"])
@@ -198,7 +401,7 @@ def test_a_capture_whose_answer_is_lost_was_made_and_asking_says_so(
     world.fault("reset", "after_commit", match={"provider": "stripe", "order": order_id})
 
     with pytest.raises(OutcomeUnknown):
-        gateway.capture(held.reference, AMOUNT, key=f"{order_id}:capture")
+        gateway.capture(held.reference, AMOUNT, key=f"{order_id}:capture", final=True)
 
     assert gateway.ask(held.reference).status is PaymentStatus.CAPTURED
 
@@ -251,10 +454,10 @@ def test_a_second_capture_under_another_key_is_a_conflict_to_be_read(
     gateway: StripeGateway, order_id: str
 ) -> None:
     held = authorize(gateway, order_id)
-    gateway.capture(held.reference, AMOUNT, key=f"{order_id}:capture")
+    gateway.capture(held.reference, AMOUNT, key=f"{order_id}:capture", final=True)
 
     with pytest.raises(StateConflict):
-        gateway.capture(held.reference, AMOUNT, key=f"{order_id}:capture~1")
+        gateway.capture(held.reference, AMOUNT, key=f"{order_id}:capture~1", final=True)
 
 
 def test_an_unknown_payment_is_a_mistake_of_ours(gateway: StripeGateway) -> None:
@@ -270,7 +473,7 @@ def test_an_authorization_that_ran_out_cannot_be_captured(fast_world: Simulator,
     wait_for(lambda: world_time(fast_world) > deadline)
 
     with pytest.raises(AuthorizationExpired):
-        gateway.capture(held.reference, AMOUNT, key=f"{order_id}:capture")
+        gateway.capture(held.reference, AMOUNT, key=f"{order_id}:capture", final=True)
 
     assert gateway.ask(held.reference).status is PaymentStatus.EXPIRED
     gateway.close()

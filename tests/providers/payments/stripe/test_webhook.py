@@ -2,10 +2,13 @@
 
 import json
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from stripe import Webhook, WebhookSignature
 
+from fulfillment.domain.payment import PaymentStatus, RefundStatus
+from fulfillment.domain.payment_news import DisputeHint, MethodHint, PaymentHint, RefundHint, ReviewHint
 from fulfillment.providers.payments.stripe import webhook
 from tests.devstack.simulators.conftest import STRIPE_SECRET, Listener, Simulator, wait_for
 from tests.providers.payments.stripe.test_client import AMOUNT, _gateway, authorize
@@ -96,9 +99,125 @@ def test_a_header_that_makes_no_sense_is_refused(header: str) -> None:
 def test_an_event_says_what_happened_to_which_payment() -> None:
     news = webhook.parse(BODY)
 
-    assert (news.event_id, news.kind, news.reference) == ("evt_1", "refund.failed", "pi_1")
-    assert (news.object_id, news.operation) == ("re_1", "SO-1:refund:SO-1-1:1")
-    assert (news.status, news.reason, news.occurred_at) == ("failed", "expired_or_canceled_card", NOW)
+    assert (news.event_id, news.occurred_at) == ("evt_1", NOW)
+    assert news.hint == RefundHint(
+        kind="refund.failed",
+        reference="pi_1",
+        refund="re_1",
+        status=RefundStatus.FAILED,
+        operation="SO-1:refund:SO-1-1:1",
+        reason="expired_or_canceled_card",
+    )
+
+
+def an_event(kind: str, **subject: Any) -> bytes:
+    """Return the body of an event."""
+    event = {"id": "evt_1", "type": kind, "created": int(NOW.timestamp()), "data": {"object": subject}}
+    return json.dumps(event).encode()
+
+
+@pytest.mark.parametrize(
+    ("kind", "state", "status"),
+    [
+        ("payment_intent.amount_capturable_updated", "requires_capture", PaymentStatus.AUTHORIZED),
+        ("payment_intent.requires_action", "requires_action", PaymentStatus.ACTION_REQUIRED),
+        ("payment_intent.processing", "processing", PaymentStatus.AUTHORIZING),
+        ("payment_intent.payment_failed", "requires_payment_method", PaymentStatus.DECLINED),
+        ("payment_intent.succeeded", "succeeded", PaymentStatus.CAPTURED),
+        ("payment_intent.canceled", "canceled", PaymentStatus.VOIDED),
+        ("payment_intent.of_2030", "of_2030", PaymentStatus.AUTHORIZING),
+    ],
+)
+def test_p36_news_of_a_payment_is_never_dropped(kind: str, state: str, status: PaymentStatus) -> None:
+    """Attacks the reading of states: left out of the table, processing and 3-D Secure mean nothing to us."""
+    body = an_event(kind, object="payment_intent", id="pi_1", status=state, metadata={"operation": "o"})
+
+    assert webhook.parse(body).hint == PaymentHint(kind=kind, reference="pi_1", operation="o", status=status)
+
+
+def test_a_payment_that_ran_out_has_expired() -> None:
+    canceled = an_event(
+        "payment_intent.canceled",
+        object="payment_intent",
+        id="pi_1",
+        status="canceled",
+        cancellation_reason="expired",
+    )
+    expired = an_event(
+        "charge.expired", object="charge", id="ch_1", payment_intent="pi_1", status="succeeded"
+    )
+
+    for body in (canceled, expired):
+        hint = webhook.parse(body).hint
+        assert isinstance(hint, PaymentHint)
+        assert (hint.reference, hint.status) == ("pi_1", PaymentStatus.EXPIRED)
+
+
+@pytest.mark.parametrize(("state", "is_over"), [("needs_response", False), ("lost", True), ("won", True)])
+def test_a_dispute_says_how_much_why_and_until_when_it_can_be_answered(state: str, is_over: bool) -> None:
+    body = an_event(
+        "charge.dispute.updated",
+        object="dispute",
+        id="du_1",
+        payment_intent={"id": "pi_1"},
+        amount=70000,
+        currency="isk",
+        reason="product_not_received",
+        status=state,
+        evidence_details={"due_by": int(NOW.timestamp())},
+    )
+
+    assert webhook.parse(body).hint == DisputeHint(
+        kind="charge.dispute.updated",
+        reference="pi_1",
+        dispute="du_1",
+        reason="product_not_received",
+        amount=700,
+        state=state,
+        is_over=is_over,
+        evidence_due_at=NOW,
+    )
+
+
+@pytest.mark.parametrize(
+    ("is_open", "reason", "approved"),
+    [(True, None, False), (False, "approved", True), (False, "refunded_as_fraud", False)],
+)
+def test_a_review_says_whether_it_goes_on_and_how_it_ended(
+    is_open: bool, reason: str | None, approved: bool
+) -> None:
+    kind = "review.opened" if is_open else "review.closed"
+    body = an_event(
+        kind, object="review", id="prv_1", payment_intent="pi_1", open=is_open, closed_reason=reason
+    )
+
+    assert webhook.parse(body).hint == ReviewHint(
+        kind=kind, reference="pi_1", is_open=is_open, approved=approved
+    )
+
+
+@pytest.mark.parametrize(("owner", "method"), [("cus_1", "cus_1/pm_1"), (None, "pm_1")])
+def test_a_saved_card_is_named_with_its_owner(owner: str | None, method: str) -> None:
+    body = an_event(
+        "setup_intent.succeeded",
+        object="setup_intent",
+        id="seti_1",
+        status="succeeded",
+        customer=owner,
+        payment_method="pm_1",
+        metadata={"order_id": "SO-1"},
+    )
+
+    assert webhook.parse(body).hint == MethodHint(
+        kind="setup_intent.succeeded", reference="seti_1", order_id="SO-1", method=method
+    )
+
+
+@pytest.mark.parametrize("subject", [{"object": "payout", "id": "po_1"}, {"object": "charge", "id": "ch_1"}])
+def test_news_that_means_nothing_to_us_is_still_an_event(subject: dict[str, str]) -> None:
+    hint = webhook.parse(an_event("something.happened", **subject)).hint
+
+    assert hint == PaymentHint(kind="something.happened", reference="")
 
 
 @pytest.mark.parametrize("body", [b"", b"[]", b"{}", b'{"id": 1, "data": null}', b"\xff\xfe\x00"])
@@ -110,7 +229,7 @@ def test_what_is_no_event_is_refused(body: bytes) -> None:
 def test_the_events_of_a_whole_payment_are_genuine_and_name_it(world: Simulator, listener: Listener) -> None:
     gateway = _gateway(world)
     held = authorize(gateway, "SO-W1")
-    gateway.capture(held.reference, AMOUNT, key="SO-W1:capture")
+    gateway.capture(held.reference, AMOUNT, key="SO-W1:capture", final=True)
     gateway.close()
 
     wait_for(lambda: len(listener.events(held.reference)) == 3)
@@ -119,8 +238,8 @@ def test_the_events_of_a_whole_payment_are_genuine_and_name_it(world: Simulator,
     for headers, body in mine:
         lower = {name.lower(): value for name, value in headers.items()}
         assert webhook.verify(body, lower, [STRIPE_SECRET], now=datetime.now(UTC))
-        assert webhook.parse(body).reference == held.reference
-    assert {webhook.parse(body).kind for _, body in mine} == {
+        assert webhook.parse(body).hint.reference == held.reference
+    assert {webhook.parse(body).hint.kind for _, body in mine} == {
         "payment_intent.amount_capturable_updated",
         "charge.captured",
         "payment_intent.succeeded",
