@@ -57,12 +57,13 @@ class Released:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StopShipments:
-    """Stop every shipment of the order that has not left, for `reason`."""
+    """Stop every shipment of the order that has not left, for `reason`; or only those named in `shipments`."""
 
     order_id: str
     reason: str
     by: str
     request_id: str
+    shipments: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -120,7 +120,14 @@ class RecordStore:
         """Stop what has not left. The floor and this call meet at the shipment's row: one of them wins."""
         with self._engine.begin() as conn:
             order = lock_order(conn, request.order_id)
-            stopped = stopping.stop(conn, order, reason=request.reason, by=request.by, now=self._now())
+            stopped = stopping.stop(
+                conn,
+                order,
+                reason=request.reason,
+                by=request.by,
+                now=self._now(),
+                only=request.shipments,
+            )
             outcome = f"stopped {', '.join(stopped.stopped) or 'nothing'}"
             if stopped.left:
                 outcome += f"; {', '.join(stopped.left)} had left"
