@@ -7,6 +7,15 @@ from temporalio import activity
 
 from activities.errors import told_to_temporal
 from fulfillment.domain.cases import Case
+from fulfillment.domain.change import (
+    AddLines,
+    CancelUnits,
+    ChangeAddress,
+    Changed,
+    ChangeService,
+    OrderState,
+    UndoChange,
+)
 from fulfillment.domain.holds import Hold
 from fulfillment.domain.record import (
     ChangePaymentMethod,
@@ -38,6 +47,24 @@ class OrderRecords(Protocol):
     def stop_shipments(self, request: StopShipments) -> Stopped:
         """Stop what has not left. The floor and this call meet at the shipment's row: one of them wins."""
         ...
+
+    def read_state(self, order_id: str) -> OrderState: ...
+
+    def cancel_units(self, request: CancelUnits) -> Changed:
+        """Take units off the order that have not left. The floor and this call meet at the order's row."""
+        ...
+
+    def add_lines(self, request: AddLines) -> Changed:
+        """Add lines and claim their stock, all of it or nothing."""
+        ...
+
+    def undo_change(self, request: UndoChange) -> Changed:
+        """Take back what one change added and nobody paid for."""
+        ...
+
+    def change_address(self, request: ChangeAddress) -> Changed: ...
+
+    def change_service(self, request: ChangeService) -> Changed: ...
 
     def open_case(self, request: OpenCase) -> Case: ...
 
@@ -81,6 +108,36 @@ class RecordActivities:
     def stop_shipments(self, request: StopShipments) -> Stopped:
         with told_to_temporal():
             return self._records.stop_shipments(request)
+
+    @activity.defn
+    def read_state(self, order_id: str) -> OrderState:
+        with told_to_temporal():
+            return self._records.read_state(order_id)
+
+    @activity.defn
+    def cancel_units(self, request: CancelUnits) -> Changed:
+        with told_to_temporal():
+            return self._records.cancel_units(request)
+
+    @activity.defn
+    def add_lines(self, request: AddLines) -> Changed:
+        with told_to_temporal():
+            return self._records.add_lines(request)
+
+    @activity.defn
+    def undo_change(self, request: UndoChange) -> Changed:
+        with told_to_temporal():
+            return self._records.undo_change(request)
+
+    @activity.defn
+    def change_address(self, request: ChangeAddress) -> Changed:
+        with told_to_temporal():
+            return self._records.change_address(request)
+
+    @activity.defn
+    def change_service(self, request: ChangeService) -> Changed:
+        with told_to_temporal():
+            return self._records.change_service(request)
 
     @activity.defn
     def open_case(self, request: OpenCase) -> Case:
