@@ -16,7 +16,7 @@ from fulfillment.domain.policy import Policy
 from fulfillment.domain.promise import promised, ship_by
 from fulfillment.domain.shipment import WaitsFor, WorkStatus
 from fulfillment.storage import holds, journal
-from fulfillment.storage.movements import move
+from fulfillment.storage.movements import Place, move
 from fulfillment.storage.orders import OUT_OF_STOCK, short_lines
 from fulfillment.storage.tables import (
     allocations,
@@ -200,7 +200,10 @@ def _allocate(conn: Connection, order: Row[Any], *, now: datetime) -> None:
     claimed = conn.execute(_CONSUME, {"the_order": order.order_id}).all()
     if claimed:
         conn.execute(_ALLOCATE, {"the_order": order.order_id})
-        amounts = {(row.sku, row.location_id): row.quantity for row in claimed}
+        amounts: dict[Place, int] = {}
+        for row in claimed:
+            place = row.sku, row.location_id
+            amounts[place] = amounts.get(place, 0) + row.quantity
         key, cause = f"{order.order_id}:allocate", order.order_id
         move(conn, Movement.ALLOCATED, amounts, key=key, cause=cause, by=order.channel, at=now)
 

@@ -4,7 +4,7 @@ from collections.abc import Collection
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import Connection, Row, bindparam, case, func, select, text, update
+from sqlalchemy import Connection, Row, bindparam, case, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 
 from fulfillment.domain.inventory import Movement
@@ -62,15 +62,11 @@ _SERVABLE: Final = (
     .order_by(backorders.c.sku, backorders.c.location_id)
     .limit(bindparam("at_most"))
 )
-_OWED: Final = (
-    select(
-        backorders.c.sku,
-        backorders.c.location_id,
-        func.sum(backorders.c.quantity - backorders.c.filled).label("units"),
-    )
-    .where(backorders.c.state == "waiting", backorders.c.sku.in_(bindparam("asked", expanding=True)))
-    .group_by(backorders.c.sku, backorders.c.location_id)
-)
+# What those who wait still lack, for whoever claims beside them.
+OWED: Final = """
+    SELECT sku, location_id, sum(quantity - filled) AS units FROM backorders
+    WHERE state = 'waiting' AND sku = ANY(CAST(:asked AS text[])) GROUP BY sku, location_id
+"""
 _FILL: Final = update(backorders).where(
     backorders.c.order_id == bindparam("the_order"), backorders.c.line_no == bindparam("the_line")
 )
@@ -134,12 +130,6 @@ def serve(conn: Connection, place: Place, *, key: str, by: str, now: datetime) -
 def servable(conn: Connection, limit: int) -> tuple[Place, ...]:
     """Return where somebody waits though units are there."""
     return tuple((row.sku, row.location_id) for row in conn.execute(_SERVABLE, {"at_most": limit}))
-
-
-def owed(conn: Connection, skus: Collection[str]) -> dict[Place, int]:
-    """Return how many units those who wait still lack, by place."""
-    rows = conn.execute(_OWED, {"asked": sorted(skus)})
-    return {(row.sku, row.location_id): row.units for row in rows}
 
 
 def filled_by(conn: Connection, place: Place, key: str) -> tuple[str, ...]:

@@ -1,6 +1,6 @@
 """The record of changes: what was changed, by whom, and the answer that a repeat of the request gets again."""
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Any, Final
 
@@ -27,11 +27,9 @@ _OF_ORDER: Final = order_changes.c.order_id == bindparam("the_order")
 _BY_REQUEST: Final = select(order_changes).where(
     _OF_ORDER, order_changes.c.request_id == bindparam("the_request")
 )
-_BY_ID: Final = select(order_changes).where(
-    _OF_ORDER, order_changes.c.change_id == bindparam("the_change")
-)
+_BY_ID: Final = select(order_changes).where(_OF_ORDER, order_changes.c.change_id == bindparam("the_change"))
 _COUNT: Final = select(func.count()).where(_OF_ORDER)
-_ADD: Final = insert(order_changes)
+_ADD: Final = insert(order_changes).returning(order_changes)
 _UNDO: Final = update(order_changes).where(order_changes.c.change_id == bindparam("the_change"))
 _OWE: Final = (
     update(orders)
@@ -135,27 +133,14 @@ def next_id(conn: Connection, order_id: str) -> str:
 
 def keep(conn: Connection, order: Row[Any], made: Made, *, tell: bool = True, now: datetime) -> Changed:
     """Write a change down, with the event, the audit entry and the message that follow from it."""
-    answer = {"text": made.text, "delta": made.delta}
-    parts = {"added": made.added, "stopped": made.stopped, "reworked": made.reworked}
-    row = {
-        "change_id": made.change_id,
-        "order_id": order.order_id,
-        "kind": made.kind.value,
-        "state": ChangeState.CONFIRMED.value,
-        **answer,
-        **{name: list(ids) for name, ids in parts.items()},
-        "before": made.before,
-        "by": made.by,
-        "request_id": made.request_id,
-        "at": now,
-    }
-    conn.execute(_ADD, row)
+    values = asdict(made) | {"order_id": order.order_id, "state": ChangeState.CONFIRMED.value, "at": now}
+    del values["reason"]  # it stands in the audit entry
+    row = conn.execute(_ADD, values).one()
     journal.event(conn, order.order_id, _EVENT[made.kind], made.text, at=now, data=_said(made))
     _sign(conn, order, made, now=now)
     if tell:
         _tell(conn, order, made, now=now)
-    order_state = state.read(conn, order.order_id, now=now)
-    return Changed(change_id=made.change_id, **answer, **parts, state=order_state)
+    return _changed(conn, row, now=now)
 
 
 def undone(

@@ -27,9 +27,7 @@ _PARTS: Final = (
         locations.c.address["country"].astext.label("country"),
     )
     .join(locations, locations.c.location_id == shipments.c.location_id)
-    .where(
-        shipments.c.order_id == bindparam("the_order"), shipments.c.work_status != _W.CANCELLED.value
-    )
+    .where(shipments.c.order_id == bindparam("the_order"), shipments.c.work_status != _W.CANCELLED.value)
     .order_by(shipments.c.n)
 )
 _LABELED: Final = (
@@ -45,9 +43,7 @@ _LABELED: Final = (
 )
 _BACK_TO_PACKED: Final = (
     update(shipments)
-    .where(
-        shipments.c.order_id == bindparam("the_order"), shipments.c.work_status == _W.LABELED.value
-    )
+    .where(shipments.c.order_id == bindparam("the_order"), shipments.c.work_status == _W.LABELED.value)
     .values(work_status=_W.PACKED.value, labeled_at=None)
 )
 _THE_SHIPMENT: Final = shipments.c.shipment_id == bindparam("the_shipment")
@@ -93,7 +89,9 @@ def change_address(conn: Connection, request: ChangeAddress, *, now: datetime, p
     is_new = request.ship_to.digest() != Address(**order.ship_to).digest()
     text = "Your order goes to the new address." if is_new else "Your order goes to this address already."
     if gone := changes.gone(conn, order_id):
-        left = " and ".join(f"{it.parcel_id} (ask {it.carrier} to redirect {it.tracking_number})" for it in gone)
+        left = " and ".join(
+            f"{it.parcel_id} (ask {it.carrier} to redirect {it.tracking_number})" for it in gone
+        )
         text += f" What has left goes to the old one: {left}."
     if day := _another_day(order, going, request.ship_to.country, now=now, policy=policy):
         promises.revise(conn, order_id, day, source="change", reason="it goes to another country", now=now)

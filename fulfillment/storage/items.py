@@ -62,9 +62,7 @@ def cancel_units(conn: Connection, request: CancelUnits, *, now: datetime, polic
     lines = {line.line_no: line for line in lines_of(conn, order_id)}
     chosen = _choose(conn, order, lines, request.lines)
     change = changes.next_id(conn, order_id)
-    taken = units.cancel(
-        conn, order_id, chosen, reason=request.reason, key=change, by=request.by, now=now
-    )
+    taken = units.cancel(conn, order_id, chosen, reason=request.reason, key=change, by=request.by, now=now)
     delta = -(taken.worth + taken.fees)
     text = f"Cancelled: {_listed(chosen, lines)}.{changes.difference(delta, order.currency)}"
     # An order that is cancelled as a whole is told so when it closes.
@@ -133,9 +131,7 @@ def _first_of(of_line: Sequence[Placed], quantity: int) -> Iterator[Placed]:
         yield unit.only(count)
 
 
-def _too_many(
-    conn: Connection, order: Row[Any], line: OrderLine, asked: int, possible: int
-) -> ChangeRefused:
+def _too_many(conn: Connection, order: Row[Any], line: OrderLine, asked: int, possible: int) -> ChangeRefused:
     this = {"the_order": order.order_id, "the_line": line.line_no}
     why = f"{asked} × {line.name} cannot be cancelled, only {possible} of {line.quantity} still can"
     left_with: Counter[str] = Counter()
@@ -253,9 +249,7 @@ def undo_change(conn: Connection, request: UndoChange, *, now: datetime, policy:
         case ChangeKind.ADD_LINES:
             return _take_lines_back(conn, order, row, request.reason, now=now, policy=policy)
         case ChangeKind.SERVICE:
-            return delivery.take_service_back(
-                conn, order, row, request.reason, now=now, policy=policy
-            )
+            return delivery.take_service_back(conn, order, row, request.reason, now=now, policy=policy)
     raise ChangeRefused(f"{row.change_id} added nothing that is to be paid: make another change instead")
 
 

@@ -1,6 +1,7 @@
 """The only writer of stock levels: every change is a movement, made at most once per operation."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
@@ -56,6 +57,49 @@ _LOCK: Final = text(
     " USING (sku, location_id) ORDER BY s.sku, s.location_id FOR UPDATE OF s"
 )
 _READ: Final = text(f"{_LEVEL} WHERE s.sku = :sku AND s.location_id = :location_id")
+# Two statements in one round trip. Who claims under a key that another is claiming under waits for them first, so
+# that what follows sees their claim; keys are locked in one order as well, and before any level.
+_LOCK_SKUS: Final = text(
+    "SELECT pg_advisory_xact_lock(turn) FROM"
+    " (SELECT DISTINCT hashtextextended(key, 0) AS turn FROM unnest(CAST(:keys AS text[])) AS k (key) ORDER BY 1) t;"
+    f" {_LEVEL} WHERE s.sku = ANY(CAST(:skus AS text[])) ORDER BY s.sku, s.location_id FOR UPDATE OF s"
+)
+# Many claims, each with its movements and its reservations, and one update of every level they touch.
+_RESERVE: Final = text(
+    """
+    WITH claimed AS (
+        SELECT * FROM unnest(
+            CAST(:keys AS text[]), CAST(:orders AS text[]), CAST(:signers AS text[]),
+            CAST(:moments AS timestamptz[]), CAST(:ends AS timestamptz[]), CAST(:skus AS text[]),
+            CAST(:locations AS text[]), CAST(:quantities AS integer[])
+        ) AS c (key, order_id, signer, at, expires_at, sku, location_id, quantity)
+    ), moved AS (
+        INSERT INTO stock_movements (operation_key, kind, sku, location_id, reserved, cause, "by", at)
+        SELECT key, :kind, sku, location_id, quantity, order_id, signer, at FROM claimed
+    ), held AS (
+        INSERT INTO reservations (operation_key, sku, location_id, order_id, quantity, state, expires_at)
+        SELECT key, sku, location_id, order_id, quantity, 'active', expires_at FROM claimed
+    )
+    UPDATE stock_levels s SET reserved = s.reserved + c.quantity
+    FROM (SELECT sku, location_id, sum(quantity)::integer AS quantity FROM claimed GROUP BY sku, location_id) c
+    WHERE s.sku = c.sku AND s.location_id = c.location_id
+        AND s.on_hand - s.reserved - s.allocated - s.safety_stock >= c.quantity
+    RETURNING s.sku, s.location_id
+    """
+)
+_CLAIM_COLUMNS: Final = ("keys", "orders", "signers", "moments", "ends", "skus", "locations", "quantities")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claim:
+    """Units to be reserved for an order until `expires_at`; `key` is of this claim alone."""
+
+    key: str
+    order_id: str
+    amounts: Mapping[Place, int]
+    expires_at: datetime
+    by: str
+    at: datetime
 
 
 def move(
@@ -85,6 +129,32 @@ def move(
     ]:
         raise _insufficient(conn, refused[0], amounts[refused[0]])
     return frozenset((row.sku, row.location_id) for row in rows if row.moved)
+
+
+def reserve(conn: Connection, claims: Sequence[Claim]) -> None:
+    """Reserve for all of these claims in one statement; none of their keys was used before.
+
+    Raises:
+        InsufficientStock: a level does not hold what they claim together; the transaction must end.
+    """
+    amounts: dict[Place, int] = {}
+    rows: list[tuple[object, ...]] = []
+    for claim in claims:
+        for place, quantity in claim.amounts.items():
+            rows.append((claim.key, claim.order_id, claim.by, claim.at, claim.expires_at, *place, quantity))
+            amounts[place] = amounts.get(place, 0) + quantity
+    if not rows:
+        return
+    columns = zip(_CLAIM_COLUMNS, map(list, zip(*rows, strict=True)), strict=True)
+    done = conn.execute(_RESERVE, {**dict(columns), "kind": Movement.RESERVED.value}).all()
+    if refused := sorted(amounts.keys() - {(row.sku, row.location_id) for row in done}):
+        raise _insufficient(conn, refused[0], amounts[refused[0]])
+
+
+def lock_skus(conn: Connection, skus: Collection[str], *, keys: Collection[str] = ()) -> tuple[Level, ...]:
+    """Lock what every location holds of these SKUs, once nobody else claims under these keys."""
+    asked = {"skus": sorted(skus), "keys": list(keys)}
+    return tuple(Level(**row._mapping) for row in conn.execute(_LOCK_SKUS, asked))
 
 
 def lock_levels(conn: Connection, places: Iterable[Place]) -> tuple[Level, ...]:

@@ -12,9 +12,7 @@ _COUNT: Final = select(func.count()).where(promises.c.order_id == bindparam("the
 _ORDER: Final = update(orders).where(orders.c.order_id == bindparam("the_order"))
 
 
-def revise(
-    conn: Connection, order_id: str, day: date, *, source: str, reason: str, now: datetime
-) -> int:
+def revise(conn: Connection, order_id: str, day: date, *, source: str, reason: str, now: datetime) -> int:
     """Promise another day and return its number in the record. The caller tells the customer in the same transaction."""
     n: int = conn.execute(_COUNT, {"the_order": order_id}).scalar_one() + 1
     promise = {"order_id": order_id, "n": n, "promised_date": day, "source": source, "reason": reason}

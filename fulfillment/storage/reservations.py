@@ -1,25 +1,31 @@
-"""Claiming stock for a new order: what is there is reserved, what may wait is queued, the rest is cancelled."""
+"""Claiming stock for an order: what is there is reserved, what may wait is queued, the rest is cancelled.
 
-from collections.abc import Iterable, Mapping
+Three steps, each a round of its own: read what is wanted, claim it (`claims.py`), write the plan of what was truly
+claimed. The reservation is the record: after a crash in between, a repeat finds it and writes the same plan.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
 from sqlalchemy import Connection, Row, bindparam, func, insert, select, update
 
-from fulfillment.domain.inventory import Level, Movement, ShortLine
+from fulfillment.domain.errors import UnknownOrder
+from fulfillment.domain.inventory import InsufficientStock, Level, Movement, ShortLine
 from fulfillment.domain.notifications import Fact
-from fulfillment.domain.order import Order, OrderLine, OrderStatus, Outcome, UnitRange
+from fulfillment.domain.order import ENDED, Order, OrderLine, OrderStatus, Outcome, UnitRange
 from fulfillment.domain.policy import Policy
 from fulfillment.domain.promise import promised, ship_by
-from fulfillment.domain.reservation import PlannedShipment, Reservation
+from fulfillment.domain.reservation import PlannedShipment, Reservation, ReservationState, claim_key
 from fulfillment.domain.shipment import WaitsFor, WorkStatus, shipment_id
 from fulfillment.domain.sourcing import Sourced, source
-from fulfillment.storage import backorders as backorder_queue
-from fulfillment.storage import holds, journal
+from fulfillment.storage import claims, holds, journal
+from fulfillment.storage.claims import Ask, Claimed
 from fulfillment.storage.movements import Place, move
 from fulfillment.storage.orders import OUT_OF_STOCK, line_from, lock_order, order_from, short_lines
 from fulfillment.storage.tables import (
+    allocations,
     backorders,
     locations,
     order_lines,
@@ -27,10 +33,20 @@ from fulfillment.storage.tables import (
     reservations,
     shipments,
     skus,
-    stock_levels,
     unit_ranges,
 )
 
+_CLAIMS_ENDED: Final = (
+    select(func.count(reservations.c.operation_key.distinct()))
+    .where(
+        reservations.c.order_id == orders.c.order_id,
+        reservations.c.state != ReservationState.ACTIVE.value,
+    )
+    .scalar_subquery()
+)
+_READ: Final = select(orders, _CLAIMS_ENDED.label("claims_ended")).where(
+    orders.c.order_id == bindparam("the_order")
+)
 _LINES: Final = (
     select(
         order_lines,
@@ -41,31 +57,29 @@ _LINES: Final = (
     .where(order_lines.c.order_id == bindparam("the_order"))
     .order_by(order_lines.c.line_no)
 )
-_READ_LEVELS: Final = (
-    select(
-        stock_levels.c.sku,
-        stock_levels.c.location_id,
-        stock_levels.c.on_hand,
-        stock_levels.c.reserved,
-        stock_levels.c.allocated,
-        stock_levels.c.safety_stock,
-        locations.c.priority,
-    )
-    .join(locations, locations.c.location_id == stock_levels.c.location_id)
-    .where(stock_levels.c.sku.in_(bindparam("asked", expanding=True)))
-    .order_by(stock_levels.c.sku, stock_levels.c.location_id)
+_MAY_WAIT: Final = select(skus.c.sku).where(
+    skus.c.sku.in_(bindparam("asked", expanding=True)), skus.c.backorderable, ~skus.c.archived
 )
-_LOCK_LEVELS: Final = _READ_LEVELS.with_for_update(of=stock_levels)
-_FIRST_LOCATION: Final = (
-    select(locations.c.location_id, locations.c.address["country"].astext.label("country"))
-    .order_by(locations.c.priority, locations.c.location_id)
-    .limit(1)
+_PLACES: Final = select(
+    locations.c.location_id, locations.c.address["country"].astext.label("country")
+).order_by(locations.c.priority, locations.c.location_id)
+_CLAIMS_MADE: Final = select(func.count(reservations.c.operation_key.distinct())).where(
+    reservations.c.order_id == bindparam("the_order")
 )
-_RESERVE: Final = insert(reservations)
 _PLAN: Final = insert(shipments)
 _QUEUE: Final = insert(backorders)
 _PLACE_UNITS: Final = insert(unit_ranges)
-_BECOME: Final = update(orders).where(orders.c.order_id == bindparam("the_order"))
+_ALLOCATE: Final = insert(allocations)
+_CONSUME: Final = (
+    update(reservations)
+    .where(reservations.c.operation_key == bindparam("the_key"))
+    .values(state=ReservationState.CONSUMED.value)
+)
+_BECOME: Final = (
+    update(orders)
+    .where(orders.c.order_id == bindparam("the_order"), orders.c.status == OrderStatus.RECEIVED.value)
+    .returning(orders.c.order_id)
+)
 _PLANNED: Final = (
     select(
         shipments.c.shipment_id,
@@ -75,10 +89,25 @@ _PLANNED: Final = (
         func.coalesce(func.sum(unit_ranges.c.quantity), 0).label("units"),
     )
     .outerjoin(unit_ranges, unit_ranges.c.shipment_id == shipments.c.shipment_id)
-    .where(shipments.c.order_id == bindparam("the_order"))
+    .where(
+        shipments.c.order_id == bindparam("the_order"),
+        shipments.c.work_status != WorkStatus.CANCELLED.value,
+    )
     .group_by(shipments.c.shipment_id)
     .order_by(shipments.c.n)
 )
+_UNPAID: Final = (OrderStatus.RESERVED, OrderStatus.PAYMENT_FAILED)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """An order whose stock is not claimed yet; `places` are the locations by the shop's priority, with their country."""
+
+    order: Order
+    may_wait: frozenset[str]
+    places: tuple[tuple[str, str], ...]
+    key: str
+    held: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,54 +119,171 @@ class _Planned:
     units: tuple[UnitRange, ...]
 
 
-def reserve(conn: Connection, order_id: str, *, now: datetime, policy: Policy) -> Reservation:
-    """Claim the order's stock in this transaction; a repeat returns what the first call found."""
-    row = lock_order(conn, order_id)
+def wanted(conn: Connection, order_id: str) -> Wanted | None:
+    """Read what the order asks for, without a lock; None when its stock was claimed and planned before.
+
+    Raises:
+        UnknownOrder: there is no such order.
+    """
+    row = conn.execute(_READ, {"the_order": order_id}).one_or_none()
+    if row is None:
+        raise UnknownOrder(order_id)
     if row.status != OrderStatus.RECEIVED:
-        return _stored(conn, order_id)
+        return None
     found = conn.execute(_LINES, {"the_order": order_id}).all()
-    order = order_from(row, [line_from(line) for line in found])
-    sourced = _source(conn, order.lines, frozenset(line.sku for line in found if line.may_wait))
-    planned = _plan(order, sourced.from_location)
-    _claim(conn, order, sourced, planned, now=now, policy=policy)
-    waiting = _queue(conn, order, sourced, n=len(planned) + 1, now=now, policy=policy)
-    _place_units(conn, order_id, [*planned, *waiting], sourced.cancelled)
-    _become(conn, order, sourced, shipped=bool(planned or waiting), now=now)
-    return Reservation(
-        order_id=order_id,
-        shipments=tuple(part.shipment for part in [*planned, *waiting]),
-        short=sourced.short,
-        holds=holds.active(conn, order_id) if found[0].held else (),
+    return Wanted(
+        order=order_from(row, [line_from(line) for line in found]),
+        may_wait=frozenset(line.sku for line in found if line.may_wait),
+        places=_places(conn),
+        key=claim_key(order_id, row.claims_ended + 1),
+        held=found[0].held,
     )
 
 
-def _source(conn: Connection, lines: tuple[OrderLine, ...], backorderable: frozenset[str]) -> Sourced:
-    skus_asked = sorted({line.sku for line in lines})
-    rows = conn.execute(_LOCK_LEVELS, {"asked": skus_asked}).all()
-    # Read once the levels are locked, so that nobody is being served meanwhile. What those who wait still
-    # lack counts as reserved: units that were let go or found are theirs, and a new order does not overtake.
-    owed = backorder_queue.owed(conn, skus_asked)
-    levels = [
-        Level(
-            sku=row.sku,
-            location_id=row.location_id,
-            on_hand=row.on_hand,
-            reserved=row.reserved + owed.get((row.sku, row.location_id), 0),
-            allocated=row.allocated,
-            safety_stock=row.safety_stock,
-        )
-        for row in rows
+def ask(want: Wanted, *, now: datetime, policy: Policy) -> Ask:
+    """Return the claim of what is there of all the order's lines."""
+    order = want.order
+    return Ask(
+        key=want.key,
+        order_id=order.order_id,
+        skus=frozenset(line.sku for line in order.lines),
+        plan=lambda levels: _amounts(order, _sourced(want, levels)),
+        expires_at=now + policy.reservation_ttl,
+        by=order.channel,
+        at=now,
+    )
+
+
+def plan(conn: Connection, want: Wanted, claimed: Claimed, *, now: datetime, policy: Policy) -> Reservation:
+    """Plan the shipments of what was claimed, in this transaction, and say what becomes of the rest.
+
+    An order that was stopped meanwhile gives its claim back; one that another worker planned is read.
+    """
+    order = want.order
+    sourced = _sourced(want, _as_levels(claimed.amounts))
+    planned = _plan(order, sourced.from_location, first_n=1)
+    waiting = _waiting(want, sourced, n=len(planned) + 1)
+    if not _become(conn, order, sourced, shipped=bool(planned or waiting), now=now):
+        _give_back_if_stopped(conn, order, now=now)
+        return stored(conn, order.order_id)
+    _write(conn, order.order_id, [*planned, *waiting], now=now, policy=policy)
+    _queue(conn, want, waiting, now=now, policy=policy)
+    _place_units(conn, order.order_id, [*planned, *waiting], sourced.cancelled)
+    return Reservation(
+        order_id=order.order_id,
+        shipments=tuple(part.shipment for part in [*planned, *waiting]),
+        short=sourced.short,
+        holds=holds.active(conn, order.order_id) if want.held else (),
+    )
+
+
+def add(
+    conn: Connection,
+    order: Row[Any],
+    lines: Sequence[OrderLine],
+    *,
+    first_n: int,
+    now: datetime,
+    policy: Policy,
+) -> tuple[PlannedShipment, ...]:
+    """Claim lines that were added to the locked order and plan their shipments, numbered from `first_n`.
+
+    The goods of an order that is confirmed are allocated at once: they wait for their money, as the shipment does.
+
+    Raises:
+        InsufficientStock: something can neither ship nor wait; nothing was written.
+    """
+    want = _added(conn, order, lines)
+    claimed = _claim_added(conn, want, now=now, policy=policy)
+    sourced = _sourced(want, _as_levels(claimed.amounts))
+    planned = _plan(want.order, sourced.from_location, first_n=first_n)
+    waiting = _waiting(want, sourced, n=first_n + len(planned))
+    _write(conn, order.order_id, [*planned, *waiting], now=now, policy=policy)
+    if claimed.amounts and order.status not in _UNPAID:
+        _allocate(conn, want, claimed, planned, now=now)
+    _queue(conn, want, waiting, now=now, policy=policy)
+    _place_units(conn, order.order_id, [*planned, *waiting], ())
+    return tuple(part.shipment for part in [*planned, *waiting])
+
+
+def stored(conn: Connection, order_id: str) -> Reservation:
+    """Return the plan as the books have it now."""
+    return Reservation(
+        order_id=order_id,
+        shipments=tuple(_as_planned(row) for row in conn.execute(_PLANNED, {"the_order": order_id})),
+        short=short_lines(conn, order_id),
+        holds=holds.active(conn, order_id),
+    )
+
+
+def _sourced(want: Wanted, levels: Sequence[Level]) -> Sourced:
+    names = [location_id for location_id, _ in want.places]
+    return source(want.order.lines, levels=levels, priority=names, backorderable=want.may_wait)
+
+
+def _as_levels(amounts: Mapping[Place, int]) -> list[Level]:
+    """Return shelves that hold what was claimed and nothing else: sourced from them, the plan is that of the claim."""
+    return [
+        Level(sku=sku, location_id=location, on_hand=units, reserved=0, allocated=0)
+        for (sku, location), units in sorted(amounts.items())
     ]
-    priority = sorted({(row.priority, row.location_id) for row in rows})
-    names = [location_id for _, location_id in priority]
-    return source(lines, levels=levels, priority=names, backorderable=backorderable)
 
 
-def _plan(order: Order, from_location: Mapping[str, tuple[UnitRange, ...]]) -> list[_Planned]:
+def _places(conn: Connection) -> tuple[tuple[str, str], ...]:
+    return tuple((row.location_id, row.country) for row in conn.execute(_PLACES))
+
+
+def _added(conn: Connection, order: Row[Any], lines: Sequence[OrderLine]) -> Wanted:
+    asked = sorted({line.sku for line in lines})
+    made: int = conn.execute(_CLAIMS_MADE, {"the_order": order.order_id}).scalar_one()
+    return Wanted(
+        order=order_from(order, lines),
+        may_wait=frozenset(conn.execute(_MAY_WAIT, {"asked": asked}).scalars()),
+        places=_places(conn),
+        key=claim_key(order.order_id, made + 1),
+    )
+
+
+def _claim_added(conn: Connection, want: Wanted, *, now: datetime, policy: Policy) -> Claimed:
+    (claimed,) = claims.judge(conn, [ask(want, now=now, policy=policy)])
+    if isinstance(claimed, Exception):
+        raise claimed
+    if gone := _sourced(want, _as_levels(claimed.amounts)).cancelled:
+        line = want.order.line(gone[0].line_no)
+        raise InsufficientStock(line.sku, line.quantity, line.quantity - gone[0].count)
+    return claimed
+
+
+def _allocate(
+    conn: Connection, want: Wanted, claimed: Claimed, planned: Sequence[_Planned], *, now: datetime
+) -> None:
+    order = want.order
+    conn.execute(_CONSUME, {"the_key": want.key})
+    cause, by = order.order_id, order.channel
+    move(conn, Movement.ALLOCATED, claimed.amounts, key=want.key, cause=cause, by=by, at=now)
+    rows = [
+        {"shipment_id": part.shipment.shipment_id, "sku": sku, "location_id": location, "quantity": units}
+        for part in planned
+        for (sku, location), units in _amounts_of(order, part.shipment.location_id, part.units).items()
+    ]
+    conn.execute(_ALLOCATE, [row | {"state": "active"} for row in rows])
+
+
+def _plan(
+    order: Order, from_location: Mapping[str, tuple[UnitRange, ...]], *, first_n: int
+) -> list[_Planned]:
     return [
         _planned(order, n, location_id, units, WaitsFor.PAYMENT)
-        for n, (location_id, units) in enumerate(from_location.items(), start=1)
+        for n, (location_id, units) in enumerate(from_location.items(), start=first_n)
     ]
+
+
+def _waiting(want: Wanted, sourced: Sourced, *, n: int) -> list[_Planned]:
+    """What may wait is one shipment at the first location, whose receipts it waits for."""
+    if not sourced.backordered:
+        return []
+    location_id, _ = want.places[0]
+    return [_planned(want.order, n, location_id, sourced.backordered, WaitsFor.STOCK)]
 
 
 def _planned(
@@ -155,34 +301,18 @@ def _planned(
     return _Planned(n=n, shipment=shipment, units=units)
 
 
-def _claim(
-    conn: Connection,
-    order: Order,
-    sourced: Sourced,
-    planned: list[_Planned],
-    *,
-    now: datetime,
-    policy: Policy,
-) -> None:
-    if not planned:
-        return
-    amounts = _amounts(order, sourced.from_location)
-    key = f"{order.order_id}:reserve"
-    move(conn, Movement.RESERVED, amounts, key=key, cause=order.order_id, by=order.channel, at=now)
-    claims = [
-        {"order_id": order.order_id, "sku": sku, "location_id": location, "quantity": n, "state": "active"}
-        for (sku, location), n in amounts.items()
-    ]
-    conn.execute(_RESERVE, claims)
-    _write(conn, order.order_id, planned, now=now, policy=policy)
-
-
-def _amounts(order: Order, from_location: Mapping[str, tuple[UnitRange, ...]]) -> dict[Place, int]:
+def _amounts(order: Order, sourced: Sourced) -> dict[Place, int]:
     amounts: dict[Place, int] = {}
-    for location_id, units in from_location.items():
-        for part in units:
-            place = order.line(part.line_no).sku, location_id
-            amounts[place] = amounts.get(place, 0) + part.count
+    for location_id, units in sourced.from_location.items():
+        amounts |= _amounts_of(order, location_id, units)
+    return amounts
+
+
+def _amounts_of(order: Order, location_id: str, units: Sequence[UnitRange]) -> dict[Place, int]:
+    amounts: dict[Place, int] = {}
+    for part in units:
+        place = order.line(part.line_no).sku, location_id
+        amounts[place] = amounts.get(place, 0) + part.count
     return amounts
 
 
@@ -202,20 +332,18 @@ def _write(
         }
         for part in planned
     ]
-    conn.execute(_PLAN, rows)
+    if rows:
+        conn.execute(_PLAN, rows)
 
 
 def _queue(
-    conn: Connection, order: Order, sourced: Sourced, *, n: int, now: datetime, policy: Policy
-) -> list[_Planned]:
-    """Queue what may wait: one shipment at the first location, whose receipts it waits for."""
-    if not sourced.backordered:
-        return []
-    place = conn.execute(_FIRST_LOCATION).one()
-    part = _planned(order, n, place.location_id, sourced.backordered, WaitsFor.STOCK)
-    _write(conn, order.order_id, [part], now=now, policy=policy)
+    conn: Connection, want: Wanted, waiting: Sequence[_Planned], *, now: datetime, policy: Policy
+) -> None:
+    if not waiting:
+        return
+    (part,), order, (_, country) = waiting, want.order, want.places[0]
     promise_date = promised(
-        now=now, abroad=place.country != order.ship_to.country, waits_for_stock=True, policy=policy
+        now=now, abroad=country != order.ship_to.country, waits_for_stock=True, policy=policy
     )
     rows = [
         {
@@ -223,16 +351,15 @@ def _queue(
             "line_no": units.line_no,
             "shipment_id": part.shipment.shipment_id,
             "sku": order.line(units.line_no).sku,
-            "location_id": place.location_id,
+            "location_id": part.shipment.location_id,
             "quantity": units.count,
             "promise_date": promise_date,
             "placed_at": order.placed_at,
             "state": "waiting",
         }
-        for units in sourced.backordered
+        for units in part.units
     ]
     conn.execute(_QUEUE, rows)
-    return [part]
 
 
 def _place_units(
@@ -254,37 +381,36 @@ def _place_units(
     conn.execute(_PLACE_UNITS, rows)
 
 
-def _become(conn: Connection, order: Order, sourced: Sourced, *, shipped: bool, now: datetime) -> None:
-    order_id = order.order_id
+def _become(conn: Connection, order: Order, sourced: Sourced, *, shipped: bool, now: datetime) -> bool:
+    """Lock the order and let it go on; return whether it still waited for its stock."""
+    values: dict[str, str] = {"status": OrderStatus.RESERVED.value}
     if not shipped:
-        _reject(conn, order_id, sourced.short, now=now)
-        return
-    conn.execute(_BECOME, {"the_order": order_id, "status": OrderStatus.RESERVED.value})
-    if gone := [line for line in sourced.short if line.cancelled]:
+        values = {"status": OrderStatus.REJECTED.value, "outcome": Outcome.REJECTED.value, "placed": "short"}
+    if conn.execute(_BECOME.values(values), {"the_order": order.order_id}).first() is None:
+        return False
+    if not shipped:
+        _tell_rejected(conn, order.order_id, now=now)
+    elif gone := [line for line in sourced.short if line.cancelled]:
         text = f"Not in stock any more and taken off your order: {_listed(gone)}."
-        journal.event(conn, order_id, "part_cancelled", text, at=now)
+        journal.event(conn, order.order_id, "part_cancelled", text, at=now)
+    return True
 
 
-def _reject(conn: Connection, order_id: str, short: tuple[ShortLine, ...], *, now: datetime) -> None:
-    values = {"status": OrderStatus.REJECTED.value, "outcome": Outcome.REJECTED.value, "placed": "short"}
-    conn.execute(_BECOME, {"the_order": order_id, **values})
+def _tell_rejected(conn: Connection, order_id: str, *, now: datetime) -> None:
     text = "None of what you ordered is in stock, so we cancelled the order."
     journal.event(conn, order_id, "rejected", text, at=now)
     data = {"reason": OUT_OF_STOCK, "released": 0}
     journal.tell(conn, order_id, Fact.CANCELLED, subject=order_id, version=1, data=data, now=now)
 
 
+def _give_back_if_stopped(conn: Connection, order: Order, *, now: datetime) -> None:
+    status = OrderStatus(lock_order(conn, order.order_id).status)
+    if status is OrderStatus.CANCELLING or status in ENDED:
+        claims.end(conn, order.order_id, ReservationState.RELEASED, by=order.channel, now=now)
+
+
 def _listed(short: Iterable[ShortLine]) -> str:
     return ", ".join(f"{line.cancelled} × {line.sku}" for line in short)
-
-
-def _stored(conn: Connection, order_id: str) -> Reservation:
-    return Reservation(
-        order_id=order_id,
-        shipments=tuple(_as_planned(row) for row in conn.execute(_PLANNED, {"the_order": order_id})),
-        short=short_lines(conn, order_id),
-        holds=holds.active(conn, order_id),
-    )
 
 
 def _as_planned(row: Row[*tuple[Any, ...]]) -> PlannedShipment:

@@ -16,6 +16,7 @@ from fulfillment.domain.inventory import Level, Movement, UnknownSku
 from fulfillment.domain.policy import DEFAULT, Policy
 from fulfillment.domain.reservation import Reservation
 from fulfillment.storage import backorders, reservations
+from fulfillment.storage.claims import Claims
 from fulfillment.storage.movements import Place, move
 from fulfillment.storage.tables import locations, replenishment_orders, skus, stock_levels, stock_movements
 
@@ -87,6 +88,8 @@ class StockStore:
 
     def __init__(self, engine: Engine, now: Callable[[], datetime], *, policy: Policy = DEFAULT) -> None:
         self._engine, self._now, self._policy = engine, now, policy
+        self._reading = engine.execution_options(isolation_level="AUTOCOMMIT")  # saves a round trip
+        self._claims = Claims(engine)
 
     def reserve(self, order_id: str) -> Reservation:
         """Claim every unit that is there, queue what may wait, cancel what will never come.
@@ -94,11 +97,18 @@ class StockStore:
         Raises:
             UnknownOrder: there is no such order.
         """
+        with self._reading.connect() as conn:
+            wanted = reservations.wanted(conn, order_id)
+            if wanted is None:
+                return reservations.stored(conn, order_id)
+        now = self._now()
+        claimed = self._claims.claim(reservations.ask(wanted, now=now, policy=self._policy))
+        crashpoint("reserve.after_claim")
         with self._engine.begin() as conn:
-            claimed = reservations.reserve(conn, order_id, now=self._now(), policy=self._policy)
+            planned = reservations.plan(conn, wanted, claimed, now=now, policy=self._policy)
             crashpoint("reserve.before_commit")
         crashpoint("reserve.after_commit")
-        return claimed
+        return planned
 
     def add_location(self, location_id: str, *, name: str, address: Address, priority: int) -> None:
         """Add a place that ships, or change it; the lowest `priority` is asked first."""

@@ -6,18 +6,16 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, Row, bindparam, insert, select, update
 
-from fulfillment.domain.inventory import Movement
 from fulfillment.domain.order import ENDED, OrderStatus
 from fulfillment.domain.record import Stopped
+from fulfillment.domain.reservation import ReservationState
 from fulfillment.domain.shipment import WorkStatus
-from fulfillment.storage import journal, units
-from fulfillment.storage.movements import move
+from fulfillment.storage import claims, journal, units
 from fulfillment.storage.tables import (
     labels,
     order_lines,
     orders,
     parcels,
-    reservations,
     shipments,
     unit_ranges,
 )
@@ -39,12 +37,6 @@ _LABELED: Final = (
         labels.c.state.in_(["buying", "live"]),
     )
     .order_by(parcels.c.n)
-)
-_LET_RESERVATIONS_GO: Final = (
-    update(reservations)
-    .where(reservations.c.order_id == bindparam("the_order"), reservations.c.state == "active")
-    .values(state="released")
-    .returning(reservations)
 )
 _LINES: Final = select(order_lines.c.line_no, order_lines.c.quantity).where(
     order_lines.c.order_id == bindparam("the_order")
@@ -100,10 +92,7 @@ def _cancel_unplanned(conn: Connection, order_id: str, reason: str, *, by: str, 
         for line in conn.execute(_LINES, {"the_order": order_id})
     ]
     conn.execute(_ADD_UNITS, rows)
-    reserved = conn.execute(_LET_RESERVATIONS_GO, {"the_order": order_id}).all()
-    amounts = {(row.sku, row.location_id): row.quantity for row in reserved}
-    key = f"{order_id}:unreserve"
-    move(conn, Movement.RESERVATION_RELEASED, amounts, key=key, cause=order_id, by=by, at=now)
+    claims.end(conn, order_id, ReservationState.RELEASED, by=by, now=now)
 
 
 def _note(conn: Connection, order_id: str, stopped: Sequence[str], *, now: datetime) -> None:
