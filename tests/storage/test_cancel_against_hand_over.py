@@ -12,7 +12,7 @@ from sqlalchemy import Engine, event, text
 from fulfillment.domain.change import CancelUnits, ChangeRefused, LineQuantity
 from fulfillment.domain.errors import FulfillmentError
 from fulfillment.domain.record import StopShipments
-from fulfillment.storage.tables import order_changes, shipments, stock_movements, unit_ranges
+from fulfillment.storage.tables import metadata, order_changes, shipments, stock_movements, unit_ranges
 from tests.storage.house import MUG, House
 from tests.storage.proof import check_books
 
@@ -57,9 +57,13 @@ class Pause:
         self.reached, self.go_on = threading.Event(), threading.Event()
         self._whose: int | None = None
 
-    def mine(self) -> None:
-        """Let the statements of this thread be the ones that are counted."""
+    def during(self, deed: Deed, house: House) -> bool:
+        """Do a deed, counting its statements."""
         self._whose = threading.get_ident()
+        try:
+            return deed(house)
+        finally:
+            self._whose = None
 
     def before(self, *_: Any) -> None:
         if threading.get_ident() != self._whose:
@@ -82,7 +86,7 @@ def paused(engine: Engine, at: int) -> Iterator[Pause]:
 
 
 def waits_for_a_lock(engine: Engine) -> bool:
-    query = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+    query = "SELECT count(*) FROM pg_locks WHERE NOT granted"
     with engine.connect() as conn:
         return bool(conn.execute(text(query)).scalar_one())
 
@@ -90,7 +94,7 @@ def waits_for_a_lock(engine: Engine) -> bool:
 def meet(house: House, first: Deed, second: Deed, at: int) -> tuple[bool, bool, bool]:
     """Do the second wholly, or as far as it gets, before the first's statement `at`; say whether there is one."""
     with ThreadPoolExecutor(2) as both, paused(house.engine, at) as pause:
-        begun = both.submit(lambda: (pause.mine(), first(house))[1])
+        begun = both.submit(pause.during, first, house)
         while not pause.reached.is_set() and not begun.done():
             pause.reached.wait(0.01)
         was_there = pause.reached.is_set()
@@ -130,8 +134,6 @@ def test_p37_at_every_statement_each_unit_is_cancelled_or_leaves(
 
 def _clear(house: House) -> None:
     """Begin again with an empty shop: the orders of earlier meetings are of no interest."""
-    from fulfillment.storage.tables import metadata
-
     names = ", ".join(table.name for table in metadata.sorted_tables)
     with house.engine.begin() as conn:
         conn.execute(text(f"TRUNCATE {names} RESTART IDENTITY"))
