@@ -1,14 +1,36 @@
 """Changing an order that stands: fewer units, more, another address, another service."""
 
 from dataclasses import dataclass
+from enum import StrEnum
 
 from fulfillment.domain.errors import FulfillmentError
 from fulfillment.domain.holds import Hold
 from fulfillment.domain.reservation import PlannedShipment
 
 
+class ChangeKind(StrEnum):
+    """What was changed."""
+
+    CANCEL_UNITS = "cancel_units"
+    ADD_LINES = "add_lines"
+    ADDRESS = "address"
+    SERVICE = "service"
+
+
+class ChangeState(StrEnum):
+    """What became of a change. What was refused left no trace."""
+
+    CONFIRMED = "confirmed"
+    UNDONE = "undone"
+
+
 class ChangeRefused(FulfillmentError):
     """The change may not be made any more; the message says why, until when it could, and what to do instead."""
+
+
+def change_id(order_id: str, n: int) -> str:
+    """Return the id of an order's n-th change, for example `SO-10483-C1`."""
+    return f"{order_id}-C{n}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -57,7 +57,7 @@ class Released:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StopShipments:
-    """Stop what of the order has not left, for `reason`: these shipments, or every one when none is named."""
+    """Stop every shipment of the order that has not left, for `reason`; or only those named in `shipments`."""
 
     order_id: str
     reason: str

@@ -6,9 +6,8 @@ from typing import Any, Final, TypeVar
 
 from sqlalchemy import Connection, Engine
 
-from fulfillment.domain.address import Address
 from fulfillment.domain.invariants import facts
-from fulfillment.domain.invariants.facts import Books, OrderFact, ParcelFact
+from fulfillment.domain.invariants.facts import Books, ParcelFact
 
 Fact = TypeVar("Fact")
 
@@ -38,9 +37,9 @@ _REPLENISHMENTS: Final = """
 SELECT replenishment_id, sku, location_id, quantity, received, state FROM replenishment_orders
 """
 _ORDERS: Final = """
-SELECT o.order_id, o.channel, o.external_ref, o.status, o.currency, o.shipping_fee, o.total,
+SELECT o.order_id, o.channel, o.external_ref, o.status, o.currency, o.shipping_fee, o.total, o.fees,
     o.promise_first_date, o.promise_date, o.outcome, o.accepted_at, o.started_at, o.completed_at,
-    e.last_event_at, o.ship_to
+    e.last_event_at
 FROM orders o
 LEFT JOIN (SELECT order_id, max(at) AS last_event_at FROM order_events GROUP BY order_id) e USING (order_id)
 """
@@ -65,12 +64,12 @@ _OPERATIONS: Final = """
 SELECT operation_key, order_id, kind, subject, amount, state, claimed_at, ended_at FROM provider_operations
 """
 _SHIPMENTS: Final = """
-SELECT s.shipment_id, s.order_id, s.work_status, s.waits_for, s.value, s.outcome, s.ship_by, s.released_at,
+SELECT s.shipment_id, s.order_id, s.work_status, s.waits_for, s.value, s.fee, s.outcome, s.ship_by, s.released_at,
     s.handed_over_at, s.closed_at, g.body ->> 'by' AS handed_by
 FROM shipments s LEFT JOIN signals g ON g.fact_key = s.shipment_id || ':handed_over'
 """
 _PARCELS: Final = """
-SELECT parcel_id, order_id, shipment_id, carrier_status, flags, handed_over_at, latest_scan_at, next_check_at,
+SELECT parcel_id, order_id, shipment_id, carrier_status, address_hash, flags, handed_over_at, latest_scan_at, next_check_at,
     delivered_at
 FROM parcels
 """
@@ -123,7 +122,7 @@ def read(conn: Connection, *, now: datetime, since: datetime, speed: float = 1.0
         allocations=_all(conn, _ALLOCATIONS, facts.AllocationFact),
         backorders=_all(conn, _BACKORDERS, facts.BackorderFact),
         replenishments=_all(conn, _REPLENISHMENTS, facts.ReplenishmentFact),
-        orders=_all(conn, _ORDERS, _order),
+        orders=_all(conn, _ORDERS, facts.OrderFact),
         lines=_all(conn, _LINES, facts.LineFact),
         units=_all(conn, _UNITS, facts.UnitsFact),
         holds=_all(conn, _HOLDS, facts.HoldFact),
@@ -145,18 +144,6 @@ def read(conn: Connection, *, now: datetime, since: datetime, speed: float = 1.0
 def _all(conn: Connection, query: str, fact: Callable[..., Fact]) -> tuple[Fact, ...]:
     """Return every row of a query as a fact; the columns bear the names of its fields."""
     return tuple(fact(**row) for row in conn.exec_driver_sql(query).mappings())
-
-
-def _order(*, ship_to: dict[str, Any], **columns: Any) -> OrderFact:
-    return OrderFact(**columns, address_hash=_digest(ship_to))
-
-
-def _digest(ship_to: dict[str, Any]) -> str:
-    """Return the hash a label for this address bears; none where the row is no address."""
-    try:
-        return Address(**ship_to).digest()
-    except TypeError:
-        return ""
 
 
 def _parcel(*, flags: list[str], **columns: Any) -> ParcelFact:

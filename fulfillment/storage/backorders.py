@@ -68,7 +68,12 @@ _FILL: Final = update(backorders).where(
 _ALLOCATE: Final = insert(allocations)
 _ALLOCATE_MORE: Final = _ALLOCATE.on_conflict_do_update(
     index_elements=["shipment_id", "sku"],
-    set_={"quantity": allocations.c.quantity + _ALLOCATE.excluded.quantity},
+    # A claim that was let go keeps its size, and counts no more.
+    set_={
+        "state": "active",
+        "quantity": _ALLOCATE.excluded.quantity
+        + case((allocations.c.state == "active", allocations.c.quantity), else_=0),
+    },
 )
 _STILL_WAITING: Final = (
     select(backorders.c.line_no)
@@ -107,7 +112,7 @@ def fill(conn: Connection, place: Place, ready: Collection[str], *, key: str, by
             break
         available -= units
         touched.add(row.shipment_id)
-    _announce(conn, touched, now=now)
+    announce(conn, touched, now=now)
     return bool(touched)
 
 
@@ -138,6 +143,23 @@ def filled_by(conn: Connection, place: Place, key: str) -> tuple[str, ...]:
     return tuple(conn.execute(query).scalars())
 
 
+def announce(conn: Connection, touched: set[str], *, now: datetime) -> None:
+    """Let those of these shipments go on that waited for stock and lack nothing any more."""
+    if not touched:
+        return
+    for row in conn.execute(_WHOLE, {"touched": sorted(touched)}).all():
+        text = "What your order waited for has arrived."
+        journal.event(conn, row.order_id, "stock_filled", text, at=now, data={"shipment_id": row.shipment_id})
+        journal.signal(
+            conn,
+            row.order_id,
+            signals.STOCK_FILLED,
+            {"shipment_ids": [row.shipment_id]},
+            fact_key=f"{row.shipment_id}:stock_filled",
+            at=now,
+        )
+
+
 def _give(conn: Connection, row: Row[Any], units: int, *, key: str, by: str, now: datetime) -> bool:
     given = move(
         conn,
@@ -158,19 +180,3 @@ def _give(conn: Connection, row: Row[Any], units: int, *, key: str, by: str, now
     allocation = {"shipment_id": row.shipment_id, "sku": row.sku, "location_id": row.location_id}
     conn.execute(_ALLOCATE_MORE, allocation | {"quantity": units, "state": "active"})
     return True
-
-
-def _announce(conn: Connection, touched: set[str], *, now: datetime) -> None:
-    if not touched:
-        return
-    for row in conn.execute(_WHOLE, {"touched": sorted(touched)}).all():
-        text = "What your order waited for has arrived."
-        journal.event(conn, row.order_id, "stock_filled", text, at=now, data={"shipment_id": row.shipment_id})
-        journal.signal(
-            conn,
-            row.order_id,
-            signals.STOCK_FILLED,
-            {"shipment_ids": [row.shipment_id]},
-            fact_key=f"{row.shipment_id}:stock_filled",
-            at=now,
-        )

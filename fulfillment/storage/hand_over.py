@@ -6,6 +6,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, select, update
 
+from fulfillment.domain.address import Address
 from fulfillment.domain.inventory import Movement
 from fulfillment.domain.notifications import Fact
 from fulfillment.domain.policy import Policy
@@ -35,7 +36,8 @@ def leave(
     """
     _become_handed_over(conn, shipment_id, now)
     parcel, label = _parcel_and_label(conn, shipment_id)
-    stamps = {"handed_over_at": now, "next_check_at": now + policy.first_scan_within}
+    stamps: dict[str, Any] = {"handed_over_at": now, "next_check_at": now + policy.first_scan_within}
+    stamps["address_hash"] = Address(**order.ship_to).digest()
     conn.execute(update(parcels).where(parcels.c.parcel_id == parcel.parcel_id).values(stamps))
     conn.execute(update(labels).where(labels.c.label_id == label.label_id).values(state="used"))
     _ship_allocations(conn, shipment_id, by=by, now=now)

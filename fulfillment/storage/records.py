@@ -4,10 +4,19 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import Connection, Engine, Row, bindparam, func, insert, select, update
+from sqlalchemy import Connection, Engine, Row, bindparam, func, select, update
 
 from fulfillment.crashpoints import crashpoint
 from fulfillment.domain.cases import Case, CaseKind
+from fulfillment.domain.change import (
+    AddLines,
+    CancelUnits,
+    ChangeAddress,
+    Changed,
+    ChangeService,
+    OrderState,
+    UndoChange,
+)
 from fulfillment.domain.holds import Hold, HoldReason, NoSuchHold
 from fulfillment.domain.notifications import Fact
 from fulfillment.domain.order import OrderStatus, Outcome
@@ -30,10 +39,10 @@ from fulfillment.domain.record import (
 )
 from fulfillment.domain.shipment import WorkStatus
 from fulfillment.domain.tracking import CarrierStatus, Scan, ScanSource
-from fulfillment.storage import cases, holds, journal, parcels, stopping
+from fulfillment.storage import cases, delivery, holds, items, journal, parcels, promises, state, stopping
 from fulfillment.storage.advance import advance
 from fulfillment.storage.orders import lock_order
-from fulfillment.storage.tables import orders, payments, promises, shipments
+from fulfillment.storage.tables import orders, payments, shipments
 from fulfillment.storage.tables import parcels as parcel_rows
 
 _S = OrderStatus
@@ -54,8 +63,6 @@ _SENTENCE: Final = {
 _CASES: Final = (CaseKind.FRAUD_REVIEW, CaseKind.ON_HOLD)
 
 _ORDER: Final = update(orders).where(orders.c.order_id == bindparam("the_order"))
-_ADD_PROMISE: Final = insert(promises)
-_PROMISES: Final = select(func.count()).where(promises.c.order_id == bindparam("the_order"))
 _DELIVERED_AT: Final = select(func.max(parcel_rows.c.delivered_at)).where(
     parcel_rows.c.order_id == bindparam("the_order")
 )
@@ -120,7 +127,14 @@ class RecordStore:
         """Stop what has not left. The floor and this call meet at the shipment's row: one of them wins."""
         with self._engine.begin() as conn:
             order = lock_order(conn, request.order_id)
-            stopped = stopping.stop(conn, order, reason=request.reason, by=request.by, now=self._now())
+            stopped = stopping.stop(
+                conn,
+                order,
+                reason=request.reason,
+                by=request.by,
+                now=self._now(),
+                only=request.shipments,
+            )
             outcome = f"stopped {', '.join(stopped.stopped) or 'nothing'}"
             if stopped.left:
                 outcome += f"; {', '.join(stopped.left)} had left"
@@ -128,6 +142,57 @@ class RecordStore:
             if stopped.left:
                 self._tell_the_rest_is_cancelled(conn, request, stopped)
             return stopped
+
+    def read_state(self, order_id: str) -> OrderState:
+        """Return the order as the books have it now."""
+        with self._engine.connect() as conn:
+            return state.read(conn, order_id, now=self._now())
+
+    def cancel_units(self, request: CancelUnits) -> Changed:
+        """Take units off the order that have not left, those of the shipment least far along first.
+
+        Raises:
+            ChangeRefused: some of them have left or were cancelled before; nothing was changed.
+        """
+        with self._engine.begin() as conn:
+            return items.cancel_units(conn, request, now=self._now(), policy=self._policy)
+
+    def add_lines(self, request: AddLines) -> Changed:
+        """Add lines to a confirmed order and claim their stock; their money is asked for afterwards.
+
+        Raises:
+            ChangeRefused: everything has left, or there is not enough; nothing was added.
+            UnknownSku: the catalogue has no such SKU.
+        """
+        with self._engine.begin() as conn:
+            return items.add_lines(conn, request, now=self._now(), policy=self._policy)
+
+    def undo_change(self, request: UndoChange) -> Changed:
+        """Take back what one change added and nobody paid for; what went on already stays.
+
+        Raises:
+            ChangeRefused: it added nothing.
+        """
+        with self._engine.begin() as conn:
+            return items.undo_change(conn, request, now=self._now(), policy=self._policy)
+
+    def change_address(self, request: ChangeAddress) -> Changed:
+        """Send what has not left to another address; its labels must be bought again.
+
+        Raises:
+            ChangeRefused: everything has left.
+        """
+        with self._engine.begin() as conn:
+            return delivery.change_address(conn, request, now=self._now(), policy=self._policy)
+
+    def change_service(self, request: ChangeService) -> Changed:
+        """Send what has not left by another service, for a fee; its labels must be bought again.
+
+        Raises:
+            ChangeRefused: everything has left, or it goes by that service already.
+        """
+        with self._engine.begin() as conn:
+            return delivery.change_service(conn, request, now=self._now())
 
     def open_case(self, request: OpenCase) -> Case:
         """Open a case; a second detection joins the open one."""
@@ -157,10 +222,7 @@ class RecordStore:
             order = lock_order(conn, order_id)
             if order.promise_date == day:
                 return
-            n = conn.execute(_PROMISES, {"the_order": order_id}).scalar_one() + 1
-            promise = {"order_id": order_id, "n": n, "promised_date": day, "source": "carrier"}
-            conn.execute(_ADD_PROMISE, promise | {"reason": request.reason, "at": now, "told_at": now})
-            conn.execute(_ORDER, {"the_order": order_id, "promise_date": day})
+            n = promises.revise(conn, order_id, day, source="carrier", reason=request.reason, now=now)
             text = f"Your order is delayed; we now expect it by {day:%A, %B} {day.day}."
             journal.event(conn, order_id, "delayed", text, at=now)
             told = {"promise_date": day.isoformat(), "reason": request.reason}

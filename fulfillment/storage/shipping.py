@@ -166,8 +166,9 @@ class ShippingBooks:
         key = operation_key(order.order_id, OperationKind.BUY_LABEL, parcel.parcel_id, n)
         _claim_operation(conn, order.order_id, key, OperationKind.BUY_LABEL, parcel.parcel_id, self._now())
         row = {"label_id": key, "order_id": order.order_id, "parcel_id": parcel.parcel_id, "state": "buying"}
-        stamps = {"address_hash": Address(**order.ship_to).digest(), "created_at": self._now()}
-        return conn.execute(insert(labels).values(row | stamps).returning(labels)).one()
+        bought_for = {"address_hash": Address(**order.ship_to).digest(), "order_service": order.service}
+        stamps = {"created_at": self._now()}
+        return conn.execute(insert(labels).values(row | bought_for | stamps).returning(labels)).one()
 
     def _job(self, conn: Connection, order: Row[Any], parcel: Row[Any], label: Row[Any]) -> LabelJob:
         origin = select(locations.c.address).where(locations.c.location_id == parcel.location_id)

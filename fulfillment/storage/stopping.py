@@ -1,48 +1,34 @@
 """Stopping what has not left: its units are cancelled and every claim on stock is let go."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import BindParameter, Connection, Row, bindparam, insert, select, update
+from sqlalchemy import Connection, Row, bindparam, insert, select, update
 
-from fulfillment.domain.inventory import Movement
 from fulfillment.domain.order import ENDED, OrderStatus
 from fulfillment.domain.record import Stopped
-from fulfillment.domain.shipment import BEFORE_HAND_OVER, WaitsFor, WorkStatus
-from fulfillment.storage import claims, journal
-from fulfillment.storage.movements import lock_levels, move
+from fulfillment.domain.reservation import ReservationState
+from fulfillment.domain.shipment import WorkStatus
+from fulfillment.storage import claims, journal, units
 from fulfillment.storage.tables import (
-    allocations,
-    backorders,
     labels,
     order_lines,
     orders,
     parcels,
-    reservations,
     shipments,
     unit_ranges,
 )
 
 _LEFT: Final = (WorkStatus.HANDED_OVER, WorkStatus.CLOSED)
 
-_THOSE: Final[BindParameter[Any]] = bindparam("those", expanding=True)
-_STOP: Final = (
-    update(shipments)
-    .where(
-        shipments.c.order_id == bindparam("the_order"),
-        shipments.c.work_status.in_([status.value for status in BEFORE_HAND_OVER]),
-    )
-    .values(work_status=WorkStatus.CANCELLED.value, waits_for=WaitsFor.NOTHING.value)
-    .returning(shipments.c.shipment_id)
-)
 _SHIPMENTS: Final = (
     select(shipments.c.shipment_id, shipments.c.work_status)
     .where(shipments.c.order_id == bindparam("the_order"))
     .order_by(shipments.c.n)
 )
 _LABELED: Final = (
-    select(parcels.c.parcel_id)
+    select(parcels.c.parcel_id, parcels.c.shipment_id)
     .join(labels, labels.c.parcel_id == parcels.c.parcel_id)
     .join(shipments, shipments.c.shipment_id == parcels.c.shipment_id)
     .where(
@@ -52,26 +38,6 @@ _LABELED: Final = (
     )
     .order_by(parcels.c.n)
 )
-_CANCEL_UNITS: Final = (
-    update(unit_ranges).where(unit_ranges.c.shipment_id.in_(_THOSE)).values(shipment_id=None)
-)
-_CANCEL_QUEUE: Final = (
-    update(backorders)
-    .where(backorders.c.shipment_id.in_(_THOSE), backorders.c.state.in_(["waiting", "filled"]))
-    .values(state="cancelled")
-)
-_LET_ALLOCATIONS_GO: Final = (
-    update(allocations)
-    .where(allocations.c.shipment_id.in_(_THOSE), allocations.c.state == "active")
-    .values(state="released")
-    .returning(allocations)
-)
-_LET_RESERVATIONS_GO: Final = (
-    update(reservations)
-    .where(reservations.c.order_id == bindparam("the_order"), reservations.c.state == "active")
-    .values(state="released")
-    .returning(reservations)
-)
 _LINES: Final = select(order_lines.c.line_no, order_lines.c.quantity).where(
     order_lines.c.order_id == bindparam("the_order")
 )
@@ -79,26 +45,42 @@ _ADD_UNITS: Final = insert(unit_ranges)
 _ORDER: Final = update(orders).where(orders.c.order_id == bindparam("the_order"))
 
 
-def stop(conn: Connection, order: Row[Any], *, reason: str, by: str, now: datetime) -> Stopped:
-    """Stop every shipment of the locked order that has not left; a repeat says the same and changes nothing."""
+def stop(
+    conn: Connection,
+    order: Row[Any],
+    *,
+    reason: str,
+    by: str,
+    now: datetime,
+    only: Collection[str] = (),
+) -> Stopped:
+    """Stop every shipment of the locked order that has not left, or only those named in `only`.
+
+    A repeat says the same and changes nothing. An order that loses its last shipment is cancelled.
+    """
     order_id = order.order_id
-    ended = {"the_order": order_id, "cancelled_reason": reason, "closed_at": now}
-    stopped = sorted(conn.execute(_STOP, ended).scalars())
-    if stopped:
-        conn.execute(_CANCEL_UNITS, {"those": stopped, "cancelled_reason": reason})
-        conn.execute(_CANCEL_QUEUE, {"those": stopped})
+    chosen = [unit for unit in units.not_left(conn, order_id) if not only or unit.shipment_id in only]
+    key = f"{order_id}:stop"
+    taken = units.cancel(conn, order_id, chosen, reason=reason, key=key, by=by, now=now)
     if order.status == OrderStatus.RECEIVED:
-        _cancel_unclaimed(conn, order_id, reason)
-    _let_go(conn, order_id, stopped, by=by, now=now)
-    _note(conn, order_id, stopped, now=now)
-    answer = _answer(conn, order_id)
-    if not answer.left and OrderStatus(order.status) not in ENDED:
-        conn.execute(_ORDER, {"the_order": order_id, "status": OrderStatus.CANCELLING.value})
-    return answer
+        _cancel_unplanned(conn, order_id, reason, by=by, now=now)
+    _note(conn, order_id, taken.emptied, now=now)
+    become_cancelling(conn, order)
+    return _answer(conn, order_id, only)
 
 
-def _cancel_unclaimed(conn: Connection, order_id: str, reason: str) -> None:
-    """Nothing was planned yet: the lines themselves are cancelled."""
+def become_cancelling(conn: Connection, order: Row[Any]) -> bool:
+    """Cancel the locked order if nothing of it will ever leave; return whether nothing will."""
+    parts = conn.execute(_SHIPMENTS, {"the_order": order.order_id}).all()
+    if any(part.work_status != WorkStatus.CANCELLED for part in parts):
+        return False
+    if OrderStatus(order.status) not in ENDED:
+        conn.execute(_ORDER, {"the_order": order.order_id, "status": OrderStatus.CANCELLING.value})
+    return True
+
+
+def _cancel_unplanned(conn: Connection, order_id: str, reason: str, *, by: str, now: datetime) -> None:
+    """Nothing was planned yet: the lines themselves are cancelled, and whatever is claimed for them is let go."""
     rows = [
         {
             "order_id": order_id,
@@ -110,18 +92,7 @@ def _cancel_unclaimed(conn: Connection, order_id: str, reason: str) -> None:
         for line in conn.execute(_LINES, {"the_order": order_id})
     ]
     conn.execute(_ADD_UNITS, rows)
-
-
-def _let_go(conn: Connection, order_id: str, stopped: Sequence[str], *, by: str, now: datetime) -> None:
-    allocated = conn.execute(_LET_ALLOCATIONS_GO, {"those": stopped}).all() if stopped else []
-    reserved = conn.execute(_LET_RESERVATIONS_GO, {"the_order": order_id}).all()
-    # Several movements follow, so their rows are locked beforehand in the order everybody keeps.
-    lock_levels(conn, {(row.sku, row.location_id) for row in [*allocated, *reserved]})
-    for shipment_id in stopped:
-        amounts = {(r.sku, r.location_id): r.quantity for r in allocated if r.shipment_id == shipment_id}
-        key = f"{shipment_id}:unship"
-        move(conn, Movement.ALLOCATION_RELEASED, amounts, key=key, cause=shipment_id, by=by, at=now)
-    claims.release(conn, reserved, by=by, now=now, cause=order_id)
+    claims.end(conn, order_id, ReservationState.RELEASED, by=by, now=now)
 
 
 def _note(conn: Connection, order_id: str, stopped: Sequence[str], *, now: datetime) -> None:
@@ -130,10 +101,12 @@ def _note(conn: Connection, order_id: str, stopped: Sequence[str], *, now: datet
     journal.events(conn, order_id, happened, at=now)
 
 
-def _answer(conn: Connection, order_id: str) -> Stopped:
-    parts = conn.execute(_SHIPMENTS, {"the_order": order_id}).all()
+def _answer(conn: Connection, order_id: str, only: Collection[str]) -> Stopped:
+    rows = conn.execute(_SHIPMENTS, {"the_order": order_id}).all()
+    parts = [part for part in rows if not only or part.shipment_id in only]
+    labeled = conn.execute(_LABELED, {"the_order": order_id}).all()
     return Stopped(
         stopped=tuple(part.shipment_id for part in parts if part.work_status == WorkStatus.CANCELLED),
-        labeled_parcels=tuple(conn.execute(_LABELED, {"the_order": order_id}).scalars()),
+        labeled_parcels=tuple(row.parcel_id for row in labeled if not only or row.shipment_id in only),
         left=tuple(part.shipment_id for part in parts if part.work_status in _LEFT),
     )

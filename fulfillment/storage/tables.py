@@ -182,6 +182,7 @@ orders = Table(
     Column("currency", Text, nullable=False),
     Column("shipping_fee", Integer, nullable=False),
     Column("total", Integer, nullable=False),
+    Column("fees", Integer, nullable=False, server_default="0"),  # asked for by changes; part of the total
     Column("service", Text, nullable=False),
     Column("customer_id", Text, nullable=False),
     Column("email", Text, nullable=False),
@@ -205,6 +206,7 @@ orders = Table(
     _moment("completed_at", nullable=True),
     UniqueConstraint("channel", "external_ref", name="uq_orders_external"),
     CheckConstraint("total >= 0 AND shipping_fee >= 0", name="amounts"),
+    CheckConstraint("fees >= 0", name="fees"),
     Index("ix_orders_unstarted", "accepted_at", postgresql_where=text("started_at IS NULL")),
     Index("ix_orders_placed_at", "placed_at"),
 )
@@ -274,6 +276,34 @@ cases = Table(
     _moment("resolved_at", nullable=True),
     Index("uq_cases_open", "subject", "kind", unique=True, postgresql_where=text("state <> 'resolved'")),
     Index("ix_cases_order", "order_id"),
+)
+
+# What was changed after the order was placed, with the answer that a repeat of the request gets again.
+order_changes = Table(
+    "order_changes",
+    metadata,
+    Column("change_id", Text, primary_key=True),
+    _order_id(),
+    Column("kind", Text, nullable=False),  # cancel_units, add_lines, address, service
+    Column("state", Text, nullable=False),  # confirmed, undone
+    Column("text", Text, nullable=False),
+    Column("delta", Integer, nullable=False),
+    Column("added", ARRAY(Text), nullable=False, server_default="{}"),
+    Column("stopped", ARRAY(Text), nullable=False, server_default="{}"),
+    Column("reworked", ARRAY(Text), nullable=False, server_default="{}"),
+    Column("before", JSONB, nullable=False, server_default="{}"),  # what an undo puts back
+    Column("by", Text, nullable=False),
+    Column("request_id", Text, nullable=False, server_default=""),
+    _moment("at"),
+    CheckConstraint("kind IN ('cancel_units', 'add_lines', 'address', 'service')", name="kind"),
+    CheckConstraint("state IN ('confirmed', 'undone')", name="state"),
+    Index(
+        "uq_order_changes_request",
+        "order_id",
+        "request_id",
+        unique=True,
+        postgresql_where=text("request_id <> ''"),
+    ),
 )
 
 promises = Table(
@@ -424,6 +454,10 @@ shipments = Table(
     Column("work_status", Text, nullable=False),
     Column("waits_for", Text, nullable=False),
     Column("value", Integer, nullable=False),
+    Column(
+        "fee", Integer, nullable=False, server_default="0"
+    ),  # part of the value beside what its units cost
+    Column("reworks", Integer, nullable=False, server_default="0"),  # how often the floor had to begin again
     Column("picker", Text),
     Column("outcome", Text),
     Column("cancelled_reason", Text),
@@ -436,6 +470,7 @@ shipments = Table(
     _moment("closed_at", nullable=True),
     UniqueConstraint("order_id", "n", name="uq_shipments_n"),
     CheckConstraint("value >= 0", name="value"),
+    CheckConstraint("fee >= 0 AND fee <= value AND reworks >= 0", name="fee"),
     Index(
         "ix_shipments_floor",
         "location_id",
@@ -456,6 +491,7 @@ parcels = Table(
     Column("flags", ARRAY(Text), nullable=False, server_default="{}"),
     Column("reason", Text, nullable=False, server_default=""),
     Column("place", Text, nullable=False, server_default=""),
+    Column("address_hash", Text),  # of where it went, from the moment it left
     Column("edd_first_date", Date),
     Column("edd_date", Date),
     _moment("handed_over_at", nullable=True),
@@ -482,6 +518,7 @@ labels = Table(
     Column("tracking_number", Text),
     Column("label_url", Text),
     Column("address_hash", Text, nullable=False),
+    Column("order_service", Text, nullable=False),  # what the customer had asked for when it was bought
     Column("quotes", JSONB),  # every scored option, so that the choice can be explained
     _moment("created_at"),
     Index(

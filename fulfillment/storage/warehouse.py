@@ -94,12 +94,15 @@ class WarehouseStore:
             self._do(conn, step, shipment_id, by=by, scan_id=scan_id, picked_at=self._now())
 
     def pack(self, shipment_id: str, *, weight_g: int, by: str) -> str:
-        """Close the parcel and return its id; a repeat returns the same one. Raises as `start_picking` does."""
+        """Close the parcel and return its id; a repeat returns the same one. Raises as `start_picking` does.
+
+        One that was packed before and changed is the same parcel again, with another weight.
+        """
         step = _Step("pack", _W.PICKED, _W.PACKED, "packed", "Your parcel is packed.")
         now = self._now()
         with self._engine.begin() as conn:
             if self._do(conn, step, shipment_id, by=by, packed_at=now):
-                _make_parcel(conn, shipment_id, weight_g, now)
+                _fill_parcel(conn, shipment_id, weight_g, now)
             packed = _parcel_of(conn, shipment_id)
             crashpoint("pack.before_commit")
         crashpoint("pack.after_commit")
@@ -126,7 +129,7 @@ class WarehouseStore:
         now = self._now()
         _check_may_go_on(conn, shipment, now)
         _check_step(shipment, _W.LABELED, _W.HANDED_OVER)
-        _check_label(conn, shipment_id, Address(**order.ship_to).digest())
+        _check_label(conn, order, shipment_id)
         return hand_over.leave(conn, order, shipment_id, by=by, now=now, policy=self._policy)
 
     def _do(
@@ -190,21 +193,37 @@ def _check_may_go_on(conn: Connection, shipment: Row[Any], now: datetime) -> Non
 
 
 def _check_step(shipment: Row[Any], of: WorkStatus, to: WorkStatus) -> None:
-    if shipment.work_status != of.value:
-        raise InvalidTransition(shipment.shipment_id, WorkStatus(shipment.work_status), to)
+    if shipment.work_status == of.value:
+        return
+    if shipment.work_status == _W.RELEASED.value and shipment.reworks:
+        raise Stop(
+            shipment.shipment_id,
+            "its order was changed: put the goods back and pick what its new list says",
+        )
+    raise InvalidTransition(shipment.shipment_id, WorkStatus(shipment.work_status), to)
 
 
-def _check_label(conn: Connection, shipment_id: str, address_hash: str) -> None:
-    live = (
-        select(labels.c.address_hash)
-        .join(parcels, parcels.c.parcel_id == labels.c.parcel_id)
-        .where(parcels.c.shipment_id == shipment_id, labels.c.state == "live")
-    )
-    if conn.scalar(live) != address_hash:
+def _check_label(conn: Connection, order: Row[Any], shipment_id: str) -> None:
+    label = _standing_label(conn, shipment_id)
+    if label is None or label.address_hash != Address(**order.ship_to).digest():
         raise Stop(
             shipment_id,
             "the address changed after the label was printed: set the parcel aside until it has a new label",
         )
+    if label.order_service != order.service:
+        raise Stop(
+            shipment_id,
+            "the service changed after the label was printed: set the parcel aside until it has a new label",
+        )
+
+
+def _standing_label(conn: Connection, shipment_id: str) -> Row[Any] | None:
+    standing = (
+        select(labels)
+        .join(parcels, parcels.c.parcel_id == labels.c.parcel_id)
+        .where(parcels.c.shipment_id == shipment_id, labels.c.state.in_(("buying", "live")))
+    )
+    return conn.execute(standing).one_or_none()
 
 
 def _is_paid(conn: Connection, shipment: Row[Any], now: datetime) -> bool:
@@ -212,12 +231,24 @@ def _is_paid(conn: Connection, shipment: Row[Any], now: datetime) -> bool:
     return there >= int(shipment.value)
 
 
-def _make_parcel(conn: Connection, shipment_id: str, weight_g: int, now: datetime) -> None:
-    order_id = _shipment(conn, shipment_id).order_id
+def _fill_parcel(conn: Connection, shipment_id: str, weight_g: int, now: datetime) -> None:
+    shipment = _shipment(conn, shipment_id)
+    if shipment.reworks and _standing_label(conn, shipment_id) is not None:
+        raise Stop(shipment_id, "its old label is being given back: pack it in a moment")
+    packed = {"shipment_id": shipment_id, "weight_g": weight_g}
+    again = update(parcels).where(parcels.c.shipment_id == shipment_id).values(weight_g=weight_g)
+    known: str | None = conn.scalar(again.returning(parcels.c.parcel_id))
+    packed["parcel_id"] = known or _add_parcel(conn, shipment.order_id, packed)
+    nth = f":{shipment.reworks + 1}" if shipment.reworks else ""
+    key = f"{shipment_id}:packed{nth}"
+    journal.signal(conn, shipment.order_id, signals.PACKED, packed, fact_key=key, at=now)
+
+
+def _add_parcel(conn: Connection, order_id: str, packed: dict[str, Any]) -> str:
     n = (conn.scalar(select(func.max(parcels.c.n)).where(parcels.c.order_id == order_id)) or 0) + 1
-    made = {"parcel_id": parcel_id(order_id, n), "shipment_id": shipment_id, "weight_g": weight_g}
-    conn.execute(parcels.insert().values(made | {"order_id": order_id, "n": n}))
-    journal.signal(conn, order_id, signals.PACKED, made, fact_key=f"{shipment_id}:packed", at=now)
+    made = {"parcel_id": parcel_id(order_id, n), "order_id": order_id, "n": n}
+    conn.execute(parcels.insert().values(packed | made))
+    return str(made["parcel_id"])
 
 
 def _parcel_of(conn: Connection, shipment_id: str) -> str:

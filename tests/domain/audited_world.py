@@ -100,6 +100,7 @@ def order(n: int, status: str, total: int = 3300, **more: Any) -> OrderFact:
         "currency": "USD",
         "shipping_fee": 0,
         "total": total,
+        "fees": 0,
         "promise_first_date": DAY,
         "promise_date": DAY,
         "outcome": None,
@@ -107,7 +108,6 @@ def order(n: int, status: str, total: int = 3300, **more: Any) -> OrderFact:
         "started_at": ago(days=6),
         "completed_at": None,
         "last_event_at": ago(hours=1),
-        "address_hash": HOME.digest(),
     }
     return OrderFact(**(facts | more))
 
@@ -184,6 +184,7 @@ def shipment(n: int, k: int, work_status: str, value: int = 3300, **more: Any) -
         "work_status": work_status,
         "waits_for": "nothing",
         "value": value,
+        "fee": 0,
         "outcome": None,
         "ship_by": ahead(days=1),
         "released_at": ago(days=5),
@@ -340,6 +341,7 @@ def parcel(n: int, carrier_status: str, **more: Any) -> ParcelFact:
         "order_id": f"SO-{n}",
         "shipment_id": f"SO-{n}-1",
         "carrier_status": carrier_status,
+        "address_hash": None if carrier_status == "pre_transit" else HOME.digest(),
         "flags": (),
         "handed_over_at": None,
         "latest_scan_at": None,

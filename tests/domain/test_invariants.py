@@ -187,6 +187,18 @@ BREAKS: tuple[tuple[Invariant, str, Put, str], ...] = (
         "SO-3: 1 of TENT to ship, 0 claimed",
     ),
     (
+        stock.left_as_it_carries,
+        "a lamp is among what left, and none was sent",
+        together(
+            edit("lines", "LAMP", unit_price=0, tax=0),
+            edit("orders", "SO-2", total=3300),
+            edit("shipments", "SO-2-2", value=0),
+            edit("units", "SO-2-2", quantity=1),
+            add("units", units(2, "SO-2-1", line_no=2, first=2)),
+        ),
+        "SO-2-1: carries 1 of LAMP, 0 left",
+    ),
+    (
         stock.claims_end,
         "a cancelled order waits for stock",
         add(
@@ -206,6 +218,18 @@ BREAKS: tuple[tuple[Invariant, str, Put, str], ...] = (
     ),
     (money.amounts_add_up, "a total of its own", edit("orders", "SO-1", total=7843), "SO-1"),
     (money.amounts_add_up, "a shipment's value", edit("shipments", "SO-3-1", value=3301), "SO-3-1"),
+    (
+        money.amounts_add_up,
+        "a fee that nobody bears",
+        edit("orders", "SO-3", fees=500),
+        "SO-3: its shipments bear fees of 0, it says 500",
+    ),
+    (
+        money.amounts_add_up,
+        "a fee beside the total",
+        edit("shipments", "SO-3-1", value=3800, fee=500),
+        "SO-3: its lines add up to 3800, its total is 3300",
+    ),
     (
         money.money_once,
         "a key that took effect twice",

@@ -56,7 +56,11 @@ def _write_parcels(conn: Connection, books: Books) -> None:
     parcels = [asdict(p) | {"flags": list(p.flags), "n": 1, "weight_g": 900} for p in books.parcels]
     _insert(conn, t.parcels, parcels)
     order_of = {parcel.parcel_id: parcel.order_id for parcel in books.parcels}
-    _insert(conn, t.labels, [asdict(x) | {"order_id": order_of[x.parcel_id]} for x in books.labels])
+    _insert(
+        conn,
+        t.labels,
+        [asdict(x) | {"order_id": order_of[x.parcel_id], "order_service": "standard"} for x in books.labels],
+    )
     _insert(conn, t.tracking_events, [_scan(n, asdict(scan)) for n, scan in enumerate(books.scans)])
 
 
@@ -94,7 +98,7 @@ def _movement(key: str, kind: Movement, sku: str, units: int) -> Row:
 
 
 def _order(row: Row) -> Row:
-    del row["address_hash"], row["last_event_at"]
+    del row["last_event_at"]
     order_id = row["order_id"]
     constant = {"service": "standard", "payment_method": "pm_card_visa", "policy_version": "2026-11"}
     customer = {"customer_id": f"c-{order_id}", "email": mailbox(order_id), "ship_to": asdict(HOME)}

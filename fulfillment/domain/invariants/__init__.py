@@ -18,6 +18,7 @@ ALL: Final[tuple[Invariant, ...]] = (
     stock.promises_match_counters,
     stock.every_unit_once,
     stock.claims_cover_units,
+    stock.left_as_it_carries,
     stock.claims_end,
     money.amounts_add_up,
     money.money_once,

@@ -119,7 +119,7 @@ class ReplenishmentFact:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OrderFact:
-    """An order; `address_hash` is of where it goes, `last_event_at` of the newest entry in its record."""
+    """An order; `last_event_at` is of the newest entry in its record. `fees` are a part of its total."""
 
     order_id: str
     channel: str
@@ -128,6 +128,7 @@ class OrderFact:
     currency: str
     shipping_fee: int
     total: int
+    fees: int
     promise_first_date: date | None
     promise_date: date | None
     outcome: str | None
@@ -135,7 +136,6 @@ class OrderFact:
     started_at: datetime | None
     completed_at: datetime | None
     last_event_at: datetime | None
-    address_hash: str
 
     @property
     def ended(self) -> bool:
@@ -272,6 +272,7 @@ class ShipmentFact:
     work_status: str
     waits_for: str
     value: int
+    fee: int
     outcome: str | None
     ship_by: datetime
     released_at: datetime | None
@@ -292,12 +293,13 @@ class ShipmentFact:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ParcelFact:
-    """A parcel as our books say the carrier sees it."""
+    """A parcel as our books say the carrier sees it; `address_hash` is of where it went, once it has left."""
 
     parcel_id: str
     order_id: str
     shipment_id: str
     carrier_status: str
+    address_hash: str | None
     flags: tuple[str, ...]
     handed_over_at: datetime | None
     latest_scan_at: datetime | None

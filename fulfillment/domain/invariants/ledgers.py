@@ -12,6 +12,7 @@ from fulfillment.domain.invariants.facts import (
     LedgerLabel,
     LedgerPayment,
     OperationFact,
+    ParcelFact,
     PaymentFact,
     grouped,
 )
@@ -215,27 +216,27 @@ def one_parcel_per_number(evidence: Evidence) -> Found:
     "labelled and free when it left",
     "I8",
     sees="shipments that left",
-    claim="each bore the label for its order's address, and no hold stood",
+    claim="each bore the label for the address its order had then, and no hold stood",
     remedy="tell the carrier the right address, or ask for the parcel back; then find who handed it over",
 )
 def labelled_and_free(evidence: Evidence) -> Found:
     books = evidence.books
     used = {label.parcel_id: label for label in books.labels if label.state == "used"}
-    labels = {parcel.shipment_id: used.get(parcel.parcel_id) for parcel in books.parcels}
-    addresses = {order.order_id: order.address_hash for order in books.orders}
+    parcels = books.parcel_of()
     left = [shipment for shipment in books.shipments if shipment.left]
     violations = [
         f"{shipment.shipment_id}: {why}"
         for shipment in left
-        if (why := _wrong_label(labels.get(shipment.shipment_id), addresses.get(shipment.order_id, "")))
+        if (why := _wrong_label(parcels.get(shipment.shipment_id), used))
     ]
     return Found(len(left), violations + list(_left_under_a_hold(books)))
 
 
-def _wrong_label(label: LabelFact | None, address_hash: str) -> str:
-    if label is None:
+def _wrong_label(parcel: ParcelFact | None, used: Mapping[str, LabelFact]) -> str:
+    label = used.get(parcel.parcel_id) if parcel else None
+    if parcel is None or label is None:
         return "left without a label"
-    return "" if label.address_hash == address_hash else "left with a label for another address"
+    return "" if label.address_hash == parcel.address_hash else "left with a label for another address"
 
 
 def _left_under_a_hold(books: Books) -> Iterator[str]:

@@ -253,6 +253,37 @@ def _is_over(
 
 
 @invariant(
+    "what left is what it carries",
+    "I8 I10",
+    sees="shipments that left",
+    claim="each left with exactly its units: none that was cancelled, none that was not asked for",
+    remedy="compare the units of the shipment with the movement by which it left; refund or return the rest",
+)
+def left_as_it_carries(evidence: Evidence) -> Found:
+    books = evidence.books
+    skus = {(line.order_id, line.line_no): line.sku for line in books.lines}
+    left = {shipment.shipment_id for shipment in books.shipments if shipment.left}
+    carried: Counter[tuple[str, str]] = Counter()
+    for units in books.units:
+        if units.shipment_id in left:
+            carried[units.shipment_id or "", skus.get((units.order_id, units.line_no), "?")] += units.quantity
+    # One that still claims is found by `claims_end`.
+    shipped = Counter(
+        {
+            (claim.shipment_id, claim.sku): claim.quantity
+            for claim in books.allocations
+            if claim.shipment_id in left and claim.state != "released"
+        }
+    )
+    violations = [
+        f"{shipment_id}: carries {carried[shipment_id, sku]} of {sku}, {shipped[shipment_id, sku]} left"
+        for shipment_id, sku in sorted(carried.keys() | shipped.keys())
+        if carried[shipment_id, sku] != shipped[shipment_id, sku]
+    ]
+    return Found(len(left), violations)
+
+
+@invariant(
     "claims end",
     "I13",
     sees="claims",
