@@ -60,8 +60,16 @@ class OrderBook(Protocol):
 
     def started(self, order_id: str) -> None: ...
 
+
+class AddressBook(Protocol):
+    """Where an address is left for its order to take."""
+
     def propose_address(self, order_id: str, ship_to: Address, *, by: str, request_id: str) -> None:
-        """Leave an address in the books, for the order to take under this request's id."""
+        """Leave an address in the books, for the order to take under this request's id.
+
+        Raises:
+            UnknownOrder: there is no such order.
+        """
         ...
 
 
@@ -75,9 +83,16 @@ class Orders:
     """Places orders, carries people's verbs to them, and hands facts on."""
 
     def __init__(
-        self, client: Client, *, orders: OrderBook, signals: SignalBook, policy: Policy, clock: ShopClock
+        self,
+        client: Client,
+        *,
+        orders: OrderBook,
+        addresses: AddressBook,
+        signals: SignalBook,
+        policy: Policy,
+        clock: ShopClock,
     ) -> None:
-        self._client, self._orders, self._signals = client, orders, signals
+        self._client, self._orders, self._addresses, self._signals = client, orders, addresses, signals
         self._policy, self._clock = policy, clock
 
     async def place(self, order_id: str, *, within: timedelta = ANSWER_WITHIN) -> PlaceAnswer | None:
@@ -180,7 +195,9 @@ class Orders:
 
         Raises as `cancel` does.
         """
-        await asyncio.to_thread(self._orders.propose_address, order_id, ship_to, by=by, request_id=request_id)
+        await asyncio.to_thread(
+            self._addresses.propose_address, order_id, ship_to, by=by, request_id=request_id
+        )
         return await self._ask(order_id, contract.CHANGE_ADDRESS, {}, by, request_id)
 
     async def change_service(

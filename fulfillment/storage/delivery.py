@@ -4,7 +4,8 @@ from dataclasses import asdict
 from datetime import date, datetime
 from typing import Any, Final
 
-from sqlalchemy import Connection, Row, bindparam, case, func, select, update
+from sqlalchemy import Connection, Row, bindparam, case, delete, func, select, update
+from sqlalchemy.dialects.postgresql import insert
 
 from fulfillment.domain.address import Address
 from fulfillment.domain.change import ChangeAddress, Changed, ChangeKind, ChangeRefused, ChangeService
@@ -15,12 +16,21 @@ from fulfillment.storage import changes, promises
 from fulfillment.storage.advance import advance
 from fulfillment.storage.changes import Made
 from fulfillment.storage.orders import lock_order
-from fulfillment.storage.tables import labels, locations, orders, parcels, shipments
+from fulfillment.storage.tables import labels, locations, orders, parcels, proposed_addresses, shipments
 
 _W = WorkStatus
 _NOT_LEFT: Final = [status.value for status in BEFORE_HAND_OVER]
 
 _ORDER: Final = update(orders).where(orders.c.order_id == bindparam("the_order"))
+_PROPOSE: Final = insert(proposed_addresses).on_conflict_do_nothing()
+_TAKE: Final = (
+    delete(proposed_addresses)
+    .where(
+        proposed_addresses.c.order_id == bindparam("the_order"),
+        proposed_addresses.c.request_id == bindparam("the_request"),
+    )
+    .returning(proposed_addresses.c.ship_to)
+)
 _PARTS: Final = (
     select(
         *shipments.c["shipment_id", "work_status", "waits_for"],
@@ -85,15 +95,16 @@ def change_address(conn: Connection, request: ChangeAddress, *, now: datetime, p
         return made
     changes.check_open(order)
     going = _going(conn, order_id, "Ask the carrier to redirect it.")
-    conn.execute(_ORDER, {"the_order": order_id, "ship_to": asdict(request.ship_to)})
-    is_new = request.ship_to.digest() != Address(**order.ship_to).digest()
+    ship_to = _proposed(conn, order_id, request.request_id)
+    conn.execute(_ORDER, {"the_order": order_id, "ship_to": asdict(ship_to)})
+    is_new = ship_to.digest() != Address(**order.ship_to).digest()
     text = "Your order goes to the new address." if is_new else "Your order goes to this address already."
     if gone := changes.gone(conn, order_id):
         left = " and ".join(
             f"{it.parcel_id} (ask {it.carrier} to redirect {it.tracking_number})" for it in gone
         )
         text += f" What has left goes to the old one: {left}."
-    if day := _another_day(order, going, request.ship_to.country, now=now, policy=policy):
+    if day := _another_day(order, going, ship_to.country, now=now, policy=policy):
         promises.revise(conn, order_id, day, source="change", reason="it goes to another country", now=now)
         text += f" We now expect it to reach you by {day:%A, %B} {day.day}."
     return changes.keep(
@@ -110,6 +121,25 @@ def change_address(conn: Connection, request: ChangeAddress, *, now: datetime, p
         ),
         now=now,
     )
+
+
+def propose(
+    conn: Connection, order_id: str, ship_to: Address, *, by: str, request_id: str, now: datetime
+) -> None:
+    """Leave an address for the order to take; the same request again leaves the one that was there."""
+    row = {"order_id": order_id, "request_id": request_id, "ship_to": asdict(ship_to), "by": by, "at": now}
+    conn.execute(_PROPOSE, row)
+
+
+def _proposed(conn: Connection, order_id: str, request_id: str) -> Address:
+    """Take the address that was left under a request; it is kept nowhere else any longer."""
+    row = conn.execute(_TAKE, {"the_order": order_id, "the_request": request_id}).one_or_none()
+    if row is None:
+        raise ChangeRefused(
+            f"no address was left for {order_id} under the request {request_id}: "
+            f"send it to `POST /v1/orders/{order_id}/address`"
+        )
+    return Address(**row.ship_to)
 
 
 def _going(conn: Connection, order_id: str, instead: str) -> list[Row[*tuple[Any, ...]]]:

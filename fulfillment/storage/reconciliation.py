@@ -123,6 +123,7 @@ class ReconciliationStore:
                 now=now,
                 note=f"{operation.kind} of {operation.subject}",
             )
+
     def _expire_claims(self, now: datetime) -> None:
         """Each order in a transaction of its own, as below."""
         with self._engine.connect() as conn:

@@ -7,6 +7,7 @@ from typing import Any, Final
 from sqlalchemy import Connection, Engine, Row, bindparam, func, select, update
 
 from fulfillment.crashpoints import crashpoint
+from fulfillment.domain.address import Address
 from fulfillment.domain.cases import Case, CaseKind
 from fulfillment.domain.change import (
     AddLines,
@@ -175,6 +176,16 @@ class RecordStore:
         """
         with self._engine.begin() as conn:
             return items.undo_change(conn, request, now=self._now(), policy=self._policy)
+
+    def propose_address(self, order_id: str, ship_to: Address, *, by: str, request_id: str) -> None:
+        """Leave an address for the order to take under this request's id.
+
+        Raises:
+            UnknownOrder: there is no such order.
+        """
+        with self._engine.begin() as conn:
+            lock_order(conn, order_id)
+            delivery.propose(conn, order_id, ship_to, by=by, request_id=request_id, now=self._now())
 
     def change_address(self, request: ChangeAddress) -> Changed:
         """Send what has not left to another address; its labels must be bought again.

@@ -3,30 +3,14 @@
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, Row, bindparam, func, or_, select
+from sqlalchemy import Connection, Row, bindparam, func, select
 
-from fulfillment.domain.change import OrderState, ShipmentState
-from fulfillment.domain.payment import PaymentStatus
+from fulfillment.domain.change import LineState, OrderState, ShipmentState
 from fulfillment.domain.reservation import PlannedShipment
 from fulfillment.domain.shipment import WaitsFor
 from fulfillment.storage import holds
-from fulfillment.storage.tables import parcels, payments, shipments, unit_ranges
-
-
-def _held_or_taken() -> ColumnElement[int]:
-    """What is held or taken for a shipment, in minor units."""
-    holding = (payments.c.status == PaymentStatus.AUTHORIZED.value) & or_(
-        payments.c.expires_at.is_(None), payments.c.expires_at > bindparam("now")
-    )
-    return (
-        select(func.coalesce(func.sum(payments.c.authorized), 0))
-        .where(
-            payments.c.shipment_id == shipments.c.shipment_id,
-            or_(payments.c.status == PaymentStatus.CAPTURED.value, holding),
-        )
-        .scalar_subquery()
-    )
-
+from fulfillment.storage.coverage import covered
+from fulfillment.storage.tables import order_lines, parcels, shipments, unit_ranges
 
 _UNITS: Final = (
     select(func.coalesce(func.sum(unit_ranges.c.quantity), 0))
@@ -38,7 +22,7 @@ _SHIPMENTS: Final = (
         *shipments.c["shipment_id", "location_id", "work_status", "waits_for", "value"],
         parcels.c.parcel_id,
         _UNITS.label("units"),
-        (shipments.c.value <= _held_or_taken()).label("covered"),
+        (shipments.c.value <= covered(shipments.c.shipment_id)).label("covered"),
     )
     .outerjoin(parcels, parcels.c.shipment_id == shipments.c.shipment_id)
     .where(shipments.c.order_id == bindparam("the_order"))
@@ -46,12 +30,30 @@ _SHIPMENTS: Final = (
 )
 
 
+_LINES: Final = (
+    select(
+        *order_lines.c["line_no", "sku", "unit_price"],
+        func.coalesce(func.sum(unit_ranges.c.quantity), 0).label("quantity"),
+    )
+    .outerjoin(
+        unit_ranges,
+        (unit_ranges.c.order_id == order_lines.c.order_id)
+        & (unit_ranges.c.line_no == order_lines.c.line_no)
+        & unit_ranges.c.shipment_id.is_not(None),
+    )
+    .where(order_lines.c.order_id == bindparam("the_order"))
+    .group_by(order_lines.c.order_id, order_lines.c.line_no)
+    .order_by(order_lines.c.line_no)
+)
+
+
 def read(conn: Connection, order_id: str, *, now: datetime) -> OrderState:
-    """Return the order's shipments, those that were cancelled too, and the holds that stand."""
+    """Return the order's shipments, those that were cancelled too, its lines without cancelled units, and its holds."""
     rows = conn.execute(_SHIPMENTS, {"the_order": order_id, "now": now})
     return OrderState(
         order_id=order_id,
         shipments=tuple(_shipment(row) for row in rows),
+        lines=tuple(LineState(**row) for row in conn.execute(_LINES, {"the_order": order_id}).mappings()),
         holds=holds.active(conn, order_id),
     )
 

@@ -279,6 +279,17 @@ cases = Table(
 )
 
 # What was changed after the order was placed, with the answer that a repeat of the request gets again.
+# An address that was asked for, until its order takes it. It is no part of what workflows are told: that is kept.
+proposed_addresses = Table(
+    "proposed_addresses",
+    metadata,
+    _order_id(primary_key=True),
+    Column("request_id", Text, primary_key=True),
+    Column("ship_to", JSONB, nullable=False),
+    Column("by", Text, nullable=False),
+    _moment("at"),
+)
+
 order_changes = Table(
     "order_changes",
     metadata,

@@ -16,6 +16,7 @@ from fulfillment.domain.errors import FulfillmentError
 from fulfillment.settings import Settings, load_settings, shop_now
 from fulfillment.storage.engine import connect
 from fulfillment.storage.orders import OrderStore
+from fulfillment.storage.records import RecordStore
 from fulfillment.storage.signals import SignalStore
 from fulfillment.storage.stock import StockStore
 from fulfillment.storage.views import OrderViews
@@ -85,6 +86,7 @@ async def orders() -> AsyncIterator[Orders]:
         yield Orders(
             client,
             orders=OrderStore(engine, now),
+            addresses=RecordStore(engine, now),
             signals=SignalStore(engine, now),
             policy=policy.DEFAULT,
             clock=settings.clock,

@@ -17,6 +17,7 @@ from fulfillment.storage.engine import connect, migrate
 from fulfillment.storage.idempotency import IdempotencyKeys
 from fulfillment.storage.inbox import PaymentInbox
 from fulfillment.storage.orders import OrderStore
+from fulfillment.storage.records import RecordStore
 from fulfillment.storage.replenishment import ReplenishmentStore
 from fulfillment.storage.shipping import ShippingBooks
 from fulfillment.storage.signals import SignalStore
@@ -92,7 +93,14 @@ async def application(settings: Settings) -> "FastAPI":
     now = partial(shop_now, settings.clock)
     orders, signals = OrderStore(engine, now), SignalStore(engine, now)
     client = await temporal.connect(lazy=True)
-    processes = Orders(client, orders=orders, signals=signals, policy=policy.DEFAULT, clock=settings.clock)
+    processes = Orders(
+        client,
+        orders=orders,
+        addresses=RecordStore(engine, now),
+        signals=signals,
+        policy=policy.DEFAULT,
+        clock=settings.clock,
+    )
     app = create_app(_doors(settings, engine, processes, orders, signals, now))
     schedules = partial(ensure_when_reachable, client, policy=policy.DEFAULT, clock=settings.clock)
     app.router.lifespan_context = partial(

@@ -74,9 +74,8 @@ def undo(house: House, change_id: str) -> Changed:
 
 
 def readdress(house: House, to: Address = ELSEWHERE, *, request_id: str = "d-1") -> Changed:
-    return house.records.change_address(
-        ChangeAddress(order_id="SO-1", ship_to=to, by="ann", request_id=request_id)
-    )
+    house.records.propose_address("SO-1", to, by="ann", request_id=request_id)
+    return house.records.change_address(ChangeAddress(order_id="SO-1", by="ann", request_id=request_id))
 
 
 def reship(house: House, service: str = "express", fee: int = 900, *, request_id: str = "s-1") -> Changed:

@@ -13,9 +13,9 @@ from activities.payments import AuthorizePayment, CapturePayment, PaymentActivit
 from fulfillment.domain.holds import HoldReason
 from fulfillment.domain.operation import Authorization, Captured, Operation
 from fulfillment.domain.order import UnitRange
-from fulfillment.domain.payment import DeclineGroup, Declined, PaymentSnapshot, PaymentStatus, RefundStatus
+from fulfillment.domain.payment import Declined, DeclineGroup, PaymentStatus, RefundStatus
 from fulfillment.domain.payment_news import DisputeHint, MethodHint, PaymentHint, RefundHint, ReviewHint
-from fulfillment.domain.record import ReleaseHold, StopShipments
+from fulfillment.domain.record import StopShipments
 from fulfillment.domain.refund import RefundCause, RefundState, RequestRefund
 from fulfillment.domain.shipment import WorkStatus
 from fulfillment.storage.payments import PaymentStore
