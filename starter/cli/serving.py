@@ -15,8 +15,8 @@ from fulfillment.domain import policy
 from fulfillment.settings import Settings, load_settings, real_now, shop_now
 from fulfillment.storage.engine import connect, migrate
 from fulfillment.storage.idempotency import IdempotencyKeys
-from fulfillment.storage.inbox import PaymentInbox
 from fulfillment.storage.orders import OrderStore
+from fulfillment.storage.payment_news import PaymentInbox
 from fulfillment.storage.replenishment import ReplenishmentStore
 from fulfillment.storage.shipping import ShippingBooks
 from fulfillment.storage.signals import SignalStore
