@@ -13,7 +13,7 @@ from sqlalchemy import text
 from tests.devstack.simulators.conftest import wait_for
 from tests.faults.till import PATIENCE, Till, once, until_done
 
-SLOWLY = int(PATIENCE * 1000 / 2)  # late, and still in time
+SLOWLY = int(PATIENCE * 600)  # late, and still in time
 TOO_LATE = int(PATIENCE * 1000 * 4)
 
 

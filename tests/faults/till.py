@@ -22,7 +22,7 @@ from tests.devstack.simulators.conftest import Listener, Simulator, wait_for
 from tests.storage.house import House
 from workers.audit import read_ledger
 
-PATIENCE = 0.4  # seconds the adapter waits for an answer
+PATIENCE = 1.0  # seconds the adapter waits for an answer
 OPEN = ("claimed", "accepted", "unknown")
 PROMISES = (
     money.amounts_add_up,
