@@ -303,6 +303,7 @@ class World:
             stock=books,
             expected=books,
             payment_news=books,
+            refunds=books,
             parcel_news=books,
             idempotency=self.keys,
             keyring=Keyring(KEYS),

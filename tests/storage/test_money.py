@@ -13,9 +13,9 @@ from activities.payments import AuthorizePayment, CapturePayment, PaymentActivit
 from fulfillment.domain.holds import HoldReason
 from fulfillment.domain.operation import Authorization, Captured, Operation
 from fulfillment.domain.order import UnitRange
-from fulfillment.domain.payment import DeclineGroup, Declined, PaymentSnapshot, PaymentStatus, RefundStatus
+from fulfillment.domain.payment import Declined, DeclineGroup, PaymentStatus, RefundStatus
 from fulfillment.domain.payment_news import DisputeHint, MethodHint, PaymentHint, RefundHint, ReviewHint
-from fulfillment.domain.record import ReleaseHold, StopShipments
+from fulfillment.domain.record import StopShipments
 from fulfillment.domain.refund import RefundCause, RefundState, RequestRefund
 from fulfillment.domain.shipment import WorkStatus
 from fulfillment.storage.payments import PaymentStore
@@ -325,7 +325,7 @@ def test_p25_a_double_click_on_a_refund_gives_back_once(till: Till) -> None:
 
     one = till.house.refunds.request(half)
     same = till.house.refunds.request(half)
-    with pytest.raises(Exception, match="9.00 USD of SO-1 is left"):
+    with pytest.raises(Exception, match=r"9.00 USD of SO-1 is left"):
         till.house.refunds.request(replace(half, request_id="r-2"))
     till.do.pay_refund(one.refund_id)
     till.do.pay_refund(one.refund_id)
