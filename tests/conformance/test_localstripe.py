@@ -41,6 +41,7 @@ type(resources.store).dump_to_disk = lambda store: None
 web.run_app(server.app, host="127.0.0.1", port=int(sys.argv[1]), print=None)
 """
 
+
 @pytest.fixture(scope="session")
 def server() -> Iterator[httpx.Client]:
     """The other Stripe, running."""
