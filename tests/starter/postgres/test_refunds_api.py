@@ -6,12 +6,12 @@ from typing import Any
 import pytest
 from fastapi import FastAPI
 
+from fulfillment.http import asgi_client
 from fulfillment.storage.tables import audit_entries, refunds, shipments
 from starter.access import Keyring
 from starter.doors import Doors
 from starter.web import create_app
 from tests.starter.postgres.desk import Desk
-from tests.starter.world import asgi_client
 from tests.storage.paying import capture, pay
 
 KEYS = {"sue-key-1": ("support",), "max-key-1": ("support",), "shop-key-1": ("storefront",)}
