@@ -11,7 +11,7 @@ from fulfillment.domain.findings import Unheard
 from fulfillment.domain.holds import HoldReason
 from fulfillment.domain.inventory import Level, UnknownSku
 from fulfillment.domain.order import Order, OrderStatus
-from fulfillment.domain.payment_news import Hint
+from fulfillment.domain.payment_news import PaymentHint
 from fulfillment.domain.replenishment import Ordered
 from fulfillment.domain.shipment import InvalidTransition, Stop, WorkStatus
 from fulfillment.domain.tracking import Scan
@@ -94,7 +94,7 @@ class Books:
         self.stopped = ""
         self.receipts: dict[str, Receipt] = {}
         self.recorded: list[tuple[str, str]] = []
-        self.hints: list[Hint] = []
+        self.hints: list[PaymentHint] = []
         self.head_queries = 0
         self.away: Exception | None = None
 
@@ -226,7 +226,7 @@ class Books:
     # --- what comes in by webhook
 
     def record(
-        self, provider: str, event_id: str, hint: Hint, body: Mapping[str, Any]
+        self, provider: str, event_id: str, hint: PaymentHint, body: Mapping[str, Any]
     ) -> tuple[Unheard, ...]:
         self._check()
         return self._once(provider, event_id, hint)
@@ -244,7 +244,7 @@ class Books:
         self._check()
         return self._once(provider, event_id, None)
 
-    def _once(self, provider: str, event_id: str, hint: Hint | None) -> tuple[Unheard, ...]:
+    def _once(self, provider: str, event_id: str, hint: PaymentHint | None) -> tuple[Unheard, ...]:
         if (provider, event_id) in self.recorded:
             return ()
         self.recorded.append((provider, event_id))
