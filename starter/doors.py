@@ -1,6 +1,6 @@
 """What the doors stand on: the books, the orders' workflows, keys, clocks and where we are on the web."""
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Annotated, Any, Protocol
@@ -15,6 +15,7 @@ from fulfillment.domain.inventory import Level
 from fulfillment.domain.order import Order
 from fulfillment.domain.payment_news import Hint
 from fulfillment.domain.policy import ShortageChoice
+from fulfillment.domain.refund import Refund, RequestRefund
 from fulfillment.domain.replenishment import Ordered
 from fulfillment.domain.tracking import Scan
 from fulfillment.domain.view import EventView, OrderRow, OrderView
@@ -164,6 +165,24 @@ class PaymentNews(Protocol):
     ) -> tuple[Unheard, ...]: ...
 
 
+class RefundBooks(Protocol):
+    """Refunds: asked for, allowed by a second person, paid by hand where the provider will not."""
+
+    def request(self, request: RequestRefund) -> Refund: ...
+
+    def of_order(self, order_id: str) -> tuple[Refund, ...]: ...
+
+    def approve(self, refund_id: str, *, by: str, request_id: str = "") -> Refund: ...
+
+    def reject(self, refund_id: str, *, by: str, request_id: str = "", reason: str = "") -> Refund: ...
+
+    def book_by_hand(self, refund_id: str, *, reference: str, by: str, request_id: str = "") -> Refund: ...
+
+
+async def leave_to_the_sweep(refund_id: str) -> None:
+    """Start nothing: the sweep finds every refund that is allowed and not paid."""
+
+
 class ParcelNews(Protocol):
     """Where a carrier's reports are recorded, each once."""
 
@@ -196,7 +215,7 @@ class Doors:
     """Everything the routes need.
 
     `now` is shop time, `real_now` the providers' clock. `ping` raises while the database is away. An empty
-    webhook secret lets nothing in.
+    webhook secret lets nothing in. `start_refund` sets a refund going that nobody needs to allow any more.
     """
 
     processes: Processes
@@ -207,6 +226,7 @@ class Doors:
     stock: Stock
     expected: Expected
     payment_news: PaymentNews
+    refunds: RefundBooks
     parcel_news: ParcelNews
     idempotency: Keys
     keyring: Keyring
@@ -217,6 +237,7 @@ class Doors:
     shop_name: str
     stripe_secrets: tuple[str, ...]
     easypost_secrets: tuple[str, ...]
+    start_refund: Callable[[str], Awaitable[None]] = leave_to_the_sweep
 
 
 def doors_of(request: Request) -> Doors:

@@ -33,10 +33,11 @@ from workers.worker import DATABASE_THREADS, PROVIDER_THREADS, Deeds
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class World:
-    """The outside world as our ports see it."""
+    """The outside world as our ports see it; `public_url` is where it finds us."""
 
     gateway: PaymentGateway
     carrier: Carrier
+    public_url: str
 
 
 def world(settings: Settings) -> World:
@@ -50,6 +51,7 @@ def world(settings: Settings) -> World:
             return_url=settings.public_url,
         ),
         carrier=EasyPostCarrier(key=settings.easypost_key, base_url=settings.easypost_url),
+        public_url=settings.public_url,
     )
 
 
@@ -65,7 +67,9 @@ def deeds(books: Engine, outside: World, clock: ShopClock) -> Deeds:
     shipping_books = ShippingBooks(books, now, real_now)
     inventory = InventoryActivities(StockStore(books, now))
     records = RecordActivities(RecordStore(books, now))
-    payments = PaymentActivities(outside.gateway, PaymentStore(books, now, real_now))
+    payments = PaymentActivities(
+        outside.gateway, PaymentStore(books, now, real_now), public_url=outside.public_url
+    )
     shipping = ShippingActivities(outside.carrier, shipping_books)
     replenishment = ReplenishmentActivities(ReplenishmentStore(books, now))
     reconciliation = ReconciliationActivities(ReconciliationStore(books, now, clock))
@@ -95,9 +99,13 @@ def deeds(books: Engine, outside: World, clock: ShopClock) -> Deeds:
         ],
         payments=[
             payments.authorize_payment,
+            payments.check_payment,
             payments.capture_payment,
             payments.void_authorization,
+            payments.void_payment,
             payments.refund_payment,
+            payments.pay_refund,
+            payments.ask_for_method,
             payments.ask_about_operation,
         ],
         carriers=[shipping.buy_label, shipping.void_label, shipping.ask_carrier],

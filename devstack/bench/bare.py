@@ -6,7 +6,7 @@ from temporalio import workflow
 from temporalio.common import RawValue
 
 from activities.inventory import InventoryActivities
-from activities.payments import AuthorizePayment, PaymentActivities
+from activities.payments import AuthorizePayment, CapturePayment, PaymentActivities
 from activities.records import RecordActivities
 from activities.shipping import ShippingActivities
 from fulfillment.domain.order import Outcome
@@ -35,7 +35,7 @@ class SkeletonWorkflow:
         )
         await workflow.execute_activity_method(
             PaymentActivities.authorize_payment,
-            AuthorizePayment(shipment_id=shipment_id, attempt=1),
+            AuthorizePayment(order_id=order_id, attempt=1, shipments=(shipment_id,)),
             **options.PAYMENT,
         )
         self._placed = True
@@ -43,7 +43,7 @@ class SkeletonWorkflow:
         await workflow.execute_activity_method(ShippingActivities.buy_label, parcel_id, **options.CARRIER)
         await workflow.wait_condition(lambda: contract.HANDED_OVER in self._heard)
         await workflow.execute_activity_method(
-            PaymentActivities.capture_payment, shipment_id, **options.PAYMENT
+            PaymentActivities.capture_payment, CapturePayment(shipment_id=shipment_id), **options.PAYMENT
         )
         await workflow.wait_condition(lambda: self._heard.count(contract.MILESTONE) == MILESTONES)
         await workflow.execute_local_activity_method(

@@ -113,8 +113,10 @@ def card_choice(session: Json) -> str:
 
 
 def _money(intent: Json) -> str:
-    places = 0 if intent["currency"] in _WHOLE else 2
-    return f"{intent['amount'] / 10**places:.{places}f} {intent['currency'].upper()}"
+    currency, amount = intent["currency"], intent["amount"]
+    if currency in _WHOLE:
+        return f"{amount} {currency.upper()}"
+    return f"{amount // 100}.{amount % 100:02} {currency.upper()}"
 
 
 def _code(value: Any) -> str:

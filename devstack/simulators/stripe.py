@@ -248,7 +248,7 @@ class Stripe:
         self._store.run("DELETE FROM under_way WHERE id = ?", identity)
         intent = self.load(identity)
         if intent["status"] != "processing":
-            self._wrong_state(intent, "settl")
+            self._wrong_state(intent, "settled")
         call = Call(method="POST", path="/settle", headers={}, params={}, base_url="")
         try:
             if not success:
@@ -326,7 +326,7 @@ class Stripe:
     def _confirm(self, call: Call, identity: str) -> Answer:
         intent = self.load(identity)
         if intent["status"] not in ("requires_payment_method", "requires_confirmation", "requires_action"):
-            self._wrong_state(intent, "confirm")
+            self._wrong_state(intent, "confirmed")
         if method := call.params.get("payment_method"):
             intent |= {"payment_method": method, "next_action": None}
         self._charge_card(call, intent)
@@ -342,7 +342,7 @@ class Stripe:
         call = Call(method="POST", path="/3ds", headers={}, params={}, base_url=base_url)
         intent = self.load(identity)
         if intent["status"] != "requires_action":
-            self._wrong_state(intent, "authenticate")
+            self._wrong_state(intent, "authenticated")
         try:
             if not success:
                 code = "payment_intent_authentication_failure"
@@ -356,7 +356,7 @@ class Stripe:
     def _capture(self, call: Call, identity: str) -> Answer:
         intent = self.load(identity)
         if intent["status"] != "requires_capture":
-            self._wrong_state(intent, "capture")
+            self._wrong_state(intent, "captured")
         if call.decline_code:
             told = {"type": "card_error", "code": "card_declined", "decline_code": call.decline_code}
             raise Settled(as_json({"error": told | {"message": "Your card was declined."}}, 402))
@@ -406,7 +406,7 @@ class Stripe:
         # Of a payment captured in part the rest is let go by a last capture of nothing, so says Stripe's page
         # on multicapture. What a cancel would do is written nowhere.
         if intent["status"] not in CANCELABLE or intent["amount_received"]:
-            self._wrong_state(intent, "cancel")
+            self._wrong_state(intent, "canceled")
         self._release(call, intent, "void", reason)
         return self._shown(call, intent)
 
@@ -622,10 +622,10 @@ class Stripe:
     def _shown(self, call: Call, intent: Json) -> Answer:
         return as_json(view(intent, expanded=_expands(call)))
 
-    def _wrong_state(self, intent: Json, verb: str) -> NoReturn:
-        expired = verb == "capture" and intent["cancellation_reason"] == "expired"
+    def _wrong_state(self, intent: Json, wanted: str) -> NoReturn:
+        expired = wanted == "captured" and intent["cancellation_reason"] == "expired"
         code = "charge_expired_for_capture" if expired else "payment_intent_unexpected_state"
-        message = f"This PaymentIntent could not be {verb}ed because it has a status of {intent['status']}."
+        message = f"This PaymentIntent could not be {wanted} because it has a status of {intent['status']}."
         answer = error(400, message, code=code, payment_intent=view(intent))
         raise Settled(answer)
 

@@ -56,12 +56,20 @@ _CASES: Final = "SELECT case_id, order_id, subject, kind, owner, state, due_at F
 _PROMISES: Final = "SELECT order_id, n, promised_date, reason, told_at FROM promises"
 _ACTS: Final = "SELECT entry_id, order_id, actor, command FROM audit_entries"
 _PAYMENTS: Final = """
-SELECT payment_id, order_id, shipment_id, provider_ref, status, asked, authorized, captured, refunded,
+SELECT payment_id, order_id, provider_ref, status, asked, authorized, captured, refunded,
     created_at, expires_at
 FROM payments
 """
+_SHARES: Final = """
+SELECT payment_id, shipment_id, asked, captured, refunded, released FROM payment_shares
+"""
+_REFUNDS: Final = """
+SELECT refund_id, order_id, shipment_id, amount, state, by_hand_ref IS NOT NULL AS by_hand, at FROM refunds
+"""
 _OPERATIONS: Final = """
-SELECT operation_key, order_id, kind, subject, amount, state, claimed_at, ended_at FROM provider_operations
+SELECT o.operation_key, o.order_id, o.payment_id, o.kind, coalesce(r.shipment_id, o.subject) AS subject, o.amount,
+    o.state, o.claimed_at, o.ended_at
+FROM provider_operations o LEFT JOIN refunds r ON o.kind = 'refund' AND r.refund_id = o.subject
 """
 _SHIPMENTS: Final = """
 SELECT s.shipment_id, s.order_id, s.work_status, s.waits_for, s.value, s.fee, s.outcome, s.ship_by, s.released_at,
@@ -130,6 +138,8 @@ def read(conn: Connection, *, now: datetime, since: datetime, speed: float = 1.0
         promises=_all(conn, _PROMISES, facts.PromiseFact),
         acts=_all(conn, _ACTS, facts.ActFact),
         payments=_all(conn, _PAYMENTS, facts.PaymentFact),
+        shares=_all(conn, _SHARES, facts.ShareFact),
+        refunds=_all(conn, _REFUNDS, facts.RefundFact),
         operations=_all(conn, _OPERATIONS, facts.OperationFact),
         shipments=_all(conn, _SHIPMENTS, facts.ShipmentFact),
         parcels=_all(conn, _PARCELS, _parcel),

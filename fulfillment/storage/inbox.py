@@ -40,9 +40,9 @@ def record_once(
 
     `hint` is what it says in our words, for those that are matched again later.
     """
-    row = {"provider": provider, "event_id": event_id, "kind": kind, "subject": subject, "body": body}
-    row |= {"hint": hint}
-    new = insert(inbox).values(row | {"state": UNMATCHED, "received_at": now}).on_conflict_do_nothing()
+    row: dict[str, Any] = {"provider": provider, "event_id": event_id, "kind": kind, "subject": subject}
+    row |= {"body": body, "hint": hint, "state": UNMATCHED, "received_at": now}
+    new = insert(inbox).values(row).on_conflict_do_nothing()
     return conn.execute(new).rowcount == 1
 
 

@@ -382,7 +382,7 @@ class PaymentStore:
 
     def _record_waiting(self, conn: Connection, order: Row[Any], key: str, snapshot: PaymentSnapshot) -> None:
         payment = conn.execute(_PAYMENT, {"the_payment": key}).one()
-        waiting = {"status": snapshot.status.value, "provider_ref": snapshot.reference}
+        waiting: dict[str, Any] = {"status": snapshot.status.value, "provider_ref": snapshot.reference}
         waiting |= {"next_action_url": snapshot.next_action_url}
         if conn.execute(_ANSWERED, {"the_payment": key, **waiting}).one_or_none() is None:
             return

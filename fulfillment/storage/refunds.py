@@ -424,7 +424,9 @@ class Refunds:
             amount=min(rest, payment.balance),
         )
 
-    def _payment_for(self, conn: Connection, refund: Refund, asked: Sequence[Row[Any]]) -> Row[Any] | None:
+    def _payment_for(
+        self, conn: Connection, refund: Refund, asked: Sequence[Row[Any]]
+    ) -> Row[Any, Any] | None:
         """Return the payment to give back from: one that did not refuse this refund before, if there is one."""
         refused = {o.payment_id for o in asked if o.state == _O.FAILED}
         said = {"the_order": refund.order_id, "the_shipment": refund.shipment_id or ""}

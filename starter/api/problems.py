@@ -19,6 +19,7 @@ from fulfillment.domain.errors import FulfillmentError, UnknownOrder
 from fulfillment.domain.holds import NoSuchHold
 from fulfillment.domain.inventory import InsufficientStock, UnknownSku
 from fulfillment.domain.order import InvalidOrder
+from fulfillment.domain.refund import UnknownRefund
 from fulfillment.domain.shipment import Stop
 from fulfillment.storage.locks import UnknownShipment
 from fulfillment.storage.orders import OrderExists
@@ -219,7 +220,7 @@ def answer(request: Request, problem: Problem, *, status: int | None = None) -> 
 def of_business(error: FulfillmentError) -> Problem:
     """Return a rule's no as a problem."""
     match error:
-        case UnknownOrder() | UnknownShipment() | NoSuchHold():
+        case UnknownOrder() | UnknownShipment() | NoSuchHold() | UnknownRefund():
             return Problem("not_found", _sentence(error))
         case InvalidOrder(param=param, why=why):
             return Problem("invalid_request", str(error), errors=[field_error(param, "invalid", why)])

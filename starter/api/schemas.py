@@ -16,6 +16,7 @@ from fulfillment.domain.holds import Hold, HoldReason
 from fulfillment.domain.order import Customer, Order, OrderLine, UnitRange
 from fulfillment.domain.payment import DeclineGroup, OrderPayment
 from fulfillment.domain.policy import ShortageChoice
+from fulfillment.domain.refund import Refund, RefundCause, RefundState
 from fulfillment.domain.shipment import WaitsFor, WorkStatus
 from fulfillment.domain.stage import Stage
 from fulfillment.domain.tracking import CarrierStatus, Flag
@@ -280,6 +281,76 @@ class HoldIn(_Request):
 
     reason: HoldReason
     note: Note = ""
+
+
+class UnitsIn(_Request):
+    """Pieces of a line, counted from 1: `first` and the `count - 1` after it."""
+
+    line: Annotated[int, Field(strict=True, ge=1)]
+    first: Annotated[int, Field(strict=True, ge=1)]
+    count: Annotated[int, Field(strict=True, ge=1)]
+
+
+class RefundIn(_Request):
+    """What is given back and why: these units, this amount in minor units, or without either all that is left."""
+
+    cause: RefundCause
+    units: Annotated[list[UnitsIn], Field(max_length=50)] = []
+    amount: Annotated[int | None, Field(strict=True, ge=1)] = None
+    note: Note = ""
+
+
+class RejectIn(_Request):
+    """Why a refund is not allowed."""
+
+    reason: Note = ""
+
+
+class PaidByHandIn(_Request):
+    """How a person paid a refund, for example the reference of a bank transfer."""
+
+    reference: Reason
+
+
+class RefundOut(BaseModel):
+    """One refund. `why_approval` says why it needs a second person."""
+
+    id: str
+    order_id: str
+    cause: RefundCause
+    amount: int
+    currency: str
+    state: RefundState
+    by: str
+    approved_by: str | None
+    at: datetime
+    units: list[UnitsIn]
+    note: str
+    why_approval: str
+
+    @classmethod
+    def of(cls, refund: Refund) -> Self:
+        """Return a refund as the API shows it."""
+        return cls(
+            id=refund.refund_id,
+            order_id=refund.order_id,
+            cause=refund.cause,
+            amount=refund.amount,
+            currency=refund.currency,
+            state=refund.state,
+            by=refund.by,
+            approved_by=refund.approved_by,
+            at=refund.at,
+            units=[UnitsIn(line=u.line_no, first=u.first, count=u.count) for u in refund.units],
+            note=refund.note,
+            why_approval=refund.why_approval,
+        )
+
+
+class RefundsOut(BaseModel):
+    """An order's refunds, oldest first."""
+
+    refunds: list[RefundOut]
 
 
 class PackedIn(_Request):

@@ -4,6 +4,7 @@ import typer
 
 from starter.cli.importing import app as files
 from starter.cli.lists import app as reading
+from starter.cli.refunds import app as refunding
 from starter.cli.serving import app as running
 from starter.cli.verbs import app as acting
 
@@ -13,5 +14,5 @@ app = typer.Typer(
     pretty_exceptions_show_locals=False,  # they would show passwords
     help="Waybill: order fulfillment and tracking.",
 )
-for part in (reading, acting, files, running):
+for part in (reading, acting, refunding, files, running):
     app.add_typer(part)

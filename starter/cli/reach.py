@@ -17,6 +17,7 @@ from fulfillment.settings import Settings, load_settings, shop_now
 from fulfillment.storage.engine import connect
 from fulfillment.storage.orders import OrderStore
 from fulfillment.storage.records import RecordStore
+from fulfillment.storage.refunds import RefundStore
 from fulfillment.storage.signals import SignalStore
 from fulfillment.storage.stock import StockStore
 from fulfillment.storage.views import OrderViews
@@ -30,6 +31,7 @@ class Books:
     orders: OrderStore
     views: OrderViews
     stock: StockStore
+    refunds: RefundStore
     now: Callable[[], datetime]
     public_url: str
 
@@ -44,6 +46,7 @@ def books() -> Iterator[Books]:
             orders=OrderStore(engine, now),
             views=OrderViews(engine, now),
             stock=StockStore(engine, now),
+            refunds=RefundStore(engine, now),
             now=now,
             public_url=settings.public_url,
         )

@@ -15,9 +15,10 @@ from fulfillment.domain import policy
 from fulfillment.settings import Settings, load_settings, real_now, shop_now
 from fulfillment.storage.engine import connect, migrate
 from fulfillment.storage.idempotency import IdempotencyKeys
-from fulfillment.storage.inbox import PaymentInbox
 from fulfillment.storage.orders import OrderStore
+from fulfillment.storage.payment_news import PaymentInbox
 from fulfillment.storage.records import RecordStore
+from fulfillment.storage.refunds import RefundStore
 from fulfillment.storage.replenishment import ReplenishmentStore
 from fulfillment.storage.shipping import ShippingBooks
 from fulfillment.storage.signals import SignalStore
@@ -141,6 +142,7 @@ def _doors(
         stock=StockStore(engine, now),
         expected=ReplenishmentStore(engine, now),
         payment_news=PaymentInbox(engine, now),
+        refunds=RefundStore(engine, now),
         parcel_news=ShippingBooks(engine, now, real_now),
         idempotency=IdempotencyKeys(engine, real_now),
         keyring=Keyring(settings.api_keys),

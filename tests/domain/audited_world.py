@@ -29,10 +29,12 @@ from fulfillment.domain.invariants.facts import (
     ParcelFact,
     PaymentFact,
     PromiseFact,
+    RefundFact,
     ReplenishmentFact,
     ReservationFact,
     Run,
     ScanFact,
+    ShareFact,
     ShipmentFact,
     UnitsFact,
 )
@@ -275,7 +277,6 @@ def payment(n: int, status: str, value: int = 3300, captured: int = 0, refunded:
     return PaymentFact(
         payment_id=f"SO-{n}:authorize:SO-{n}-1:1",
         order_id=f"SO-{n}",
-        shipment_id=f"SO-{n}-1",
         provider_ref=f"pi_{n}",
         status=status,
         asked=value,
@@ -298,6 +299,35 @@ PAYMENTS = (
 )
 
 
+def share_of(payment: PaymentFact) -> ShareFact:
+    """Return the one share of a payment for one shipment."""
+    is_open = payment.status in ("authorizing", "action_required", "authorized")
+    return ShareFact(
+        payment_id=payment.payment_id,
+        shipment_id=payment.payment_id.split(":")[2],
+        asked=payment.asked,
+        captured=payment.captured,
+        refunded=payment.refunded,
+        released=0 if is_open else payment.asked - payment.captured,
+    )
+
+
+def refund(n: int, amount: int = 3300, state: str = "succeeded", **more: Any) -> RefundFact:
+    facts: dict[str, Any] = {
+        "refund_id": f"SO-{n}-F1",
+        "order_id": f"SO-{n}",
+        "shipment_id": f"SO-{n}-1",
+        "amount": amount,
+        "state": state,
+        "by_hand": False,
+        "at": ago(days=3),
+    }
+    return RefundFact(**(facts | more))
+
+
+REFUNDS = (refund(5),)
+
+
 def operation(
     n: int, kind: str, value: int = 3300, state: str = "succeeded", subject: str = "", **more: Any
 ) -> OperationFact:
@@ -311,6 +341,7 @@ def operation(
         "state": state,
         "claimed_at": ago(days=3),
         "ended_at": None if state in ("claimed", "unknown") else ago(days=3),
+        "payment_id": None if "label" in kind else f"SO-{n}:authorize:SO-{n}-1:1",
     }
     return OperationFact(**(facts | more))
 
@@ -532,6 +563,8 @@ BOOKS = Books(
     promises=PROMISES,
     acts=ACTS,
     payments=PAYMENTS,
+    shares=tuple(share_of(payment) for payment in PAYMENTS),
+    refunds=REFUNDS,
     operations=OPERATIONS,
     shipments=SHIPMENTS,
     parcels=PARCELS,

@@ -38,7 +38,9 @@ from tests.domain.audited_world import (
     operation,
     payment,
     printed,
+    refund,
     scan,
+    share_of,
     taken,
     units,
 )
@@ -56,6 +58,10 @@ def _rows(part: str, change: Callable[[tuple[Any, ...]], tuple[Any, ...]]) -> Pu
     def put(evidence: Evidence) -> Evidence:
         witness = getattr(evidence, source or "books")
         changed = replace(witness, **{table: change(getattr(witness, table))})
+        if (
+            part == "payments"
+        ):  # each of this world's payments is for one shipment, and its share says the same
+            changed = replace(changed, shares=tuple(share_of(row) for row in changed.payments))
         return replace(evidence, **{source or "books": changed})
 
     return put
@@ -248,6 +254,30 @@ BREAKS: tuple[tuple[Invariant, str, Put, str], ...] = (
         "another amount than asked",
         edit("operations", "SO-1:capture:SO-1-1:1", amount=7800),
         "asked for 7800, the provider did 7842",
+    ),
+    (
+        money.shares_add_up,
+        "a share that took less than its payment",
+        edit("shares", "SO-1:authorize:SO-1-1:1", captured=7000, released=842),
+        "SO-1:authorize:SO-1-1:1: captured 7842, its shares add up to 7000",
+    ),
+    (
+        money.shares_add_up,
+        "a shipment that counts on money let go",
+        edit("shares", "SO-4:authorize:SO-4-1:1", released=0),
+        "is voided, and SO-4-1 still counts on 3300 of it",
+    ),
+    (
+        money.refunds_fit,
+        "more asked back than was captured",
+        add("refunds", refund(5, 1, "requested", refund_id="SO-5-F2", shipment_id=None)),
+        "SO-5: 3301 is asked back of 3300 captured",
+    ),
+    (
+        money.refunds_fit,
+        "an allowed refund nobody pays",
+        add("refunds", refund(1, 100, "approved", shipment_id=None)),
+        "SO-1-F1: is approved, and nobody pays it",
     ),
     (
         money.captured_what_shipped,

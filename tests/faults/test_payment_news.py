@@ -145,7 +145,7 @@ def test_a_dispute_opens_a_case_until_the_bank_has_decided(till: Till, end: str)
 def test_p33_a_review_that_is_told_before_the_payment_holds_the_order(till: Till) -> None:
     """Attacks the inbox that keeps what it cannot match yet: without it the review is forgotten and goods leave."""
     _post(till, f"/_sim/orders/{till.order_id}/review")
-    till.fault("latency", "after_commit", route="POST /v1/payment_intents", ms=200)
+    till.fault("latency", "after_commit", route="POST /v1/payment_intents", ms=500)
 
     till.authorized()
 

@@ -14,6 +14,7 @@ from fulfillment.domain.invariants import Evidence, Ledger, ledgers, money
 from fulfillment.domain.invariants.facts import LabelFact, LedgerLabel
 from fulfillment.domain.operation import Authorization
 from fulfillment.domain.record import DeclareLost
+from fulfillment.domain.refund import RefundCause, RequestRefund
 from fulfillment.providers.payments.stripe import webhook
 from fulfillment.providers.payments.stripe.client import StripeGateway
 from fulfillment.storage.audit import AuditStore
@@ -22,7 +23,7 @@ from tests.devstack.simulators.conftest import Listener, Simulator, wait_for
 from tests.storage.house import House
 from workers.audit import read_ledger
 
-PATIENCE = 0.4  # seconds the adapter waits for an answer
+PATIENCE = 1.0  # seconds the adapter waits for an answer
 OPEN = ("claimed", "accepted", "unknown")
 PROMISES = (
     money.amounts_add_up,
@@ -87,6 +88,9 @@ class Till:
     def refund(self) -> None:
         self.deeds.refund_payment(self.shipment_id)
 
+    def pay_back(self) -> None:
+        self.deeds.pay_refund(f"{self.order_id}-F1")
+
     # What stands before a deed
 
     def reserved(self, method: str = "pm_card_visa", **stock: int) -> None:
@@ -120,6 +124,12 @@ class Till:
         self.captured(method)
         parcel_id = self.house.row(parcels, order_id=self.order_id)["parcel_id"]
         self.house.records.declare_lost(DeclareLost(order_id=self.order_id, parcel_id=parcel_id))
+
+    def promised(self) -> None:
+        """A part of the money is promised back: a part, because of the whole the provider pays no second one."""
+        self.captured()
+        wish = {"cause": RefundCause.GOODWILL, "by": "sue", "request_id": "r1", "amount": 600}
+        self.house.refunds.request(RequestRefund(order_id=self.order_id, **wish))  # type: ignore[arg-type]
 
     # Time and the provider
 

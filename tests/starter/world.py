@@ -12,13 +12,13 @@ from fulfillment.domain.findings import Unheard
 from fulfillment.domain.holds import HoldReason
 from fulfillment.domain.inventory import Level, UnknownSku
 from fulfillment.domain.order import Order, OrderStatus
+from fulfillment.domain.payment_news import PaymentHint
 from fulfillment.domain.replenishment import Ordered
 from fulfillment.domain.shipment import InvalidTransition, Stop, WorkStatus
 from fulfillment.domain.tracking import Scan
 from fulfillment.domain.view import EventView, OrderRow, OrderView
 from fulfillment.storage.hand_over import HandedOver
 from fulfillment.storage.idempotency import InProgress, Mismatch, New, Replay
-from fulfillment.storage.inbox import PaymentHint
 from fulfillment.storage.locks import UnknownShipment
 from fulfillment.storage.orders import Accepted, OrderExists
 from fulfillment.storage.stock import Receipt
@@ -320,6 +320,7 @@ class World:
             stock=books,
             expected=books,
             payment_news=books,
+            refunds=books,
             parcel_news=books,
             idempotency=self.keys,
             keyring=Keyring(KEYS),

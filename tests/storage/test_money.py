@@ -325,7 +325,7 @@ def test_p25_a_double_click_on_a_refund_gives_back_once(till: Till) -> None:
 
     one = till.house.refunds.request(half)
     same = till.house.refunds.request(half)
-    with pytest.raises(Exception, match="9.00 USD of SO-1 is left"):
+    with pytest.raises(Exception, match=r"9.00 USD of SO-1 is left"):
         till.house.refunds.request(replace(half, request_id="r-2"))
     till.do.pay_refund(one.refund_id)
     till.do.pay_refund(one.refund_id)

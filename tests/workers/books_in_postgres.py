@@ -49,6 +49,8 @@ def _write_money(conn: Connection, books: Books) -> None:
     more = {"provider": "stripe", "currency": "USD"}
     rows = [asdict(p) | more | {"attempt": int(p.payment_id.rsplit(":", 1)[1])} for p in books.payments]
     _insert(conn, t.payments, rows)
+    _insert(conn, t.payment_shares, map(asdict, books.shares))
+    _insert(conn, t.refunds, [_refund(n, asdict(refund)) for n, refund in enumerate(books.refunds, start=1)])
     _insert(conn, t.provider_operations, map(asdict, books.operations))
 
 
@@ -85,6 +87,12 @@ def _write_record(conn: Connection, books: Books) -> None:
 def _insert(conn: Connection, table: Table, rows: Iterable[Row]) -> None:
     if found := list(rows):
         conn.execute(insert(table), found)
+
+
+def _refund(n: int, row: Row) -> Row:
+    by_hand = row.pop("by_hand")
+    more = {"n": n, "cause": "lost", "by": "system", "request_id": row["refund_id"]}
+    return row | more | {"by_hand_ref": "transfer" if by_hand else None}
 
 
 def _sku(sku: str) -> Row:

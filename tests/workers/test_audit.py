@@ -211,9 +211,15 @@ SQL: dict[str, tuple[tuple[str, ...], Put]] = {
             ),
         ),
     ),
+    "shares add up": (
+        ("UPDATE payment_shares SET captured = 7000 WHERE shipment_id = 'SO-1-1'",),
+        ALL_IS_RIGHT,
+    ),
+    "refunds fit": (("UPDATE refunds SET amount = 3301 WHERE order_id = 'SO-5'",), ALL_IS_RIGHT),
     "captured what shipped": (
         (
             "UPDATE payments SET refunded = 0 WHERE order_id = 'SO-5'",
+            "UPDATE payment_shares SET refunded = 0 WHERE shipment_id = 'SO-5-1'",
             "DELETE FROM provider_operations WHERE order_id = 'SO-5' AND kind = 'refund'",
         ),
         swap("ledger.payments", "pi_5", taken(5, "succeeded", "authorize", "capture")),
@@ -225,6 +231,7 @@ SQL: dict[str, tuple[tuple[str, ...], Put]] = {
     "nothing paid and kept back": (
         (
             "UPDATE payments SET status = 'captured', captured = 3300 WHERE order_id = 'SO-4'",
+            "UPDATE payment_shares SET captured = 3300, released = 0 WHERE shipment_id = 'SO-4-1'",
             CAPTURED_INSTEAD,
         ),
         swap("ledger.payments", "pi_4", taken(4, "succeeded", "authorize", "capture")),
@@ -232,6 +239,7 @@ SQL: dict[str, tuple[tuple[str, ...], Put]] = {
     "no authorization left open": (
         (
             "UPDATE payments SET status = 'authorized' WHERE order_id = 'SO-4'",
+            "UPDATE payment_shares SET released = 0 WHERE shipment_id = 'SO-4-1'",
             "DELETE FROM provider_operations WHERE operation_key = 'SO-4:void:SO-4-1:1'",
         ),
         swap("ledger.payments", "pi_4", taken(4, "requires_capture", "authorize")),

@@ -22,6 +22,8 @@ ALL: Final[tuple[Invariant, ...]] = (
     stock.claims_end,
     money.amounts_add_up,
     money.money_once,
+    money.shares_add_up,
+    money.refunds_fit,
     money.captured_what_shipped,
     money.nothing_shipped_unpaid,
     money.nothing_paid_and_kept_back,

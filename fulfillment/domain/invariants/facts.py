@@ -231,11 +231,10 @@ class ActFact:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PaymentFact:
-    """One attempt to get the money for one shipment."""
+    """One attempt to get money, for one shipment or several."""
 
     payment_id: str
     order_id: str
-    shipment_id: str
     provider_ref: str | None
     status: str
     asked: int
@@ -247,8 +246,33 @@ class PaymentFact:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ShareFact:
+    """What of a payment is for one shipment."""
+
+    payment_id: str
+    shipment_id: str
+    asked: int
+    captured: int
+    refunded: int
+    released: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RefundFact:
+    """Money that goes back; `shipment_id` where it is all of one shipment's, `by_hand` past the provider."""
+
+    refund_id: str
+    order_id: str
+    shipment_id: str | None
+    amount: int
+    state: str
+    by_hand: bool
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class OperationFact:
-    """One request to a provider; `subject` is the shipment or parcel it is about."""
+    """One request to a provider; `subject` is the shipment or parcel it is about, else the order or refund."""
 
     operation_key: str
     order_id: str
@@ -258,6 +282,7 @@ class OperationFact:
     state: str
     claimed_at: datetime
     ended_at: datetime | None
+    payment_id: str | None = None
 
 
 # --- shipping ----------------------------------------------------------------------------------------
@@ -415,6 +440,8 @@ class Books:
     promises: tuple[PromiseFact, ...] = ()
     acts: tuple[ActFact, ...] = ()
     payments: tuple[PaymentFact, ...] = ()
+    shares: tuple[ShareFact, ...] = ()
+    refunds: tuple[RefundFact, ...] = ()
     operations: tuple[OperationFact, ...] = ()
     shipments: tuple[ShipmentFact, ...] = ()
     parcels: tuple[ParcelFact, ...] = ()
@@ -451,7 +478,11 @@ class Books:
 
     def in_doubt(self) -> list[OperationFact]:
         """Return the requests to providers whose outcome is not known."""
-        return [operation for operation in self.operations if operation.state in ("claimed", "unknown")]
+        return [
+            operation
+            for operation in self.operations
+            if operation.state in ("claimed", "accepted", "unknown")
+        ]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

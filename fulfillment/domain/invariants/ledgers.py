@@ -66,22 +66,20 @@ def _deeds(books: Books, ledger: Ledger) -> Iterator[str]:
             yield f"{key}: the provider did this {effect.kind}, our books never asked for it"
         elif operations[key].state == _O.FAILED:
             yield f"{key}: failed in our books, and the provider did it"
-    there, payments = {payment.ref: payment for payment in ledger.payments}, _payments_by_shipment(books)
+    there = {payment.ref: payment for payment in ledger.payments}
+    refs = {payment.payment_id: payment.provider_ref or "" for payment in books.payments}
     for operation in books.operations:
-        paid = [there[p.provider_ref] for p in payments.get(operation.subject, []) if p.provider_ref in there]
+        ref = refs.get(operation.payment_id or "", "")
+        paid = [there[ref]] if ref in there else []
         if operation.state == _O.SUCCEEDED and not _was_done(operation, done, paid):
             yield f"{operation.operation_key}: succeeded in our books, the provider never did it"
-
-
-def _payments_by_shipment(books: Books) -> dict[str, list[PaymentFact]]:
-    return grouped(books.payments, lambda payment: payment.shipment_id)
 
 
 def _was_done(operation: OperationFact, done: Mapping[str, Effect], paid: list[LedgerPayment]) -> bool:
     if operation.operation_key in done or operation.kind in (_K.BUY_LABEL, _K.VOID_LABEL):
         return True  # labels have a record of their own below
-    if operation.kind == _K.AUTHORIZE:  # the bank's own page authorizes without our key
-        return any(effect.kind == "authorize" and not effect.key for p in paid for effect in p.effects)
+    if operation.kind == _K.AUTHORIZE:  # made by us, and perhaps never finished on the bank's own page
+        return bool(paid) and not any(effect.kind == "authorize" and effect.key for effect in paid[0].effects)
     # There is nothing to let go of once a hold ran out, or before the customer has confirmed it.
     return operation.kind == _K.VOID and any(payment.state == "canceled" for payment in paid)
 
@@ -106,7 +104,7 @@ def _payments(books: Books, ledger: Ledger) -> Iterator[str]:
 def _has_moving(payment: PaymentFact, books: Books, moving: set[str]) -> bool:
     """Test whether a request about this payment is under way: then both books may differ."""
     return payment.payment_id in moving or any(
-        operation.subject == payment.shipment_id for operation in books.in_doubt()
+        operation.payment_id == payment.payment_id for operation in books.in_doubt()
     )
 
 

@@ -17,6 +17,7 @@ from fulfillment.domain.invariants.facts import (
 from fulfillment.domain.money import format_minor
 from fulfillment.domain.order import Outcome
 from fulfillment.domain.payment import OperationKind, PaymentStatus
+from fulfillment.domain.refund import RefundState
 from fulfillment.domain.shipment import WorkStatus
 from fulfillment.domain.tracking import CarrierStatus
 
@@ -68,6 +69,68 @@ def _misvalued(books: Books) -> Iterator[str]:
 
 
 @invariant(
+    "shares add up",
+    "I5 I6",
+    sees="payments",
+    claim="what each is for, took and gave back is the sum over its shipments, and nothing is held twice",
+    remedy="compare the payment with the provider's and its operations, and correct the share that differs",
+)
+def shares_add_up(evidence: Evidence) -> Found:
+    books = evidence.books
+    shares = grouped(books.shares, lambda share: share.payment_id)
+    violations = [
+        f"{payment.payment_id}: {word} {getattr(payment, word)}, its shares add up to {total}"
+        for payment in books.payments
+        for word in ("asked", "captured", "refunded")
+        if (total := sum(getattr(share, word) for share in shares.get(payment.payment_id, ())))
+        != getattr(payment, word)
+    ]
+    return Found(len(books.payments), violations + list(_held_and_over(books)))
+
+
+def _held_and_over(books: Books) -> Iterator[str]:
+    payments = {payment.payment_id: payment for payment in books.payments}
+    for share in books.shares:
+        payment = payments.get(share.payment_id)
+        still = share.asked - share.captured - share.released
+        if payment and payment.status not in _HOLDING and still:
+            yield f"{share.payment_id}: is {payment.status}, and {share.shipment_id} still counts on {still} of it"
+
+
+@invariant(
+    "refunds fit",
+    "I5 I12",
+    sees="refunds",
+    claim="all that was asked for is no more than what was captured, and none is forgotten on its way",
+    remedy="reject what is too much; pay by hand, or again, what the provider does not give back",
+)
+def refunds_fit(evidence: Evidence) -> Found:
+    books = evidence.books
+    captured: Counter[str] = Counter()
+    for payment in books.payments:
+        captured[payment.order_id] += payment.captured
+    asked: Counter[str] = Counter()
+    for refund in books.refunds:
+        asked[refund.order_id] += refund.amount if refund.state != RefundState.REJECTED else 0
+    violations = [
+        f"{order_id}: {amount} is asked back of {captured[order_id]} captured"
+        for order_id, amount in asked.items()
+        if amount > captured[order_id]
+    ]
+    return Found(len(books.refunds), violations + list(_forgotten(books)))
+
+
+def _forgotten(books: Books) -> Iterator[str]:
+    under_way = {o.order_id for o in books.in_doubt() if o.kind == OperationKind.REFUND}
+    named = {case.order_id for case in books.open_cases()}
+    for refund in books.refunds:
+        is_open = refund.state in (RefundState.APPROVED, RefundState.RUNNING)
+        moves = refund.order_id in under_way or not books.stale(refund.at)
+        if is_open and not moves and refund.order_id not in named:
+            yield f"{refund.refund_id}: is {refund.state}, and nobody pays it"
+
+
+@invariant(
     "money once",
     "I7",
     sees="operations",
@@ -80,15 +143,18 @@ def money_once(evidence: Evidence) -> Found:
     effects = [effect for payment in ledger.payments for effect in payment.effects]
     times = Counter(effect.operation_key for effect in effects if effect.key)
     repeated = [f"{key}: took effect {count} times" for key, count in times.items() if count > 1]
-    violations = [*repeated, *_done_over(ledger), *_other_amounts(evidence.books, effects)]
+    violations = [*repeated, *_done_over(evidence.books, ledger), *_other_amounts(evidence.books, effects)]
     return Found(len(effects), violations)
 
 
-def _done_over(ledger: Ledger) -> Iterator[str]:
+def _done_over(books: Books, ledger: Ledger) -> Iterator[str]:
     """Yield what happened to one payment more often than it can, under whatever keys."""
+    refs = {payment.payment_id: payment.provider_ref for payment in books.payments}
+    parts = Counter(refs.get(share.payment_id) for share in books.shares)
     for payment in ledger.payments:
         for kind, count in Counter(effect.kind for effect in payment.effects).items():
-            if kind in _ONCE_PER_PAYMENT and count > 1:
+            once = parts[payment.ref] if kind == OperationKind.CAPTURE else 1
+            if kind in _ONCE_PER_PAYMENT and count > max(once, 1):
                 yield f"{payment.ref} of {payment.order_id}: {kind} {count} times"
 
 
@@ -116,12 +182,15 @@ def captured_what_shipped(evidence: Evidence) -> Found:
     lost = {scan.parcel_id for scan in books.scans if scan.status in _GONE}
     lost_shipments = {parcel.shipment_id for parcel in books.parcels if parcel.parcel_id in lost}
     excuses = _Excuses(books)
+    by_amount = {refund.order_id for refund in books.refunds if refund.shipment_id is None}
     left = [shipment for shipment in books.shipments if shipment.left]
     violations = []
     for shipment in left:
         captured, refunded = taken.get(shipment.shipment_id, (0, 0))
         due = _due(shipment, refunded, was_lost=shipment.shipment_id in lost_shipments)
-        if captured and captured - refunded != due and not excuses.hold_for(shipment):
+        # What a person gave back is the shop's to give; then only what was taken can be judged by itself.
+        kept = captured if shipment.order_id in by_amount and due else captured - refunded
+        if captured and kept != due and not excuses.hold_for(shipment):
             violations.append(
                 f"{shipment.shipment_id}: {excuses.money(captured, shipment)} captured, "
                 f"{excuses.money(refunded, shipment)} given back, {excuses.money(due, shipment)} is due"
@@ -141,10 +210,18 @@ def _taken(evidence: Evidence) -> dict[str, tuple[int, int]]:
     ledger = evidence.readable_ledger
     there = {payment.ref: payment for payment in ledger.payments} if ledger else {}
     taken: dict[str, tuple[int, int]] = {}
-    for payment in evidence.books.payments:
-        said = there.get(payment.provider_ref or "", payment)
-        captured, refunded = taken.get(payment.shipment_id, (0, 0))
-        taken[payment.shipment_id] = captured + said.captured, refunded + said.refunded
+    payments = {payment.payment_id: payment for payment in evidence.books.payments}
+    parts = Counter(share.payment_id for share in evidence.books.shares)
+    for share in evidence.books.shares:
+        ref = payments[share.payment_id].provider_ref if share.payment_id in payments else ""
+        # The provider does not know what of a payment is for which shipment.
+        said = there.get(ref or "", share) if parts[share.payment_id] == 1 else share
+        captured, refunded = taken.get(share.shipment_id, (0, 0))
+        taken[share.shipment_id] = captured + said.captured, refunded + said.refunded
+    for refund in evidence.books.refunds:
+        if refund.by_hand and refund.shipment_id is not None:
+            captured, refunded = taken.get(refund.shipment_id, (0, 0))
+            taken[refund.shipment_id] = captured, refunded + refund.amount
     return taken
 
 
@@ -184,26 +261,31 @@ class _Excuses:
 )
 def nothing_shipped_unpaid(evidence: Evidence) -> Found:
     books, taken, excuses = evidence.books, _taken(evidence), _Excuses(evidence.books)
-    payments = grouped(books.payments, lambda payment: payment.shipment_id)
+    payments = {payment.payment_id: payment for payment in books.payments}
+    shares = grouped(books.shares, lambda share: share.shipment_id)
     left = [s for s in books.shipments if s.left and s.value > 0]
     violations = []
     for shipment in left:
-        attempts = payments.get(shipment.shipment_id, [])
+        held = sum(
+            share.asked
+            for share in shares.get(shipment.shipment_id, ())
+            if share.payment_id in payments and _held(payments[share.payment_id], shipment, books)
+        )
         money = excuses.money(shipment.value, shipment)
         by_hand = shipment.handed_by != "carrier"  # what a carrier took by itself nobody could keep back
-        if by_hand and not any(_covers(payment, shipment, books) for payment in attempts):
+        if by_hand and held < shipment.value:
             violations.append(f"{shipment.shipment_id}: left while no {money} was held for it")
         elif not taken.get(shipment.shipment_id, (0, 0))[0] and not excuses.hold_for(shipment):
             violations.append(f"{shipment.shipment_id}: left, and its {money} was never captured")
     return Found(len(left), violations)
 
 
-def _covers(payment: PaymentFact, shipment: ShipmentFact, books: Books) -> bool:
-    """Test whether this payment held the shipment's money when it left."""
+def _held(payment: PaymentFact, shipment: ShipmentFact, books: Books) -> bool:
+    """Test whether this payment held money when the shipment left."""
     at = shipment.handed_over_at
     return (
         at is not None
-        and payment.authorized >= shipment.value
+        and payment.authorized > 0
         and payment.created_at <= at + books.skew
         and (payment.expires_at is None or payment.expires_at > at - books.skew)
     )
@@ -218,11 +300,14 @@ def _covers(payment: PaymentFact, shipment: ShipmentFact, books: Books) -> bool:
 )
 def nothing_paid_and_kept_back(evidence: Evidence) -> Found:
     books, taken, excuses = evidence.books, _taken(evidence), _Excuses(evidence.books)
+    ended = {order.order_id for order in books.orders if order.ended}
     stayed = [shipment for shipment in books.shipments if not shipment.left]
     violations = []
     for shipment in stayed:
         captured, refunded = taken.get(shipment.shipment_id, (0, 0))
-        if captured != refunded and not excuses.hold_for(shipment):
+        # An early capture is for goods that still go.
+        goes = shipment.work_status != WorkStatus.CANCELLED and shipment.order_id not in ended
+        if captured != refunded and not goes and not excuses.hold_for(shipment):
             violations.append(
                 f"{shipment.shipment_id}: is {shipment.work_status}, {excuses.money(captured, shipment)} captured, "
                 f"{excuses.money(refunded, shipment)} given back"

@@ -292,7 +292,7 @@ def _open_things_of_ended(books: Books) -> Iterator[str]:
 
 
 # Money that is not right stays somebody's task after the goods have arrived.
-_OUTLIVES_THE_ORDER = frozenset({"capture_failed", "refund_failed", "operation_unknown"})
+_OUTLIVES_THE_ORDER = frozenset({"capture_failed", "refund_failed", "operation_unknown", "dispute"})
 
 
 def _misstated(books: Books) -> Iterator[str]:
@@ -307,7 +307,10 @@ def _misstated(books: Books) -> Iterator[str]:
 def _amounts_fit(payment: PaymentFact) -> bool:
     if not 0 <= payment.refunded <= payment.captured <= payment.authorized:
         return False
-    if (payment.status == _P.CAPTURED) != (payment.captured > 0):
+    # Where a charge allows several captures, it stays authorized until the last of them.
+    if payment.captured > 0 and payment.status not in (_P.CAPTURED, _P.AUTHORIZED):
+        return False
+    if payment.status == _P.CAPTURED and payment.captured == 0:
         return False
     return payment.status != _P.AUTHORIZED or payment.authorized == payment.asked
 

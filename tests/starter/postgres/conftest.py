@@ -37,6 +37,7 @@ def app(desk: Desk) -> FastAPI:
             stock=house.stock,
             expected=house.replenishment,
             payment_news=house.payment_news,
+            refunds=house.refunds,
             parcel_news=house.shipping,
             idempotency=IdempotencyKeys(house.engine, house.now),
             keyring=Keyring(KEYS | {"every-key": ("storefront", "support", "warehouse", "ops")}),

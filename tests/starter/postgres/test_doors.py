@@ -41,7 +41,12 @@ def a_report(event_id: str, status: str, at: str) -> dict[str, Any]:
     return {"content": body, "headers": {"X-Hmac-Signature": f"hmac-sha256-hex={signature}"}}
 
 
-async def test_twenty_at_once_with_one_key_make_one_order(api: Any, desk: Desk) -> None:
+async def test_p21_twenty_at_once_with_one_key_make_one_order(api: Any, desk: Desk) -> None:
+    """Attacks: one key, one answer (`once`), and an order id that follows from the key.
+
+    Without either (an id of its own for every request) twenty orders are placed.
+    """
+
     async def press() -> Any:
         return await api.post("/v1/orders", json=a_body(), headers={"Idempotency-Key": "one-press"})
 

@@ -1,5 +1,7 @@
 """Payments that cover several shipments; refunds and disputes."""
 
+from datetime import datetime
+
 import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects.postgresql import JSONB
@@ -56,7 +58,7 @@ UPDATE payments p SET shipment_id = (
 """
 
 
-def _moment(name: str, *, nullable: bool = False) -> "sa.Column[sa.DateTime]":
+def _moment(name: str, *, nullable: bool = False) -> "sa.Column[datetime]":
     return sa.Column(name, sa.DateTime(timezone=True), nullable=nullable)
 
 
