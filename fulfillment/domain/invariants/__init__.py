@@ -19,6 +19,7 @@ ALL: Final[tuple[Invariant, ...]] = (
     stock.every_unit_once,
     stock.claims_cover_units,
     stock.claims_end,
+    stock.claims_run_out,
     money.amounts_add_up,
     money.money_once,
     money.captured_what_shipped,
