@@ -44,6 +44,7 @@ NEXT: Final[Mapping[OrderStatus, frozenset[OrderStatus]]] = MappingProxyType(
         _S.EXPIRED: frozenset(),
     }
 )
+UNPAID: Final = (_S.RESERVED, _S.PAYMENT_FAILED)  # planned, and waiting for its money
 ENDED: Final = frozenset(status for status, following in NEXT.items() if not following)
 
 

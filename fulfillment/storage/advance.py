@@ -10,7 +10,7 @@ from sqlalchemy import Connection, Row, Text, bindparam, func, insert, literal, 
 from fulfillment.domain.holds import SCOPE, Hold, HoldScope
 from fulfillment.domain.inventory import Movement, ShortLine
 from fulfillment.domain.notifications import Fact
-from fulfillment.domain.order import OrderStatus
+from fulfillment.domain.order import UNPAID, OrderStatus
 from fulfillment.domain.payment import PaymentStatus
 from fulfillment.domain.policy import Policy
 from fulfillment.domain.promise import promised, ship_by
@@ -38,7 +38,6 @@ CONFIRMED: Final = (
     OrderStatus.FULFILLED,
     OrderStatus.COMPLETED,
 )
-_UNPAID: Final = (OrderStatus.RESERVED, OrderStatus.PAYMENT_FAILED)
 _GOING_ON: Final = (OrderStatus.CONFIRMED, OrderStatus.IN_FULFILLMENT)
 
 _MONEY: Final = (
@@ -130,7 +129,7 @@ def advance(conn: Connection, order: Row[Any], *, now: datetime, policy: Policy)
     status, promise_date = OrderStatus(order.status), order.promise_date
     happened: list[Happened] = []
     changes: dict[str, Any] = {}
-    if status in _UNPAID and _may_confirm(parts):
+    if status in UNPAID and _may_confirm(parts):
         status, promise_date = OrderStatus.CONFIRMED, _promise(order, parts, now=now, policy=policy)
         changes |= _confirm(conn, order, parts, promise_date, happened, now=now)
     released: tuple[str, ...] = ()

@@ -62,11 +62,6 @@ _SERVABLE: Final = (
     .order_by(backorders.c.sku, backorders.c.location_id)
     .limit(bindparam("at_most"))
 )
-# What those who wait still lack, for whoever claims beside them.
-OWED: Final = """
-    SELECT sku, location_id, sum(quantity - filled) AS units FROM backorders
-    WHERE state = 'waiting' AND sku = ANY(CAST(:asked AS text[])) GROUP BY sku, location_id
-"""
 _FILL: Final = update(backorders).where(
     backorders.c.order_id == bindparam("the_order"), backorders.c.line_no == bindparam("the_line")
 )

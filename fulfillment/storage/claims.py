@@ -13,20 +13,31 @@ from sqlalchemy.exc import DataError, IntegrityError
 from fulfillment.domain.errors import FulfillmentError
 from fulfillment.domain.inventory import InsufficientStock, Level, Movement
 from fulfillment.domain.reservation import ReservationState
-from fulfillment.storage import backorders, movements
+from fulfillment.storage import movements
 from fulfillment.storage.movements import Claim, Place
 from fulfillment.storage.tables import reservations
 
 Plan = Callable[[Sequence[Level]], Mapping[Place, int]]
 
 AT_MOST: Final = 64  # claims in one transaction: rows are not locked for long
-# What those who wait lack, and what was claimed under these keys before: one round trip, once the levels are locked.
-_STANDING: Final = text(
+# Two statements in one round trip. Every location of a SKU is locked, in the order everybody keeps, so whoever claims
+# under the same key waits here too. The second statement begins when the locks are held: it says what is there, what
+# those who wait still lack, and what was claimed under these keys before.
+_LOOK: Final = text(
     f"""
-    SELECT NULL AS key, sku, location_id, units, NULL AS state FROM ({backorders.OWED}) owed
-    UNION ALL
-    SELECT operation_key, sku, location_id, quantity, state
-    FROM reservations WHERE operation_key = ANY(CAST(:keys AS text[]))
+    SELECT 1 FROM stock_levels s WHERE s.sku = ANY(CAST(:skus AS text[]))
+    ORDER BY s.sku, s.location_id FOR UPDATE OF s;
+    SELECT {movements.COLUMNS},
+        (
+            SELECT sum(b.quantity - b.filled) FROM backorders b
+            WHERE b.state = 'waiting' AND b.sku = s.sku AND b.location_id = s.location_id
+        ) AS owed,
+        (
+            SELECT json_object_agg(r.operation_key, json_build_array(r.state, r.quantity)) FROM reservations r
+            WHERE r.order_id = ANY(CAST(:orders AS text[])) AND r.operation_key = ANY(CAST(:keys AS text[]))
+                AND r.sku = s.sku AND r.location_id = s.location_id
+        ) AS before
+    FROM stock_levels s WHERE s.sku = ANY(CAST(:skus AS text[])) ORDER BY s.sku, s.location_id
     """
 )
 _END: Final = (
@@ -169,9 +180,7 @@ def exactly(amounts: Mapping[Place, int]) -> Plan:
 
 def judge(conn: Connection, asks: Sequence[Ask]) -> list[Claimed | Exception]:
     """Grant these claims in this transaction, in their order; a claim that may not be is answered by its error."""
-    skus, keys = {sku for ask in asks for sku in ask.skus}, {ask.key for ask in asks}
-    locked = movements.lock_skus(conn, skus, keys=keys)
-    books = _Books(conn, locked, keys)
+    books = _Books(conn, asks)
     answers = [books.answer(ask) for ask in asks]
     movements.reserve(conn, books.granted)
     return answers
@@ -180,20 +189,30 @@ def judge(conn: Connection, asks: Sequence[Ask]) -> list[Claimed | Exception]:
 class _Books:
     """What is there while claims are judged one after another."""
 
-    def __init__(self, conn: Connection, locked: Iterable[Level], keys: Iterable[str]) -> None:
+    def __init__(self, conn: Connection, asks: Sequence[Ask]) -> None:
         self.granted: list[Claim] = []
-        self._levels = {(level.sku, level.location_id): level for level in locked}
+        self._levels: dict[str, dict[Place, Level]] = {}
         self._before: dict[str, dict[Place, int]] = {}
         self._over: set[str] = set()
-        asked = {"asked": sorted({sku for sku, _ in self._levels}), "keys": list(keys)}
-        for row in conn.execute(_STANDING, asked):
-            place = row.sku, row.location_id
-            if row.key is None:
-                self._reserve(place, row.units)
-            elif row.state == ReservationState.ACTIVE:
-                self._before.setdefault(row.key, {})[place] = row.units
+        wanted = {
+            "skus": sorted({sku for ask in asks for sku in ask.skus}),
+            "keys": [ask.key for ask in asks],
+            "orders": [ask.order_id for ask in asks],
+        }
+        for row in conn.execute(_LOOK, wanted).mappings():
+            self._read(**row)
+
+    def _read(
+        self, *, owed: int | None, before: Mapping[str, tuple[str, int]] | None, **columns: Any
+    ) -> None:
+        level = Level(**columns)
+        place = level.sku, level.location_id
+        self._levels.setdefault(level.sku, {})[place] = replace(level, reserved=level.reserved + (owed or 0))
+        for key, (state, units) in (before or {}).items():
+            if state == ReservationState.ACTIVE:
+                self._before.setdefault(key, {})[place] = units
             else:
-                self._over.add(row.key)
+                self._over.add(key)
 
     def answer(self, ask: Ask) -> Claimed | Exception:
         try:
@@ -202,7 +221,7 @@ class _Books:
             return error
 
     def _answer(self, ask: Ask) -> Claimed:
-        levels = [level for level in self._levels.values() if level.sku in ask.skus]
+        levels = [level for sku in sorted(ask.skus) for level in self._levels.get(sku, {}).values()]
         there = available(levels)
         if ask.key in self._over:
             raise ClaimOver(ask.key)
@@ -219,7 +238,8 @@ class _Books:
         if not amounts:
             return
         for place, units in amounts.items():
-            self._reserve(place, units)
+            there = self._levels[place[0]]
+            there[place] = replace(there[place], reserved=there[place].reserved + units)
         self._before[ask.key] = dict(amounts)
         self.granted.append(
             Claim(
@@ -231,10 +251,6 @@ class _Books:
                 at=ask.at,
             )
         )
-
-    def _reserve(self, place: Place, units: int) -> None:
-        if (level := self._levels.get(place)) is not None:
-            self._levels[place] = replace(level, reserved=level.reserved + units)
 
 
 def available(levels: Iterable[Level]) -> dict[Place, int]:

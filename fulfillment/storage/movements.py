@@ -1,6 +1,6 @@
 """The only writer of stock levels: every change is a movement, made at most once per operation."""
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
@@ -51,19 +51,13 @@ _MOVE: Final = text(
     LEFT JOIN applied p USING (sku, location_id)
     """
 )
-_LEVEL: Final = "SELECT s.sku, s.location_id, s.on_hand, s.reserved, s.allocated, s.safety_stock, s.incoming FROM stock_levels s"
+COLUMNS: Final = "s.sku, s.location_id, s.on_hand, s.reserved, s.allocated, s.safety_stock, s.incoming"
+_LEVEL: Final = f"SELECT {COLUMNS} FROM stock_levels s"
 _LOCK: Final = text(
     f"{_LEVEL} JOIN unnest(CAST(:skus AS text[]), CAST(:locations AS text[])) AS a (sku, location_id)"
     " USING (sku, location_id) ORDER BY s.sku, s.location_id FOR UPDATE OF s"
 )
 _READ: Final = text(f"{_LEVEL} WHERE s.sku = :sku AND s.location_id = :location_id")
-# Two statements in one round trip. Who claims under a key that another is claiming under waits for them first, so
-# that what follows sees their claim; keys are locked in one order as well, and before any level.
-_LOCK_SKUS: Final = text(
-    "SELECT pg_advisory_xact_lock(turn) FROM"
-    " (SELECT DISTINCT hashtextextended(key, 0) AS turn FROM unnest(CAST(:keys AS text[])) AS k (key) ORDER BY 1) t;"
-    f" {_LEVEL} WHERE s.sku = ANY(CAST(:skus AS text[])) ORDER BY s.sku, s.location_id FOR UPDATE OF s"
-)
 # Many claims, each with its movements and its reservations, and one update of every level they touch.
 _RESERVE: Final = text(
     """
@@ -149,12 +143,6 @@ def reserve(conn: Connection, claims: Sequence[Claim]) -> None:
     done = conn.execute(_RESERVE, {**dict(columns), "kind": Movement.RESERVED.value}).all()
     if refused := sorted(amounts.keys() - {(row.sku, row.location_id) for row in done}):
         raise _insufficient(conn, refused[0], amounts[refused[0]])
-
-
-def lock_skus(conn: Connection, skus: Collection[str], *, keys: Collection[str] = ()) -> tuple[Level, ...]:
-    """Lock what every location holds of these SKUs, once nobody else claims under these keys."""
-    asked = {"skus": sorted(skus), "keys": list(keys)}
-    return tuple(Level(**row._mapping) for row in conn.execute(_LOCK_SKUS, asked))
 
 
 def lock_levels(conn: Connection, places: Iterable[Place]) -> tuple[Level, ...]:

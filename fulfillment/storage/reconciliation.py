@@ -13,7 +13,7 @@ from fulfillment.domain.payment import OperationKind, OperationState, PaymentSta
 from fulfillment.domain.policy import DEFAULT, Policy
 from fulfillment.domain.shipment import BEFORE_HAND_OVER, ON_THE_FLOOR
 from fulfillment.domain.tracking import JOURNEY_OVER
-from fulfillment.storage import backorders, journal, locks, signals
+from fulfillment.storage import backorders, journal, lapsing, locks, signals
 from fulfillment.storage.tables import cases, orders, parcels, payments, provider_operations, shipments
 
 _AT_MOST: Final = 100
@@ -35,9 +35,11 @@ class ReconciliationStore:
     def sweep(self) -> Findings:
         """Find what was missed. Shipments past their ship-by are queued as facts for their orders at once.
 
-        Units that a cancel let go, or that were found, are given to those who wait for them.
+        Claims that ran out are given back. Units that a claim or a cancel let go, or that were found, are given to
+        those who wait for them.
         """
         now = self._now()
+        self._expire_claims(now)
         self._serve_who_waits(now)
         doubtful = max(self._policy.unknown_sla, self._shop_span(_IN_DOUBT_AFTER))
         with self._engine.begin() as conn:
@@ -80,6 +82,14 @@ class ReconciliationStore:
             next_check = min(again, given_up_at) if given_up_at > now else again
             this = parcels.c.parcel_id == parcel_id
             conn.execute(update(parcels).where(this).values(next_check_at=next_check))
+
+    def _expire_claims(self, now: datetime) -> None:
+        """Each order in a transaction of its own, as below."""
+        with self._engine.connect() as conn:
+            over = lapsing.expirable(conn, now, _AT_MOST)
+        for order_id in over:
+            with self._engine.begin() as conn:
+                lapsing.expire(conn, order_id, now)
 
     def _serve_who_waits(self, now: datetime) -> None:
         """Each place in a transaction of its own: orders are locked before stock, and not for long."""

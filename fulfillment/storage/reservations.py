@@ -14,7 +14,7 @@ from sqlalchemy import Connection, Row, bindparam, func, insert, select, update
 from fulfillment.domain.errors import UnknownOrder
 from fulfillment.domain.inventory import InsufficientStock, Level, Movement, ShortLine
 from fulfillment.domain.notifications import Fact
-from fulfillment.domain.order import ENDED, Order, OrderLine, OrderStatus, Outcome, UnitRange
+from fulfillment.domain.order import ENDED, UNPAID, Order, OrderLine, OrderStatus, Outcome, UnitRange
 from fulfillment.domain.policy import Policy
 from fulfillment.domain.promise import promised, ship_by
 from fulfillment.domain.reservation import PlannedShipment, Reservation, ReservationState, claim_key
@@ -96,7 +96,6 @@ _PLANNED: Final = (
     .group_by(shipments.c.shipment_id)
     .order_by(shipments.c.n)
 )
-_UNPAID: Final = (OrderStatus.RESERVED, OrderStatus.PAYMENT_FAILED)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -199,7 +198,7 @@ def add(
     planned = _plan(want.order, sourced.from_location, first_n=first_n)
     waiting = _waiting(want, sourced, n=first_n + len(planned))
     _write(conn, order.order_id, [*planned, *waiting], now=now, policy=policy)
-    if claimed.amounts and order.status not in _UNPAID:
+    if claimed.amounts and order.status not in UNPAID:
         _allocate(conn, want, claimed, planned, now=now)
     _queue(conn, want, waiting, now=now, policy=policy)
     _place_units(conn, order.order_id, [*planned, *waiting], ())

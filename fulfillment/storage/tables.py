@@ -108,12 +108,12 @@ stock_movements = Table(
 reservations = Table(
     "reservations",
     metadata,
+    _order_id(primary_key=True),
     Column(
         "operation_key", Text, primary_key=True
     ),  # of the claim; what ran out is claimed anew under another
     Column("sku", Text, primary_key=True),
     Column("location_id", Text, primary_key=True),
-    Column("order_id", Text, ForeignKey("orders.order_id"), nullable=False, index=True),
     Column("quantity", Integer, nullable=False),
     Column("state", Text, nullable=False),  # active, then one end: consumed, released, expired
     _moment("expires_at"),

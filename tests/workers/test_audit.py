@@ -188,6 +188,10 @@ SQL: dict[str, tuple[tuple[str, ...], Put]] = {
         ("UPDATE unit_ranges SET first_unit = 3 WHERE order_id = 'SO-3'",),
         ALL_IS_RIGHT,
     ),
+    "claims run out": (
+        ("UPDATE reservations SET expires_at = expires_at - interval '1 hour' WHERE order_id = 'SO-6'",),
+        ALL_IS_RIGHT,
+    ),
     "claims cover the units": (
         (
             "DELETE FROM allocations WHERE shipment_id = 'SO-3-1'",

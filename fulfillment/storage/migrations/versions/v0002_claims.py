@@ -31,10 +31,11 @@ def upgrade() -> None:
     op.alter_column("reservations", "operation_key", nullable=False)
     op.alter_column("reservations", "expires_at", nullable=False)
     op.drop_constraint(op.f("pk_reservations"), "reservations")
-    op.create_primary_key(op.f("pk_reservations"), "reservations", ["operation_key", "sku", "location_id"])
+    op.create_primary_key(
+        op.f("pk_reservations"), "reservations", ["order_id", "operation_key", "sku", "location_id"]
+    )
     op.drop_constraint(op.f("ck_reservations_state"), "reservations")
     op.create_check_constraint(op.f("ck_reservations_state"), "reservations", _STATES_WITH_EXPIRED)
-    op.create_index(op.f("ix_reservations_order_id"), "reservations", ["order_id"])
     op.create_index(
         "ix_reservations_running",
         "reservations",
@@ -46,7 +47,6 @@ def upgrade() -> None:
 def downgrade() -> None:
     """Bring it back."""
     op.drop_index("ix_reservations_running", "reservations")
-    op.drop_index(op.f("ix_reservations_order_id"), "reservations")
     op.execute("UPDATE reservations SET state = 'released' WHERE state = 'expired'")
     op.execute(_FOLD)
     op.execute("DELETE FROM reservations")
