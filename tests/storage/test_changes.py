@@ -599,6 +599,21 @@ def test_only_the_shipments_named_are_stopped(house: House) -> None:
     check_books(house)
 
 
+def test_the_customer_hears_which_part_was_dropped_and_nothing_twice(house: House) -> None:
+    house.stocked(mugs=2).labeled(mugs=3, teas=3)
+    cancel(house, (2, 1), request_id="c-1")
+    cancel(house, (1, 1), request_id="c-2")  # the last unit of the shipment that waits for stock
+    add(house, NewLine(sku=MUG, quantity=1))
+    drop = StopShipments(order_id="SO-1", reason="dropped", by="ann", request_id="x", shipments=("SO-1-3",))
+
+    for _ in range(2):
+        house.records.stop_shipments(drop)
+        house.records.stop_shipments(replace(drop, shipments=("SO-1-2", "SO-1-3")))
+
+    told = sorted(row["subject"] for row in house.rows(outbox, fact="part_cancelled"))
+    assert told == ["SO-1-3", "SO-1-C1", "SO-1-C2"]
+
+
 def test_a_request_id_names_one_change(house: House) -> None:
     house.stocked().released()
     cancel(house, (1, 1), request_id="r")

@@ -153,6 +153,9 @@ INSERT INTO backorders
 SELECT 'SO-4', 1, 'SO-4-1', sku, location_id, quantity, filled, priority, promise_date, placed_at, state
 FROM backorders
 """
+LAMP_AMONG_WHAT_LEFT = """
+INSERT INTO unit_ranges (order_id, line_no, first_unit, quantity, shipment_id) VALUES ('SO-2', 2, 2, 1, 'SO-2-1')
+"""
 CAPTURED_INSTEAD = """
 UPDATE provider_operations SET operation_key = 'SO-4:capture:SO-4-1:1', kind = 'capture', amount = 3300
 WHERE operation_key = 'SO-4:void:SO-4-1:1'
@@ -205,8 +208,7 @@ SQL: dict[str, tuple[tuple[str, ...], Put]] = {
             "UPDATE orders SET total = 3300 WHERE order_id = 'SO-2'",
             "UPDATE shipments SET value = 0 WHERE shipment_id = 'SO-2-2'",
             "UPDATE unit_ranges SET quantity = 1 WHERE shipment_id = 'SO-2-2'",
-            "INSERT INTO unit_ranges (order_id, line_no, first_unit, quantity, shipment_id)"
-            " VALUES ('SO-2', 2, 2, 1, 'SO-2-1')",
+            LAMP_AMONG_WHAT_LEFT,
         ),
         ALL_IS_RIGHT,
     ),
