@@ -28,7 +28,7 @@ _REPEATED: Final = """
 SELECT operation_key, kind, sku, location_id, count(*)::int AS times
 FROM stock_movements GROUP BY operation_key, kind, sku, location_id HAVING count(*) > 1
 """
-_RESERVATIONS: Final = "SELECT order_id, sku, location_id, quantity, state FROM reservations"
+_RESERVATIONS: Final = "SELECT order_id, sku, location_id, quantity, state, expires_at FROM reservations"
 _ALLOCATIONS: Final = "SELECT shipment_id, sku, location_id, quantity, state FROM allocations"
 _BACKORDERS: Final = """
 SELECT order_id, line_no, shipment_id, sku, location_id, quantity, filled, promise_date, state FROM backorders

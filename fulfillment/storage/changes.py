@@ -28,6 +28,7 @@ _BY_REQUEST: Final = select(order_changes).where(
     _OF_ORDER, order_changes.c.request_id == bindparam("the_request")
 )
 _BY_ID: Final = select(order_changes).where(_OF_ORDER, order_changes.c.change_id == bindparam("the_change"))
+_ALL: Final = select(order_changes).where(_OF_ORDER)
 _COUNT: Final = select(func.count()).where(_OF_ORDER)
 _ADD: Final = insert(order_changes).returning(order_changes)
 _UNDO: Final = update(order_changes).where(order_changes.c.change_id == bindparam("the_change"))
@@ -165,6 +166,16 @@ def undone(
     told = data | {"text": text, "delta": delta}
     journal.tell(conn, row.order_id, Fact.CHANGED, subject=row.change_id, version=2, data=told, now=now)
     return answer_of_undo(conn, find(conn, row.order_id, row.change_id), now=now)
+
+
+def stopped_by_changes(conn: Connection, order_id: str) -> frozenset[str]:
+    """Return the shipments that changes emptied: the customer was told when the change was."""
+    rows = conn.execute(_ALL, {"the_order": order_id})
+    return frozenset(
+        shipment_id
+        for row in rows
+        for shipment_id in (*row.stopped, *row.before.get("undone", {}).get("stopped", ()))
+    )
 
 
 def answer_of_undo(conn: Connection, row: Row[Any], *, now: datetime) -> Changed:

@@ -20,14 +20,11 @@ from fulfillment.storage.tables import reservations
 Plan = Callable[[Sequence[Level]], Mapping[Place, int]]
 
 AT_MOST: Final = 64  # claims in one transaction: rows are not locked for long
-# Three statements in one round trip. Who claims under a key that another is claiming under waits for them; keys are
-# locked in one order, then levels in the order everybody keeps. Only the last one, which begins when all locks are
-# held, says what is there, what those who wait still lack, and what was claimed under these keys before.
+# Two statements in one round trip. Every location of a SKU is locked, in the order everybody keeps, so whoever claims
+# under the same key waits here too. The second statement begins when the locks are held: it says what is there, what
+# those who wait still lack, and what was claimed under these keys before.
 _LOOK: Final = text(
     f"""
-    SELECT pg_advisory_xact_lock(turn) FROM (
-        SELECT DISTINCT hashtextextended(key, 0) AS turn FROM unnest(CAST(:keys AS text[])) AS k (key) ORDER BY 1
-    ) turns;
     SELECT 1 FROM stock_levels s WHERE s.sku = ANY(CAST(:skus AS text[]))
     ORDER BY s.sku, s.location_id FOR UPDATE OF s;
     SELECT {movements.COLUMNS},

@@ -20,7 +20,7 @@ from fulfillment.domain.change import (
 )
 from fulfillment.domain.holds import Hold, HoldReason, NoSuchHold
 from fulfillment.domain.notifications import Fact
-from fulfillment.domain.order import OrderStatus, Outcome
+from fulfillment.domain.order import ENDED, OrderStatus, Outcome
 from fulfillment.domain.payment import PaymentStatus
 from fulfillment.domain.policy import DEFAULT, Policy
 from fulfillment.domain.record import (
@@ -40,7 +40,18 @@ from fulfillment.domain.record import (
 )
 from fulfillment.domain.shipment import WorkStatus
 from fulfillment.domain.tracking import CarrierStatus, Scan, ScanSource
-from fulfillment.storage import cases, delivery, holds, items, journal, parcels, promises, state, stopping
+from fulfillment.storage import (
+    cases,
+    changes,
+    delivery,
+    holds,
+    items,
+    journal,
+    parcels,
+    promises,
+    state,
+    stopping,
+)
 from fulfillment.storage.advance import advance
 from fulfillment.storage.orders import lock_order
 from fulfillment.storage.tables import orders, payments, shipments
@@ -140,8 +151,8 @@ class RecordStore:
             if stopped.left:
                 outcome += f"; {', '.join(stopped.left)} had left"
             self._audit(conn, request, "cancel", outcome, reason=request.reason)
-            if stopped.left:
-                self._tell_the_rest_is_cancelled(conn, request, stopped)
+            if lock_order(conn, request.order_id).status not in (_S.CANCELLING, *ENDED):
+                self._tell_what_is_cancelled(conn, request, stopped)
             return stopped
 
     def read_state(self, order_id: str) -> OrderState:
@@ -280,11 +291,11 @@ class RecordStore:
         crashpoint("close.after_commit")
         return delivered_at
 
-    def _tell_the_rest_is_cancelled(self, conn: Connection, request: StopShipments, stopped: Stopped) -> None:
-        """Only when something left: an order that is cancelled as a whole is told so when it closes."""
-        now, told = self._now(), {"reason": request.reason}
-        for shipment_id in stopped.stopped:
-            fact = Fact.PART_CANCELLED
+    def _tell_what_is_cancelled(self, conn: Connection, request: StopShipments, stopped: Stopped) -> None:
+        """Only when the rest goes on: an order that is cancelled as a whole is told so when it closes."""
+        now, told, fact = self._now(), {"reason": request.reason}, Fact.PART_CANCELLED
+        known = changes.stopped_by_changes(conn, request.order_id)
+        for shipment_id in (one for one in stopped.stopped if one not in known):
             journal.tell(conn, request.order_id, fact, subject=shipment_id, version=1, data=told, now=now)
 
     def _close(self, conn: Connection, order: Row[Any], request: CloseOrder) -> None:

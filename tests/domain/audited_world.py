@@ -522,6 +522,7 @@ BOOKS = Books(
             location_id=RENO,
             quantity=2 if n == 1 else 1,
             state="active" if n == 6 else "consumed",
+            expires_at=ahead(minutes=9) if n == 6 else ago(days=6),
         )
         for n in range(1, 8)
     ),

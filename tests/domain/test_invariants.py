@@ -222,6 +222,12 @@ BREAKS: tuple[tuple[Invariant, str, Put, str], ...] = (
         ),
         "SO-2-1",
     ),
+    (
+        stock.claims_run_out,
+        "a claim nobody pays for that is never given back",
+        edit("reservations", "SO-6", expires_at=ago(hours=1)),
+        "SO-6",
+    ),
     (money.amounts_add_up, "a total of its own", edit("orders", "SO-1", total=7843), "SO-1"),
     (money.amounts_add_up, "a shipment's value", edit("shipments", "SO-3-1", value=3301), "SO-3-1"),
     (

@@ -202,8 +202,12 @@ def test_p01_of_many_that_claim_the_last_unit_at_once_in_several_processes_one_g
     ids = accepted(house, 40, mugs=1, teas=0)
     processes = [Claims(house.engine) for _ in range(8)]
 
-    with ThreadPoolExecutor(40) as crowd:
-        granted = list(crowd.map(lambda n: claimed(processes[n % 8], house, ids[n]), range(40)))
+    with house.engine.begin() as conn, ThreadPoolExecutor(40) as crowd:
+        movements.lock_levels(conn, [(MUG, "wh-reno")])
+        asked = [crowd.submit(claimed, processes[n % 8], house, ids[n]) for n in range(40)]
+        wait_until(lambda: waiting_for_a_row(house) == 8)
+        conn.commit()
+        granted = [future.result(timeout=10) for future in asked]
 
     assert granted.count(1) == level(house).reserved == len(house.rows(reservation_rows)) == 1
     assert granted.count(0) == 39
@@ -606,13 +610,15 @@ def claim_alone(house: House, key: str) -> None:
 
 
 def wait_until_somebody_waits(house: House) -> None:
-    waiting = text("SELECT count(*) FROM pg_locks WHERE NOT granted AND locktype = 'transactionid'")
-    deadline = time.monotonic() + 5
-    while time.monotonic() < deadline:
-        with house.engine.connect() as conn:
-            if conn.execute(waiting).scalar_one():
-                return
-    raise AssertionError("nobody waited")
+    wait_until(lambda: waiting_for_a_row(house) > 0)
+
+
+def waiting_for_a_row(house: House) -> int:
+    waiting = text(
+        "SELECT count(*) FROM pg_locks WHERE NOT granted AND locktype IN ('transactionid', 'tuple')"
+    )
+    with house.engine.connect() as conn:
+        return int(conn.execute(waiting).scalar_one())
 
 
 def without(statement: TextClause, guard: str) -> TextClause:

@@ -38,7 +38,8 @@ def _write_orders(conn: Connection, books: Books) -> None:
 
 
 def _write_claims(conn: Connection, books: Books) -> None:
-    _insert(conn, t.reservations, map(asdict, books.reservations))
+    keyed = [asdict(r) | {"operation_key": f"{r.order_id}:reserve"} for r in books.reservations]
+    _insert(conn, t.reservations, keyed)
     _insert(conn, t.allocations, map(asdict, books.allocations))
     _insert(conn, t.backorders, [asdict(b) | {"placed_at": AT} for b in books.backorders])
     ordered = {"vendor": "Lumen", "ordered_at": AT, "due_at": NOW}

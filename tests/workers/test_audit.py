@@ -132,9 +132,9 @@ OPERATION = (
 )
 SECOND_LABEL = """
 INSERT INTO labels (label_id, order_id, parcel_id, state, provider_shipment_ref, carrier, tracking_number, cost,
-    address_hash, created_at)
+    address_hash, order_service, created_at)
 SELECT 'SO-7:buy_label:SO-7-P1:2', order_id, parcel_id, state, 'shp_72', carrier, '940072', cost, address_hash,
-    created_at
+    order_service, created_at
 FROM labels WHERE parcel_id = 'SO-7-P1'
 """
 REPEATED_MOVE = """
@@ -152,6 +152,9 @@ WAITS_FOR_NOTHING = """
 INSERT INTO backorders
 SELECT 'SO-4', 1, 'SO-4-1', sku, location_id, quantity, filled, priority, promise_date, placed_at, state
 FROM backorders
+"""
+LAMP_AMONG_WHAT_LEFT = """
+INSERT INTO unit_ranges (order_id, line_no, first_unit, quantity, shipment_id) VALUES ('SO-2', 2, 2, 1, 'SO-2-1')
 """
 CAPTURED_INSTEAD = """
 UPDATE provider_operations SET operation_key = 'SO-4:capture:SO-4-1:1', kind = 'capture', amount = 3300
@@ -188,10 +191,24 @@ SQL: dict[str, tuple[tuple[str, ...], Put]] = {
         ("UPDATE unit_ranges SET first_unit = 3 WHERE order_id = 'SO-3'",),
         ALL_IS_RIGHT,
     ),
+    "claims run out": (
+        ("UPDATE reservations SET expires_at = expires_at - interval '1 hour' WHERE order_id = 'SO-6'",),
+        ALL_IS_RIGHT,
+    ),
     "claims cover the units": (
         (
             "DELETE FROM allocations WHERE shipment_id = 'SO-3-1'",
             "UPDATE allocations SET quantity = 2 WHERE shipment_id = 'SO-7-1'",
+        ),
+        ALL_IS_RIGHT,
+    ),
+    "what left is what it carries": (
+        (
+            "UPDATE order_lines SET unit_price = 0, tax = 0 WHERE sku = 'LAMP'",
+            "UPDATE orders SET total = 3300 WHERE order_id = 'SO-2'",
+            "UPDATE shipments SET value = 0 WHERE shipment_id = 'SO-2-2'",
+            "UPDATE unit_ranges SET quantity = 1 WHERE shipment_id = 'SO-2-2'",
+            LAMP_AMONG_WHAT_LEFT,
         ),
         ALL_IS_RIGHT,
     ),
@@ -269,7 +286,7 @@ SQL: dict[str, tuple[tuple[str, ...], Put]] = {
         edit("ledger.labels", "shp_21", tracking_number="940011"),
     ),
     "labelled and free when it left": (
-        ("""UPDATE orders SET ship_to = ship_to || '{"line1": "2 Other St"}' WHERE order_id = 'SO-1'""",),
+        ("UPDATE parcels SET address_hash = 'elsewhere' WHERE order_id = 'SO-1'",),
         ALL_IS_RIGHT,
     ),
     "parcels stand where their scans say": (

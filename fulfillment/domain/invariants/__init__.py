@@ -20,6 +20,7 @@ ALL: Final[tuple[Invariant, ...]] = (
     stock.claims_cover_units,
     stock.left_as_it_carries,
     stock.claims_end,
+    stock.claims_run_out,
     money.amounts_add_up,
     money.money_once,
     money.shares_add_up,

@@ -74,6 +74,7 @@ class ReservationFact:
     location_id: str
     quantity: int
     state: str
+    expires_at: datetime
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,13 +15,23 @@ from fulfillment.domain.invariants.facts import (
     ShipmentFact,
 )
 from fulfillment.domain.inventory import BUCKETS, EFFECT, Movement
-from fulfillment.domain.order import OrderStatus
+from fulfillment.domain.order import UNPAID, OrderStatus
+from fulfillment.domain.payment import OperationKind, OperationState, PaymentStatus
+from fulfillment.domain.policy import DEFAULT
+from fulfillment.domain.reservation import ReservationState
 from fulfillment.domain.shipment import WorkStatus
 
 Place = tuple[str, str]
 _MAY_RESERVE = frozenset(
     {OrderStatus.RECEIVED, OrderStatus.RESERVED, OrderStatus.PAYMENT_FAILED, OrderStatus.CANCELLING}
 )
+_MONEY_HELD = (
+    PaymentStatus.AUTHORIZING,
+    PaymentStatus.ACTION_REQUIRED,
+    PaymentStatus.AUTHORIZED,
+    PaymentStatus.CAPTURED,
+)
+_IN_DOUBT = (OperationState.CLAIMED, OperationState.UNKNOWN)
 
 
 @invariant(
@@ -207,13 +217,22 @@ def _homeless(books: Books) -> Iterator[str]:
     remedy="allocate what is missing or release what is too much, by the support desk",
 )
 def claims_cover_units(evidence: Evidence) -> Found:
-    needed, claimed = _needed(evidence.books), _covered(evidence.books)
+    books = evidence.books
+    needed, claimed, lapsed = _needed(books), _covered(books), _lapsed(books)
     violations = [
         f"{order_id}: {needed[order_id, sku]} of {sku} to ship, {claimed[order_id, sku]} claimed"
         for order_id, sku in sorted(needed.keys() | claimed.keys())
-        if needed[order_id, sku] != claimed[order_id, sku]
+        if needed[order_id, sku] != claimed[order_id, sku] and order_id not in lapsed
     ]
     return Found(len(needed), violations)
+
+
+def _lapsed(books: Books) -> set[str]:
+    """Return the orders that nobody paid in time: they claim again before money is asked for."""
+    unpaid = {order.order_id for order in books.orders if order.status in UNPAID}
+    expired = {held.order_id for held in books.reservations if held.state == ReservationState.EXPIRED}
+    standing = {held.order_id for held in books.reservations if held.state == ReservationState.ACTIVE}
+    return unpaid & expired - standing
 
 
 def _needed(books: Books) -> Counter[tuple[str, str]]:
@@ -304,6 +323,34 @@ def _reservations_over(books: Books) -> Iterator[str]:
         if held.state == "active" and not _may_reserve(order):
             status = order.status if order else "unknown"
             yield f"{held.order_id}: is {status} and still reserves {held.quantity} of {held.sku}"
+
+
+@invariant(
+    "claims run out",
+    "I13",
+    sees="reservations",
+    claim="none outlives its time while nobody is paying for it",
+    remedy="run the sweep; it gives the claim back, and the order claims again when it is paid",
+)
+def claims_run_out(evidence: Evidence) -> Found:
+    books = evidence.books
+    paying = _being_paid(books) | {order.order_id for order in books.orders if order.total == 0}
+    late = books.now - DEFAULT.reservation_grace - books.patience
+    violations = [
+        f"{held.order_id}: its claim on {held.quantity} of {held.sku} ran out at {held.expires_at:%Y-%m-%d %H:%M}"
+        for held in books.reservations
+        if held.state == ReservationState.ACTIVE and held.expires_at < late and held.order_id not in paying
+    ]
+    return Found(len(books.reservations), violations)
+
+
+def _being_paid(books: Books) -> set[str]:
+    attempts = {payment.order_id for payment in books.payments if payment.status in _MONEY_HELD}
+    return attempts | {
+        operation.order_id
+        for operation in books.operations
+        if operation.kind == OperationKind.AUTHORIZE and operation.state in _IN_DOUBT
+    }
 
 
 def _allocations_over(books: Books) -> Iterator[str]:

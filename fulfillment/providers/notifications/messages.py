@@ -112,6 +112,7 @@ class Renderer:
             "payable": Money(minor=view.payable, currency=order.currency) if view.payable else None,
             "value": Money(minor=shipment.value, currency=order.currency) if shipment else None,
             "is_out_of_stock": data.get("reason", _OUT_OF_STOCK) == _OUT_OF_STOCK,
+            "change": _line(str(data.get("text", ""))),
             "was_charged": view.payment.captured > 0,
             "decline": view.payment.decline_group,
             "waits": any(_waits_for_stock(s) for s in view.shipments),
