@@ -528,11 +528,15 @@ def test_processes_that_claim_for_one_order_at_different_places_claim_once(house
     house.stock.add_location("wh-ohio", name="Ohio", address=DEPOT, priority=2)
     house.stock.receive(MUG, "wh-ohio", 5, key="R-1", by="dock")
     accepted(house, 1, mugs=1, teas=0)
-    places = [(MUG, "wh-reno"), (MUG, "wh-ohio")] * 4
+    places = [(MUG, "wh-reno"), (MUG, "wh-ohio")]
+    asks = [replace(an_ask(house, "SO-1"), plan=exactly({place: 1})) for place in places]
 
-    with ThreadPoolExecutor(8) as crowd:
-        asks = [replace(an_ask(house, "SO-1"), plan=exactly({place: 1})) for place in places]
-        answers = list(crowd.map(lambda ask: Claims(house.engine).claim(ask), asks))
+    with house.engine.begin() as conn, ThreadPoolExecutor(2) as crowd:
+        movements.lock_levels(conn, places)
+        asked = [crowd.submit(Claims(house.engine).claim, ask) for ask in asks]
+        wait_until(lambda: waiting_for_a_row(house) == 2)
+        conn.commit()
+        answers = [future.result(timeout=5) for future in asked]
 
     assert len({tuple(answer.amounts) for answer in answers}) == 1
     assert len(house.rows(reservation_rows)) == 1
