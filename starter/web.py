@@ -19,11 +19,7 @@ from structlog.contextvars import bound_contextvars
 
 from starter import webhooks
 from starter.access import Needs, anyone
-<<<<<<< HEAD
-from starter.api import changes, events, orders, problems, stock, warehouse
-=======
-from starter.api import events, orders, problems, refunds, stock, warehouse
->>>>>>> gateway
+from starter.api import changes, events, orders, problems, refunds, stock, warehouse
 from starter.api.live import Watch
 from starter.api.problems import Problem, ProblemAnswer
 from starter.doors import Doors
@@ -32,11 +28,8 @@ from starter.pages import service, tracking
 MAX_BODY_BYTES: Final = 64 * 1024
 ROUTERS: Final = (
     orders.router,
-<<<<<<< HEAD
     changes.router,
-=======
     refunds.router,
->>>>>>> gateway
     events.router,
     warehouse.router,
     stock.router,

@@ -27,6 +27,7 @@ from fulfillment.domain.tracking import CarrierStatus, Scan
 from fulfillment.settings import Settings, load_settings, real_now, shop_now
 from fulfillment.storage.engine import connect
 from fulfillment.storage.orders import OrderStore
+from fulfillment.storage.records import RecordStore
 from fulfillment.storage.shipping import ShippingBooks
 from fulfillment.storage.signals import SignalStore
 from fulfillment.storage.stock import StockStore
@@ -128,7 +129,14 @@ async def open_shop(stack: Stack) -> Shop:
         floor=WarehouseStore(engine, now),
         parcels=ShippingBooks(engine, now, real_now),
         signals=signals,
-        processes=Orders(client, orders=accepted, signals=signals, policy=DEFAULT, clock=settings.clock),
+        processes=Orders(
+            client,
+            orders=accepted,
+            addresses=RecordStore(engine, now),
+            signals=signals,
+            policy=DEFAULT,
+            clock=settings.clock,
+        ),
     )
 
 
