@@ -1,6 +1,6 @@
 """What the doors stand on: the books, the orders' workflows, keys, clocks and where we are on the web."""
 
-from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Annotated, Any, Protocol
@@ -179,10 +179,6 @@ class RefundBooks(Protocol):
     def book_by_hand(self, refund_id: str, *, reference: str, by: str, request_id: str = "") -> Refund: ...
 
 
-async def leave_to_the_sweep(refund_id: str) -> None:
-    """Start nothing: the sweep finds every refund that is allowed and not paid."""
-
-
 class ParcelNews(Protocol):
     """Where a carrier's reports are recorded, each once."""
 
@@ -215,7 +211,7 @@ class Doors:
     """Everything the routes need.
 
     `now` is shop time, `real_now` the providers' clock. `ping` raises while the database is away. An empty
-    webhook secret lets nothing in. `start_refund` sets a refund going that nobody needs to allow any more.
+    webhook secret lets nothing in.
     """
 
     processes: Processes
@@ -237,7 +233,6 @@ class Doors:
     shop_name: str
     stripe_secrets: tuple[str, ...]
     easypost_secrets: tuple[str, ...]
-    start_refund: Callable[[str], Awaitable[None]] = leave_to_the_sweep
 
 
 def doors_of(request: Request) -> Doors:

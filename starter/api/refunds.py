@@ -88,7 +88,7 @@ def _request_id(verb: str, caller: Caller, key: str) -> str:
 
 async def _started(refund: Refund, doors: Doors, *, status: int = 200) -> Answered:
     if refund.state is RefundState.APPROVED:
-        await doors.start_refund(refund.refund_id)
+        await doors.processes.start_refund(refund.refund_id)
     return Answered(status=status, body=RefundOut.of(refund).model_dump(mode="json"))
 
 

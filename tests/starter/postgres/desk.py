@@ -17,6 +17,7 @@ class Desk:
     def __init__(self, house: House) -> None:
         self.house = house
         self.heard: list[str] = []
+        self.refunds: list[str] = []
 
     async def place(self, order_id: str) -> PlaceAnswer | None:
         await asyncio.to_thread(self._place, order_id)
@@ -45,7 +46,11 @@ class Desk:
         await asyncio.to_thread(self.house.signals.delivered, [fact.signal_id for fact in facts])
         return len(facts)
 
+    async def start_refund(self, refund_id: str) -> None:
+        self.refunds.append(refund_id)
+
     async def cancel(self, order_id: str, **what: Any) -> VerbAnswer:
         raise NotImplementedError
 
     hold = release = retry_payment = cancel
+    change_items = change_address = change_service = answer_shortage = cancel

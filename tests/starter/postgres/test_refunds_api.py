@@ -21,17 +21,14 @@ class Shop:
     """An order that has left and is charged, two people of support, and what was started."""
 
     def __init__(self, app: FastAPI, desk: Desk) -> None:
-        self.started: list[str] = []
+        self.started = desk.refunds
         doors: Doors = app.state.doors
-        self.app = create_app(replace(doors, keyring=Keyring(KEYS), start_refund=self._start))
+        self.app = create_app(replace(doors, keyring=Keyring(KEYS)))
         house = self.house = desk.house
         house.reserved()
         pay(house, "SO-1-1")
         house.change(shipments, {"work_status": "handed_over"}, shipment_id="SO-1-1")
         capture(house, "SO-1-1")
-
-    async def _start(self, refund_id: str) -> None:
-        self.started.append(refund_id)
 
     async def post(self, who: str, path: str, body: Any = None, key: str = "") -> Any:
         headers = {"Idempotency-Key": key} if key else {}
