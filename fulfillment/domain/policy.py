@@ -9,7 +9,9 @@ class SplitCapture(StrEnum):
     """How the money of an order with several shipments is reserved."""
 
     ONE_PER_SHIPMENT = "one_authorization_per_shipment"  # every provider; the customer sees several holds
-    SEVERAL = "several"  # one authorization, a capture per shipment; where the charge allows one, the rest anew
+    SEVERAL = (
+        "several"  # one authorization, a capture per shipment; where the charge allows one, the rest anew
+    )
 
 
 class OnExpiry(StrEnum):
@@ -103,6 +105,7 @@ class Policy:
     demand_days_at_least: int = 14
     demand_sales_at_least: int = 5
     review_days: int = 1
+    orders_by_itself: bool = True  # else a person approves what is suggested
 
     support_answer_within: timedelta = timedelta(hours=24)
     unmatched_after: timedelta = timedelta(hours=1)

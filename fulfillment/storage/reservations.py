@@ -7,27 +7,26 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, Row, bindparam, func, insert, select, update
 
-from fulfillment.domain.inventory import Level, Movement, ShortLine
+from fulfillment.domain.inventory import Movement, ShortLine
 from fulfillment.domain.notifications import Fact
-from fulfillment.domain.order import Order, OrderLine, OrderStatus, Outcome, UnitRange
+from fulfillment.domain.order import Order, OrderStatus, Outcome, UnitRange
 from fulfillment.domain.policy import Policy
-from fulfillment.domain.promise import promised, ship_by
+from fulfillment.domain.promise import ship_by
 from fulfillment.domain.reservation import PlannedShipment, Reservation
 from fulfillment.domain.shipment import WaitsFor, WorkStatus, shipment_id
-from fulfillment.domain.sourcing import Sourced, source
-from fulfillment.storage import backorders as backorder_queue
+from fulfillment.domain.sourcing import Sourced
 from fulfillment.storage import holds, journal
 from fulfillment.storage.movements import Place, move
 from fulfillment.storage.orders import OUT_OF_STOCK, line_from, lock_order, order_from, short_lines
+from fulfillment.storage.sourcing import Place as Site
+from fulfillment.storage.sourcing import Plan, Terms, missing_until, plan
 from fulfillment.storage.tables import (
     backorders,
-    locations,
     order_lines,
     orders,
     reservations,
     shipments,
     skus,
-    stock_levels,
     unit_ranges,
 )
 
@@ -35,31 +34,13 @@ _LINES: Final = (
     select(
         order_lines,
         (skus.c.backorderable & ~skus.c.archived).label("may_wait"),
+        skus.c.backorder_limit,
+        skus.c.available_from,
         holds.any_active(bindparam("the_order")).label("held"),
     )
     .join(skus, skus.c.sku == order_lines.c.sku)
     .where(order_lines.c.order_id == bindparam("the_order"))
     .order_by(order_lines.c.line_no)
-)
-_READ_LEVELS: Final = (
-    select(
-        stock_levels.c.sku,
-        stock_levels.c.location_id,
-        stock_levels.c.on_hand,
-        stock_levels.c.reserved,
-        stock_levels.c.allocated,
-        stock_levels.c.safety_stock,
-        locations.c.priority,
-    )
-    .join(locations, locations.c.location_id == stock_levels.c.location_id)
-    .where(stock_levels.c.sku.in_(bindparam("asked", expanding=True)))
-    .order_by(stock_levels.c.sku, stock_levels.c.location_id)
-)
-_LOCK_LEVELS: Final = _READ_LEVELS.with_for_update(of=stock_levels)
-_FIRST_LOCATION: Final = (
-    select(locations.c.location_id, locations.c.address["country"].astext.label("country"))
-    .order_by(locations.c.priority, locations.c.location_id)
-    .limit(1)
 )
 _RESERVE: Final = insert(reservations)
 _PLAN: Final = insert(shipments)
@@ -97,10 +78,16 @@ def reserve(conn: Connection, order_id: str, *, now: datetime, policy: Policy) -
         return _stored(conn, order_id)
     found = conn.execute(_LINES, {"the_order": order_id}).all()
     order = order_from(row, [line_from(line) for line in found])
-    sourced = _source(conn, order.lines, frozenset(line.sku for line in found if line.may_wait))
+    terms = {
+        line.sku: Terms(limit=line.backorder_limit, available_from=line.available_from)
+        for line in found
+        if line.may_wait
+    }
+    where = plan(conn, order.lines, ship_to=order.ship_to, may_wait=terms, policy=policy, lock=True)
+    sourced = where.sourced
     planned = _plan(order, sourced.from_location)
-    _claim(conn, order, sourced, planned, now=now, policy=policy)
-    waiting = _queue(conn, order, sourced, n=len(planned) + 1, now=now, policy=policy)
+    _claim(conn, order, where, planned, now=now, policy=policy)
+    waiting = _queue(conn, order, where, terms, n=len(planned) + 1, now=now, policy=policy)
     _place_units(conn, order_id, [*planned, *waiting], sourced.cancelled)
     _become(conn, order, sourced, shipped=bool(planned or waiting), now=now)
     return Reservation(
@@ -109,28 +96,6 @@ def reserve(conn: Connection, order_id: str, *, now: datetime, policy: Policy) -
         short=sourced.short,
         holds=holds.active(conn, order_id) if found[0].held else (),
     )
-
-
-def _source(conn: Connection, lines: tuple[OrderLine, ...], backorderable: frozenset[str]) -> Sourced:
-    skus_asked = sorted({line.sku for line in lines})
-    rows = conn.execute(_LOCK_LEVELS, {"asked": skus_asked}).all()
-    # Read once the levels are locked, so that nobody is being served meanwhile. What those who wait still
-    # lack counts as reserved: units that were let go or found are theirs, and a new order does not overtake.
-    owed = backorder_queue.owed(conn, skus_asked)
-    levels = [
-        Level(
-            sku=row.sku,
-            location_id=row.location_id,
-            on_hand=row.on_hand,
-            reserved=row.reserved + owed.get((row.sku, row.location_id), 0),
-            allocated=row.allocated,
-            safety_stock=row.safety_stock,
-        )
-        for row in rows
-    ]
-    priority = sorted({(row.priority, row.location_id) for row in rows})
-    names = [location_id for _, location_id in priority]
-    return source(lines, levels=levels, priority=names, backorderable=backorderable)
 
 
 def _plan(order: Order, from_location: Mapping[str, tuple[UnitRange, ...]]) -> list[_Planned]:
@@ -158,7 +123,7 @@ def _planned(
 def _claim(
     conn: Connection,
     order: Order,
-    sourced: Sourced,
+    where: Plan,
     planned: list[_Planned],
     *,
     now: datetime,
@@ -166,7 +131,7 @@ def _claim(
 ) -> None:
     if not planned:
         return
-    amounts = _amounts(order, sourced.from_location)
+    amounts = _amounts(order, where.sourced.from_location)
     key = f"{order.order_id}:reserve"
     move(conn, Movement.RESERVED, amounts, key=key, cause=order.order_id, by=order.channel, at=now)
     claims = [
@@ -174,7 +139,7 @@ def _claim(
         for (sku, location), n in amounts.items()
     ]
     conn.execute(_RESERVE, claims)
-    _write(conn, order.order_id, planned, now=now, policy=policy)
+    _write(conn, order.order_id, planned, where.places, now=now, policy=policy)
 
 
 def _amounts(order: Order, from_location: Mapping[str, tuple[UnitRange, ...]]) -> dict[Place, int]:
@@ -187,7 +152,13 @@ def _amounts(order: Order, from_location: Mapping[str, tuple[UnitRange, ...]]) -
 
 
 def _write(
-    conn: Connection, order_id: str, planned: list[_Planned], *, now: datetime, policy: Policy
+    conn: Connection,
+    order_id: str,
+    planned: list[_Planned],
+    places: Mapping[str, Site],
+    *,
+    now: datetime,
+    policy: Policy,
 ) -> None:
     rows = [
         {
@@ -198,7 +169,7 @@ def _write(
             "work_status": WorkStatus.SCHEDULED.value,
             "waits_for": part.shipment.waits_for.value,
             "value": part.shipment.value,
-            "ship_by": ship_by(now=now, policy=policy),
+            "ship_by": ship_by(now=now, calendar=places[part.shipment.location_id].calendar, policy=policy),
         }
         for part in planned
     ]
@@ -206,30 +177,43 @@ def _write(
 
 
 def _queue(
-    conn: Connection, order: Order, sourced: Sourced, *, n: int, now: datetime, policy: Policy
+    conn: Connection,
+    order: Order,
+    where: Plan,
+    terms: Mapping[str, Terms],
+    *,
+    n: int,
+    now: datetime,
+    policy: Policy,
 ) -> list[_Planned]:
-    """Queue what may wait: one shipment at the first location, whose receipts it waits for."""
-    if not sourced.backordered:
+    """Queue what may wait: one shipment at the location whose receipts it waits for."""
+    place, waiting = where.waits_at, where.sourced.backordered
+    if place is None:
         return []
-    place = conn.execute(_FIRST_LOCATION).one()
-    part = _planned(order, n, place.location_id, sourced.backordered, WaitsFor.STOCK)
-    _write(conn, order.order_id, [part], now=now, policy=policy)
-    promise_date = promised(
-        now=now, abroad=place.country != order.ship_to.country, waits_for_stock=True, policy=policy
+    part = _planned(order, n, place.location_id, waiting, WaitsFor.STOCK)
+    _write(conn, order.order_id, [part], {place.location_id: place}, now=now, policy=policy)
+    sku_of = {units.line_no: order.line(units.line_no).sku for units in waiting}
+    until = missing_until(
+        conn,
+        place,
+        {sku: terms[sku] for sku in sku_of.values()},
+        abroad=place.country != order.ship_to.country,
+        now=now,
+        policy=policy,
     )
     rows = [
         {
             "order_id": order.order_id,
             "line_no": units.line_no,
             "shipment_id": part.shipment.shipment_id,
-            "sku": order.line(units.line_no).sku,
+            "sku": sku_of[units.line_no],
             "location_id": place.location_id,
             "quantity": units.count,
-            "promise_date": promise_date,
+            "promise_date": until[sku_of[units.line_no]],
             "placed_at": order.placed_at,
             "state": "waiting",
         }
-        for units in sourced.backordered
+        for units in waiting
     ]
     conn.execute(_QUEUE, rows)
     return [part]

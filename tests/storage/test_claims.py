@@ -12,7 +12,7 @@ from fulfillment.domain.catalogue import Product
 from fulfillment.domain.inventory import InsufficientStock, Level, Movement
 from fulfillment.domain.order import Order, OrderLine
 from fulfillment.domain.shipment import WaitsFor
-from fulfillment.storage import movements, reservations
+from fulfillment.storage import movements, sourcing
 from fulfillment.storage.tables import orders, outbox, stock_movements, unit_ranges
 from fulfillment.storage.tables import reservations as reservation_rows
 from tests.storage.house import MUG, TEA, House, an_order
@@ -191,7 +191,7 @@ def test_orders_that_plan_without_locks_are_refused_rather_than_oversold(
 ) -> None:
     house.stocked(mugs=10, backorderable=False)
     ids = accepted(house, 40, mugs=1, teas=0)
-    monkeypatch.setattr(reservations, "_LOCK_LEVELS", reservations._READ_LEVELS)
+    monkeypatch.setattr(sourcing, "_LOCK_LEVELS", sourcing._READ_LEVELS)
     monkeypatch.setattr(movements, "_MOVE", text(str(movements._MOVE).replace("FOR UPDATE OF s", "")))
 
     with ThreadPoolExecutor(16) as crowd:

@@ -16,6 +16,7 @@ from fulfillment.domain.invariants.facts import (
 )
 from fulfillment.domain.inventory import BUCKETS, EFFECT, Movement
 from fulfillment.domain.order import OrderStatus
+from fulfillment.domain.replenishment import COMING
 from fulfillment.domain.shipment import WorkStatus
 
 Place = tuple[str, str]
@@ -130,7 +131,7 @@ def _claimed(books: Books) -> dict[str, Counter[Place]]:
         if bucket := {"active": "allocated", "shipped": "shipped"}.get(allocation.state):
             claimed[bucket][allocation.sku, allocation.location_id] += allocation.quantity
     for ordered in books.replenishments:
-        if ordered.state == "ordered":
+        if ordered.state in COMING:
             claimed["incoming"][ordered.sku, ordered.location_id] += ordered.quantity - ordered.received
     return claimed
 
