@@ -16,7 +16,9 @@ from fulfillment.domain.errors import FulfillmentError
 from fulfillment.settings import Settings, load_settings, shop_now
 from fulfillment.storage.engine import connect
 from fulfillment.storage.orders import OrderStore
+from fulfillment.storage.replenishment import ReplenishmentStore
 from fulfillment.storage.signals import SignalStore
+from fulfillment.storage.sourcing import SourcingStore
 from fulfillment.storage.stock import StockStore
 from fulfillment.storage.views import OrderViews
 from starter.orders import Orders, TemporalAway
@@ -29,6 +31,8 @@ class Books:
     orders: OrderStore
     views: OrderViews
     stock: StockStore
+    expected: ReplenishmentStore
+    sourcing: SourcingStore
     now: Callable[[], datetime]
     public_url: str
 
@@ -43,6 +47,8 @@ def books() -> Iterator[Books]:
             orders=OrderStore(engine, now),
             views=OrderViews(engine, now),
             stock=StockStore(engine, now),
+            expected=ReplenishmentStore(engine, now),
+            sourcing=SourcingStore(engine, now),
             now=now,
             public_url=settings.public_url,
         )
@@ -52,7 +58,7 @@ class NoSuchLocation(FulfillmentError):
     """Stock cannot be at a place that does not exist."""
 
     def __init__(self, location_id: str) -> None:
-        super().__init__(f"there is no location {location_id}; `stock` shows which there are")
+        super().__init__(f"there is no location {location_id}; `location list` shows which there are")
 
 
 @contextmanager

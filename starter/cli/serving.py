@@ -20,6 +20,7 @@ from fulfillment.storage.orders import OrderStore
 from fulfillment.storage.replenishment import ReplenishmentStore
 from fulfillment.storage.shipping import ShippingBooks
 from fulfillment.storage.signals import SignalStore
+from fulfillment.storage.sourcing import SourcingStore
 from fulfillment.storage.stock import StockStore
 from fulfillment.storage.views import OrderViews
 from fulfillment.storage.warehouse import WarehouseStore
@@ -132,6 +133,7 @@ def _doors(
         floor=WarehouseStore(engine, now),
         stock=StockStore(engine, now),
         expected=ReplenishmentStore(engine, now),
+        sourcing=SourcingStore(engine, now),
         payment_news=PaymentInbox(engine, now),
         parcel_news=ShippingBooks(engine, now, real_now),
         idempotency=IdempotencyKeys(engine, real_now),
