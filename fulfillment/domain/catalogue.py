@@ -1,7 +1,10 @@
 """What the shop sells."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from datetime import date
+
+from fulfillment.domain.money import spread
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,3 +34,13 @@ class Product:
     safety_stock: int = 0
     on_hand: int = 0
     on_order: int = 0
+
+
+def shared(product: Product, shares: Mapping[str, int]) -> dict[str, Product]:
+    """Return the product as each location starts with it, what there is spread by these shares to the last unit."""
+    places, weights = list(shares), list(shares.values())
+    there, coming = spread(product.on_hand, weights), spread(product.on_order, weights)
+    return {
+        place: replace(product, on_hand=on_hand, on_order=on_order)
+        for place, on_hand, on_order in zip(places, there, coming, strict=True)
+    }

@@ -46,7 +46,9 @@ def listed(as_json: JsonOption = False) -> None:
     with answering(as_json=as_json) as out, reach.books() as books:
         suggested, late = books.expected.suggested(), books.expected.due()
         data = {"suggested": [asdict(one) for one in suggested], "late": [asdict(one) for one in late]}
-        parts = [_orders(name, some) for name, some in (("suggested", suggested), ("late", late)) if some]
+        parts: list[Table | str] = [
+            _orders(name, some) for name, some in (("suggested", suggested), ("late", late)) if some
+        ]
         out.answer(data, *(parts or ["nothing is suggested, and nothing is late"]))
 
 

@@ -100,7 +100,7 @@ def test_a_list_that_is_cut_short_says_so(waybill: Waybill, books: Engine, place
 
 
 def test_stock_shows_what_may_still_be_claimed(waybill: Waybill, placed: str) -> None:
-    result = waybill("stock", "TEE-BLK-M")
+    result = waybill("stock", "--sku", "TEE-BLK-M")
 
     lines = [line.split() for line in result.stdout.splitlines()]
     assert ["TEE-BLK-M", "wh-reno", "600", "2", "0", "598", "0"] in lines
