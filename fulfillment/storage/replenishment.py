@@ -65,11 +65,15 @@ _PLACES: Final = text(
     ), days AS (
         SELECT f.sku, f.location_id, d::date AS day
         FROM (
-            SELECT sku, location_id, min(at) AS first_at FROM stock_movements GROUP BY sku, location_id
+            SELECT sku, location_id, min(day) AS first_day FROM (
+                SELECT sku, location_id, (min(at) AT TIME ZONE 'UTC')::date AS day
+                FROM stock_movements GROUP BY sku, location_id
+                UNION ALL
+                SELECT sku, location_id, day FROM asked
+            ) e GROUP BY sku, location_id
         ) f
         CROSS JOIN generate_series(
-            greatest((f.first_at AT TIME ZONE 'UTC')::date, CAST(:first_day AS date)),
-            CAST(:today AS date), interval '1 day'
+            greatest(f.first_day, CAST(:first_day AS date)), CAST(:today AS date), interval '1 day'
         ) d
     ), lived AS (
         SELECT d.sku, d.location_id, d.day, coalesce(a.units, 0) AS units, coalesce(a.sales, 0) AS sales,
