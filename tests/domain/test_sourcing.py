@@ -86,6 +86,7 @@ def test_p03_every_unit_ships_waits_or_is_taken_off_and_no_shelf_gives_what_it_h
         given_up = by_sku(asked, found.backordered)[sku] + by_sku(asked, found.cancelled)[sku]
         assert sum(n for (_, what), n in units.items() if what == sku) + given_up == quantity
     assert all(0 < n <= shelves[place, sku] for (place, sku), n in units.items())
+    assert all(candidate.units <= sum(wanted.values()) for candidate in found.candidates)
     assert len(found.from_location) <= most
     assert by_sku(asked, found.backordered)["B"] <= 2
     assert sum(line.backordered + line.cancelled for line in found.short) == sum(

@@ -76,8 +76,7 @@ def test_one_parcel_from_the_second_warehouse_is_better_than_two(engine: Engine)
     assert units(house) == [("wh-lehigh", 1, 2), ("wh-lehigh", 2, 1)]
 
 
-def test_p03_what_two_warehouses_hold_is_claimed_to_the_last_unit_and_no_more(engine: Engine) -> None:
-    """Guard: `_carried` takes the remainder on; see the pure test."""
+def test_what_two_warehouses_hold_is_claimed_to_the_last_unit_and_no_more(engine: Engine) -> None:
     house = two_warehouses(engine, reno=10, lehigh=5, backorderable=False)
 
     house.reserved(mugs=20, teas=0)
