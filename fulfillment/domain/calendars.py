@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from typing import Final
-from zoneinfo import ZoneInfo, available_timezones
+from zoneinfo import ZoneInfo
 
 from fulfillment.domain.errors import FulfillmentError
 
@@ -36,8 +36,15 @@ class Calendar:
         Raises:
             InvalidCalendar: the zone is unknown, or there is no working day.
         """
-        if self.zone not in available_timezones():
-            raise InvalidCalendar("zone", f"{self.zone!r} is no zone of the IANA list, such as Europe/Berlin")
+        try:
+            ZoneInfo(self.zone)
+        except (
+            KeyError,
+            ValueError,
+            OSError,
+        ):  # unknown; not a name at all; a folder of them, such as America
+            why = f"{self.zone!r} is no zone of the IANA list, such as Europe/Berlin"
+            raise InvalidCalendar("zone", why) from None
         if not self.working_days or not self.working_days <= set(range(7)):
             raise InvalidCalendar("working_days", "at least one of 0 (Monday) to 6 (Sunday) is needed")
         if self.cut_off.tzinfo is not None:

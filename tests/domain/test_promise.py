@@ -135,6 +135,9 @@ def test_what_waits_leaves_when_it_may_and_can() -> None:
     ("wrong", "param"),
     [
         ({"zone": "Mars/Base"}, "zone"),
+        ({"zone": "America"}, "zone"),
+        ({"zone": "../etc"}, "zone"),
+        ({"zone": ""}, "zone"),
         ({"working_days": frozenset[int]()}, "working_days"),
         ({"working_days": frozenset({7})}, "working_days"),
         ({"cut_off": time(14, tzinfo=UTC)}, "cut_off"),
