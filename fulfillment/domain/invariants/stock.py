@@ -16,13 +16,20 @@ from fulfillment.domain.invariants.facts import (
 )
 from fulfillment.domain.inventory import BUCKETS, EFFECT, Movement
 from fulfillment.domain.order import OrderStatus
-from fulfillment.domain.replenishment import COMING
+from fulfillment.domain.replenishment import COMING, ReplenishmentState
 from fulfillment.domain.shipment import WorkStatus
 
 Place = tuple[str, str]
 _MAY_RESERVE = frozenset(
     {OrderStatus.RECEIVED, OrderStatus.RESERVED, OrderStatus.PAYMENT_FAILED, OrderStatus.CANCELLING}
 )
+# Whether something of an order to a vendor came, and whether all of it did.
+_R = ReplenishmentState
+_SAYS: Mapping[tuple[bool, bool], frozenset[ReplenishmentState]] = {
+    (False, False): frozenset({_R.SUGGESTED, _R.ORDERED, _R.CANCELLED}),
+    (True, False): frozenset({_R.PARTIALLY_RECEIVED, _R.CANCELLED}),
+    (True, True): frozenset({_R.RECEIVED}),
+}
 
 
 @invariant(
@@ -118,6 +125,23 @@ def promises_match_counters(evidence: Evidence) -> Found:
         kept = Counter({(x.sku, x.location_id): getattr(x, bucket) for x in books.levels})
         violations += _differing(f"claims on {bucket}", "counter", claimed[bucket], kept)
     return Found(len(books.levels), violations)
+
+
+@invariant(
+    "vendors' orders say what came",
+    "I11",
+    sees="orders to vendors",
+    claim="the state of each says whether none, some or all of it came",
+    remedy="compare the receipts of the order with its movements, and correct its state",
+)
+def vendors_orders_say_what_came(evidence: Evidence) -> Found:
+    orders = evidence.books.replenishments
+    violations = [
+        f"{o.replenishment_id}: is {o.state}, and {o.received} of {o.quantity} came"
+        for o in orders
+        if o.state not in _SAYS[o.received > 0, o.received >= o.quantity]
+    ]
+    return Found(len(orders), violations)
 
 
 def _claimed(books: Books) -> dict[str, Counter[Place]]:
