@@ -94,7 +94,7 @@ def _candidates(candidates: tuple[Candidate, ...]) -> list[Table]:
         return []
     rules = list(candidates[0].scores)
     names = [rule.replace("_", " ") for rule in rules]
-    made = table("Considered", "Units", *names, right=("Units", *names), title="lower is better")
+    made = table("Considered", "Units", *names, right=("Units", *names), title="by rule, lower is better")
     for one in candidates:
         scores = (f"{one.scores[rule]:g}" for rule in rules)
         made.add_row(" + ".join(one.locations), str(one.units), *scores)

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -36,7 +37,7 @@ def stock(
         data = {"stock": [asdict(row) for row in rows]}
         out.answer(data, _stock(rows) if rows else _nothing(sku, low=low))
         if plot is not None and sku is not None:
-            draw(books.expected.shelf(sku), rows, sku, plot)
+            draw(books.expected.shelf(sku), rows, sku, plot, now=books.now())
             out.say(f"drawn into {plot}")
 
 
@@ -114,17 +115,22 @@ def _orders(title: str, orders: Sequence[Ordered]) -> Table:
     return made
 
 
-def draw(points: Sequence[ShelfPoint], rows: Sequence[StockRow], sku: str, file: Path) -> None:
+def draw(
+    points: Sequence[ShelfPoint], rows: Sequence[StockRow], sku: str, file: Path, *, now: datetime
+) -> None:
     """Draw the stock of a SKU over time: a line per location, its reorder point, and what came in."""
-    from matplotlib.figure import Figure  # it takes a second to load, and only a picture needs it
+    # They take a second to load, and only a picture needs them.
+    from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
+    from matplotlib.figure import Figure
 
     figure = Figure(figsize=(9, 4.5), layout="constrained")
     axes: Any = figure.subplots()
     for n, row in enumerate(rows):
         colour = f"C{n}"
         mine = [point for point in points if point.location_id == row.location_id]
-        moments, units = [p.at for p in mine], [p.on_hand for p in mine]
-        axes.step(moments, units, where="post", color=colour, label=row.location_id)
+        units = [p.on_hand for p in mine]
+        moments = [p.at for p in mine] + [now] * bool(mine)
+        axes.step(moments, [*units, *units[-1:]], where="post", color=colour, label=row.location_id)
         axes.axhline(row.reorder_point, color=colour, linestyle=":", linewidth=1)
         came = [p for p in mine if p.received]
         axes.plot([p.at for p in came], [p.on_hand for p in came], "^", color=colour, markersize=7)
@@ -132,7 +138,9 @@ def draw(points: Sequence[ShelfPoint], rows: Sequence[StockRow], sku: str, file:
     axes.set_ylim(bottom=0)
     axes.spines[["top", "right"]].set_visible(False)
     axes.yaxis.get_major_locator().set_params(integer=True)
-    figure.autofmt_xdate()
+    days = AutoDateLocator()  # type: ignore[no-untyped-call]  # matplotlib types these not yet
+    axes.xaxis.set_major_locator(days)
+    axes.xaxis.set_major_formatter(ConciseDateFormatter(days))  # type: ignore[no-untyped-call]  # as above
     if rows:
         axes.legend(frameon=False)
     figure.savefig(file, dpi=_PNG_DPI, format="png")
