@@ -184,7 +184,9 @@ class _Judge:
 
     def _difference(self, first: _Plan, second: _Plan) -> str:
         other = " and ".join(site.location_id for site in second.sites)
-        if first.lost != second.lost or first.units != second.units:
+        if first.lost != second.lost:
+            return f"takes {second.lost - first.lost} units fewer off the order than {other}"
+        if first.units != second.units:
             return f"ships {first.units} of {sum(self._asked.values())} units, {other} only {second.units}"
         if _full(first.sites) != _full(second.sites):
             return f"has room on its floor, {other} has none left"

@@ -203,6 +203,17 @@ def test_a_part_worth_too_little_waits_where_it_may() -> None:
     assert list(ships.from_location) == ["reno", "lehigh"]
 
 
+def test_units_that_cannot_wait_go_before_more_units_that_can() -> None:
+    shelves = {("reno", "A"): 5, ("lehigh", "B"): 1}
+
+    found = sourced(
+        [("A", 5), ("B", 1)], shelves, policy=replace(POLICY, max_parcels=1), may_wait={"A": None}
+    )
+
+    assert (list(found.from_location), [part.count for part in found.backordered]) == (["lehigh"], [5])
+    assert (found.cancelled, found.why) == ((), "lehigh: takes 1 units fewer off the order than reno")
+
+
 def test_what_waits_waits_where_it_is_expected() -> None:
     levels = [
         Level(sku="A", location_id="reno", on_hand=0, reserved=0, allocated=0),
