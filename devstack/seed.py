@@ -4,8 +4,10 @@ from functools import partial
 from typing import Final
 
 from fulfillment.domain.address import Address
+from fulfillment.domain.calendars import Calendar
 from fulfillment.domain.catalogue import Product
-from fulfillment.settings import load_settings, shop_now
+from fulfillment.providers.calendars import public_holidays
+from fulfillment.settings import load_settings, real_now, shop_now
 from fulfillment.storage.engine import connect, migrate
 from fulfillment.storage.stock import StockStore
 
@@ -26,6 +28,7 @@ _PLACES: Final = (
             country="US",
             phone="+17755550100",
         ),
+        "America/Los_Angeles",
     ),
     (
         LEHIGH,
@@ -39,6 +42,7 @@ _PLACES: Final = (
             country="US",
             phone="+16105550100",
         ),
+        "America/New_York",
     ),
 )
 
@@ -69,9 +73,12 @@ CATALOGUE: Final = (
 
 def seed(stock: StockStore) -> None:
     """Add the warehouses, the catalogue, and the first stock of each where none has moved yet."""
-    for priority, (location_id, name, address) in enumerate(_PLACES, start=1):
-        stock.add_location(location_id, name=name, address=address, priority=priority)
-    for location_id, _, _ in _PLACES:
+    this_year = real_now().year
+    for priority, (location_id, name, address, zone) in enumerate(_PLACES, start=1):
+        rests = public_holidays(address.country, address.region, range(this_year, this_year + 3))
+        calendar = Calendar(zone=zone, closed_days=rests)
+        stock.add_location(location_id, name=name, address=address, priority=priority, calendar=calendar)
+    for location_id, *_ in _PLACES:
         stock.set_catalogue(CATALOGUE, by=BY, location_id=location_id)
 
 

@@ -9,7 +9,7 @@ from enum import StrEnum
 from typing import Annotated, Final
 
 from fastapi import Depends, Request
-from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from fastapi.security import HTTPAuthorizationCredentials, HTTPBasic, HTTPBasicCredentials, HTTPBearer
 
 from starter.api.problems import Problem
 
@@ -71,31 +71,53 @@ def _scopes(words: Iterable[str]) -> Iterable[Scope]:
         yield Scope(word)
 
 
+_ASK_STAFF: Final = 'Basic realm="Waybill staff: your API key is the password", charset="UTF-8"'
 _bearer = HTTPBearer(auto_error=False, description="An API key of WAYBILL_API_KEYS")
 
 
-class Needs:
-    """The guard of a route: lets pass who holds a key with one of these scopes."""
+class Guard:
+    """What stands before a route: lets pass who holds a key with one of these scopes."""
 
     def __init__(self, *scopes: Scope) -> None:
         self.scopes = frozenset(scopes)
 
-    def __call__(
-        self, request: Request, credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]
-    ) -> Caller:
-        """Return the caller.
+    def passed(self, request: Request, key: str, challenge: str) -> Caller:
+        """Return who holds this key.
 
         Raises:
             Problem: 401 without a known key, 403 when the key is for something else.
         """
         keyring: Keyring = request.app.state.doors.keyring
-        caller = keyring.caller(credentials.credentials) if credentials else None
+        caller = keyring.caller(key) if key else None
         if caller is None:
-            raise Problem("unauthenticated", headers={"WWW-Authenticate": "Bearer"})
+            raise Problem("unauthenticated", headers={"WWW-Authenticate": challenge})
         if not caller.may(*self.scopes):
             wanted = " or ".join(sorted(self.scopes))
             raise Problem("forbidden", f"This needs a key with the scope {wanted}.")
         return caller
+
+
+class Needs(Guard):
+    """The guard of a route for programs: the key is a bearer token."""
+
+    def __call__(
+        self, request: Request, credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]
+    ) -> Caller:
+        """Return the caller; refused as by any guard."""
+        return self.passed(request, credentials.credentials if credentials else "", "Bearer")
+
+
+_basic = HTTPBasic(auto_error=False, description="Any name, and an API key as the password")
+
+
+class NeedsOnPage(Guard):
+    """The guard of a page for staff: the browser asks for the key, which is the password of any name."""
+
+    def __call__(
+        self, request: Request, credentials: Annotated[HTTPBasicCredentials | None, Depends(_basic)]
+    ) -> Caller:
+        """Return the caller; refused as by any guard."""
+        return self.passed(request, credentials.password if credentials else "", _ASK_STAFF)
 
 
 def anyone() -> None:

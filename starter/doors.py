@@ -8,15 +8,18 @@ from typing import Annotated, Any, Protocol
 from fastapi import Depends, Request
 
 from fulfillment.domain.address import Address
+from fulfillment.domain.calendars import Calendar
 from fulfillment.domain.change import LineQuantity, NewLine
 from fulfillment.domain.findings import Unheard
 from fulfillment.domain.holds import HoldReason
 from fulfillment.domain.inventory import Level
+from fulfillment.domain.location import Location
 from fulfillment.domain.order import Order
 from fulfillment.domain.payment_news import Hint
 from fulfillment.domain.policy import ShortageChoice
+from fulfillment.domain.promise import CartPromise
 from fulfillment.domain.refund import Refund, RequestRefund
-from fulfillment.domain.replenishment import Ordered
+from fulfillment.domain.replenishment import Ordered, ShelfPoint, StockRow
 from fulfillment.domain.tracking import Scan
 from fulfillment.domain.view import EventView, OrderRow, OrderView
 from fulfillment.storage.hand_over import HandedOver
@@ -148,12 +151,42 @@ class Stock(Protocol):
 
     def levels(self, sku: str | None = None) -> tuple[Level, ...]: ...
 
+    def add_location(
+        self,
+        location_id: str,
+        *,
+        name: str,
+        address: Address,
+        priority: int,
+        calendar: Calendar,
+        daily_capacity: int | None,
+        on_time: float | None,
+    ) -> None: ...
+
+    def locations(self) -> tuple[Location, ...]: ...
+
+
+class Sourcing(Protocol):
+    """What would ship from where."""
+
+    def promise(self, cart: Mapping[str, int], ship_to: Address) -> CartPromise:
+        """Return what a cart of SKUs and quantities would become; it reads only."""
+        ...
+
 
 class Expected(Protocol):
     """What vendors still owe us."""
 
     def due(self) -> tuple[Ordered, ...]:
         """Return the orders to vendors that should have arrived by now."""
+        ...
+
+    def overview(self, sku: str | None = None) -> tuple[StockRow, ...]:
+        """Return every place where a SKU is kept or waited for, and what should be ordered there."""
+        ...
+
+    def shelf(self, sku: str) -> tuple[ShelfPoint, ...]:
+        """Return how the stock of a SKU went over the last weeks, oldest first."""
         ...
 
 
@@ -221,6 +254,7 @@ class Doors:
     floor: Floor
     stock: Stock
     expected: Expected
+    sourcing: Sourcing
     payment_news: PaymentNews
     refunds: RefundBooks
     parcel_news: ParcelNews

@@ -18,12 +18,13 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from structlog.contextvars import bound_contextvars
 
 from starter import webhooks
-from starter.access import Needs, anyone
-from starter.api import changes, events, orders, problems, refunds, stock, warehouse
+from starter.access import Guard, anyone
+from starter.api import changes, events, locations, orders, problems, promises, refunds, stock, warehouse
 from starter.api.live import Watch
 from starter.api.problems import Problem, ProblemAnswer
 from starter.doors import Doors
 from starter.pages import service, tracking
+from starter.pages import stock as stock_page
 
 MAX_BODY_BYTES: Final = 64 * 1024
 ROUTERS: Final = (
@@ -33,8 +34,11 @@ ROUTERS: Final = (
     events.router,
     warehouse.router,
     stock.router,
+    locations.router,
+    promises.router,
     webhooks.router,
     tracking.router,
+    stock_page.router,
     service.router,
 )
 _STATIC: Final = Path(__file__).parent / "pages" / "static"
@@ -86,7 +90,7 @@ def check_guarded(router: APIRouter) -> None:
     """
     for route in router.routes:
         guards = [one.call for one in route.dependant.dependencies] if isinstance(route, APIRoute) else []
-        if not any(isinstance(guard, Needs) or guard is anyone for guard in guards):
+        if not any(isinstance(guard, Guard) or guard is anyone for guard in guards):
             raise UnguardedRoute(f"{getattr(route, 'path', route)} has no guard; see starter/access.py")
 
 

@@ -105,6 +105,7 @@ class Policy:
     demand_days_at_least: int = 14
     demand_sales_at_least: int = 5
     review_days: int = 1
+    orders_by_itself: bool = True  # else a person approves what is suggested
 
     support_answer_within: timedelta = timedelta(hours=24)
     unmatched_after: timedelta = timedelta(hours=1)

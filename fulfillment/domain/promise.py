@@ -1,24 +1,81 @@
-"""The date we tell the customer, and how late is late."""
+"""The date we tell the customer, and how late is late.
 
-from datetime import date, datetime, timedelta
+Work counts for the location's own business day. Spans of the policy count business days, the one on which work begins
+included: with `handling` of a day, what is ordered before the cut-off leaves on the same day. The promise is a plain
+date: transit is counted in days, and on the last of them it is at the recipient's door, in the recipient's own zone.
+"""
 
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from typing import Final
+
+from fulfillment.domain.calendars import Calendar
+from fulfillment.domain.inventory import ShortLine
 from fulfillment.domain.policy import Policy
+from fulfillment.domain.sourcing import Candidate
+
+_WEEKDAYS: Final = Calendar()
 
 
-def promised(*, now: datetime, abroad: bool, waits_for_stock: bool, policy: Policy) -> date:
-    """Return the day by which the order should arrive: handling, the wait for stock, then transit."""
-    leaves = now + policy.handling
-    if waits_for_stock:
-        leaves += timedelta(days=policy.backorder_days)
-    days = policy.transit_days_abroad if abroad else policy.transit_days
-    return next_business_day((leaves + timedelta(days=days)).date())
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CartPart:
+    """A parcel that a cart would become: units by SKU, and the day by which it should arrive."""
+
+    location_id: str
+    units: Mapping[str, int]
+    promise_date: date
+    waits_for_stock: bool
 
 
-def ship_by(*, now: datetime, policy: Policy) -> datetime:
-    """Return the instant by which a shipment must have left."""
-    return now + policy.ship_within
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CartPromise:
+    """What could be promised for a cart; `promise_date` is when all of it is there, None when nothing may come.
+
+    `candidates` and `why` explain the choice of locations.
+    """
+
+    parts: tuple[CartPart, ...]
+    promise_date: date | None
+    short: tuple[ShortLine, ...]
+    candidates: tuple[Candidate, ...]
+    why: str
 
 
-def next_business_day(day: date) -> date:
-    """Return `day`, or the Monday after it when it is a weekend's."""
-    return day + timedelta(days=max(0, 7 - day.weekday())) if day.weekday() >= 5 else day
+def promised(
+    *, now: datetime, calendar: Calendar, abroad: bool, policy: Policy, not_before: date | None = None
+) -> date:
+    """Return the day by which a parcel of this location should arrive: handling, then transit.
+
+    What waits for stock cannot leave before `not_before`. A country's closed days hold up its carriers too; those of
+    another country are not known here.
+    """
+    leaves = calendar.after(calendar.work_day(now), _days(policy.handling))
+    if not_before is not None and not_before > leaves:
+        leaves = calendar.open_day(not_before)
+    if abroad:
+        return _WEEKDAYS.after(leaves, policy.transit_days_abroad)
+    carriers = Calendar(closed_days=calendar.closed_days)
+    return carriers.after(leaves, policy.transit_days)
+
+
+def ship_by(*, now: datetime, calendar: Calendar, policy: Policy) -> datetime:
+    """Return the instant by which a shipment must have left: the end of a business day of its location, in UTC."""
+    last = calendar.after(calendar.work_day(now), _days(policy.ship_within))
+    return calendar.end_of(last).astimezone(UTC)
+
+
+def stock_expected(*, now: datetime, due: date | None, available_from: date | None, policy: Policy) -> date:
+    """Return the day from which missing units may leave: never before they are for sale, nor before they can come.
+
+    `due` is when the earliest open order to a vendor should arrive. Without one, or when it is very near, the shop's
+    usual wait counts: others may be served first.
+    """
+    usual = (now + timedelta(days=policy.backorder_days)).astimezone(UTC).date()
+    return max(day for day in (usual, due, available_from) if day is not None)
+
+
+def _days(span: timedelta) -> int:
+    """Return how many business days follow the first one in a span; a part of a day is a whole one."""
+    whole = -(-span // timedelta(days=1))
+    return whole - 1 if whole else 0

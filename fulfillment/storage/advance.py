@@ -16,6 +16,7 @@ from fulfillment.domain.promise import promised, ship_by
 from fulfillment.domain.shipment import WaitsFor, WorkStatus
 from fulfillment.storage import holds, journal
 from fulfillment.storage.coverage import covered
+from fulfillment.storage.locations import CALENDAR, calendar_from
 from fulfillment.storage.movements import Place, move
 from fulfillment.storage.orders import OUT_OF_STOCK, short_lines
 from fulfillment.storage.tables import (
@@ -42,6 +43,15 @@ _GOING_ON: Final = (OrderStatus.CONFIRMED, OrderStatus.IN_FULFILLMENT)
 _FROM_QUEUE: Final = (
     select(backorders.c.line_no).where(backorders.c.shipment_id == shipments.c.shipment_id).exists()
 )
+_WAITS_UNTIL: Final = (
+    select(func.max(backorders.c.promise_date))
+    .where(
+        backorders.c.order_id == bindparam("the_order"),
+        backorders.c.shipment_id == shipments.c.shipment_id,
+        backorders.c.state == "waiting",
+    )
+    .scalar_subquery()
+)
 _SOME_GONE: Final = (
     select(unit_ranges.c.line_no)
     .where(unit_ranges.c.order_id == bindparam("the_order"), unit_ranges.c.cancelled_reason == OUT_OF_STOCK)
@@ -54,6 +64,8 @@ _PARTS: Final = (
         shipments.c.work_status,
         shipments.c.waits_for,
         locations.c.address["country"].astext.label("country"),
+        *CALENDAR,
+        _WAITS_UNTIL.label("waits_until"),
         (covered(shipments.c.shipment_id) >= shipments.c.value).label("paid"),
         _FROM_QUEUE.label("from_queue"),
         _SOME_GONE.label("some_gone"),
@@ -139,11 +151,15 @@ def _may_confirm(parts: Sequence[Row[*tuple[Any, ...]]]) -> bool:
 def _promise(
     order: Row[Any], parts: Sequence[Row[*tuple[Any, ...]]], *, now: datetime, policy: Policy
 ) -> date:
-    return promised(
-        now=now,
-        abroad=any(part.country != order.ship_to["country"] for part in parts),
-        waits_for_stock=any(part.waits_for == WaitsFor.STOCK for part in parts),
-        policy=policy,
+    return max(
+        part.waits_until
+        or promised(
+            now=now,
+            calendar=calendar_from(part),
+            abroad=part.country != order.ship_to["country"],
+            policy=policy,
+        )
+        for part in parts
     )
 
 
@@ -225,7 +241,7 @@ def _release(
 ) -> tuple[str, ...]:
     """Send to the floor what is paid and there, or note that a hold keeps it."""
     ready = {
-        part.shipment_id: part.n
+        part.shipment_id: part
         for part in parts
         if part.work_status == WorkStatus.SCHEDULED and part.paid and part.waits_for != WaitsFor.STOCK
     }
@@ -236,10 +252,24 @@ def _release(
         return ()
     values = {"work_status": WorkStatus.RELEASED.value, "waits_for": WaitsFor.NOTHING.value}
     # The floor's time begins here: what waited for stock, payment or a hold would be late on arrival.
-    stamps = {"released_at": now, "ship_by": ship_by(now=now, policy=policy)}
-    gone = conn.execute(_RELEASE, {"those": list(ready), **values, **stamps}).scalars()
-    released = tuple(sorted(gone, key=lambda shipment_id: ready[shipment_id]))
+    by_due = _by_due(ready, now=now, policy=policy)
+    gone: list[str] = []
+    for due, those in by_due.items():
+        stamps = {"released_at": now, "ship_by": due}
+        gone += conn.execute(_RELEASE, {"those": those, **values, **stamps}).scalars()
+    released = tuple(sorted(gone, key=lambda shipment_id: ready[shipment_id].n))
     for shipment_id in released:
-        text = f"Our warehouse is preparing shipment {ready[shipment_id]}."
+        text = f"Our warehouse is preparing shipment {ready[shipment_id].n}."
         happened.append(("released", text, {"shipment_id": shipment_id}))
     return released
+
+
+def _by_due(
+    ready: Mapping[str, Row[*tuple[Any, ...]]], *, now: datetime, policy: Policy
+) -> dict[datetime, list[str]]:
+    """Group these shipments by when they must have left: each by the days of its own location."""
+    by_due: dict[datetime, list[str]] = {}
+    for shipment_id, part in ready.items():
+        due = ship_by(now=now, calendar=calendar_from(part), policy=policy)
+        by_due.setdefault(due, []).append(shipment_id)
+    return by_due

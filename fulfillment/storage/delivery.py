@@ -1,7 +1,7 @@
 """Where what has not left goes, and by which service: labels that say otherwise must be bought again."""
 
 from dataclasses import asdict
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from typing import Any, Final
 
 from sqlalchemy import Connection, Row, bindparam, case, delete, func, select, update
@@ -15,6 +15,7 @@ from fulfillment.domain.shipment import BEFORE_HAND_OVER, WaitsFor, WorkStatus
 from fulfillment.storage import changes, promises
 from fulfillment.storage.advance import advance
 from fulfillment.storage.changes import Made
+from fulfillment.storage.locations import CALENDAR, calendar_from
 from fulfillment.storage.orders import lock_order
 from fulfillment.storage.tables import labels, locations, orders, parcels, proposed_addresses, shipments
 
@@ -35,6 +36,7 @@ _PARTS: Final = (
     select(
         *shipments.c["shipment_id", "work_status", "waits_for"],
         locations.c.address["country"].astext.label("country"),
+        *CALENDAR,
     )
     .join(locations, locations.c.location_id == shipments.c.location_id)
     .where(shipments.c.order_id == bindparam("the_order"), shipments.c.work_status != _W.CANCELLED.value)
@@ -152,16 +154,27 @@ def _going(conn: Connection, order_id: str, instead: str) -> list[Row[*tuple[Any
 
 
 def _another_day(
-    order: Row[Any], going: list[Row[*tuple[Any, ...]]], country: str, *, now: datetime, policy: Policy
+    order: Row[Any],
+    going: list[Row[*tuple[Any, ...]]],
+    country: str,
+    *,
+    now: datetime,
+    policy: Policy,
 ) -> date | None:
     """Return the day to promise when the way leads abroad now and did not before, or the reverse."""
     was_abroad = any(part.country != order.ship_to["country"] for part in going)
     abroad = any(part.country != country for part in going)
     if order.promise_date is None or abroad == was_abroad:
         return None
-    waits = any(part.waits_for == WaitsFor.STOCK for part in going)
-    day = promised(now=now, abroad=abroad, waits_for_stock=waits, policy=policy)
+    day = max(_arrives(part, abroad=part.country != country, now=now, policy=policy) for part in going)
     return day if day != order.promise_date else None
+
+
+def _arrives(part: Row[*tuple[Any, ...]], *, abroad: bool, now: datetime, policy: Policy) -> date:
+    """Return the day on which a part arrives; what waits for stock was promised with the days until it comes."""
+    waits = part.waits_for == WaitsFor.STOCK
+    usual = (now + timedelta(days=policy.backorder_days)).date() if waits else None
+    return promised(now=now, calendar=calendar_from(part), abroad=abroad, policy=policy, not_before=usual)
 
 
 def _relabel(conn: Connection, order_id: str) -> tuple[str, ...]:

@@ -13,16 +13,16 @@ from fulfillment.domain.notifications import Fact
 from fulfillment.domain.order import ENDED, UNPAID, Order, OrderStatus, Outcome, UnitRange
 from fulfillment.domain.payment import OperationKind, OperationState, PaymentStatus
 from fulfillment.domain.policy import Policy
-from fulfillment.domain.promise import promised, ship_by
+from fulfillment.domain.promise import ship_by
 from fulfillment.domain.reservation import ReservationState, claim_key
 from fulfillment.domain.shipment import WaitsFor, WorkStatus, shipment_id
-from fulfillment.storage import claims, journal
+from fulfillment.storage import claims, journal, sourcing
 from fulfillment.storage.claims import Ask, available
-from fulfillment.storage.movements import Place
+from fulfillment.storage.movements import Place as Shelf
 from fulfillment.storage.orders import OUT_OF_STOCK, line_from, lock_order, order_from
+from fulfillment.storage.sourcing import Place
 from fulfillment.storage.tables import (
     backorders,
-    locations,
     order_lines,
     orders,
     payments,
@@ -121,6 +121,7 @@ _PARTS: Final = (
     select(
         shipments.c.shipment_id,
         shipments.c.n,
+        shipments.c.location_id,
         shipments.c.work_status,
         shipments.c.waits_for,
         exists().where(backorders.c.shipment_id == shipments.c.shipment_id).label("queued"),
@@ -130,11 +131,6 @@ _PARTS: Final = (
 )
 _SHIPMENT: Final = update(shipments).where(shipments.c.shipment_id == bindparam("the_shipment"))
 _PLAN: Final = insert(shipments)
-_FIRST_PLACE: Final = (
-    select(locations.c.location_id, locations.c.address["country"].astext.label("country"))
-    .order_by(locations.c.priority, locations.c.location_id)
-    .limit(1)
-)
 _QUEUE: Final = pg_insert(backorders)
 _QUEUE_MORE: Final = _QUEUE.on_conflict_do_update(
     index_elements=["order_id", "line_no"],
@@ -199,8 +195,8 @@ def reclaim(conn: Connection, order: Row[Any], *, now: datetime, policy: Policy)
     return False
 
 
-def _needed(order: Order, rows: list[Row[Any]]) -> dict[Place, int]:
-    needed: dict[Place, int] = {}
+def _needed(order: Order, rows: list[Row[Any]]) -> dict[Shelf, int]:
+    needed: dict[Shelf, int] = {}
     for row in rows:
         place = order.line(row.line_no).sku, row.location_id
         needed[place] = needed.get(place, 0) + row.quantity
@@ -208,9 +204,9 @@ def _needed(order: Order, rows: list[Row[Any]]) -> dict[Place, int]:
 
 
 def _claim(
-    conn: Connection, order: Order, needed: Mapping[Place, int], *, n: int, now: datetime, policy: Policy
-) -> Mapping[Place, int]:
-    def what_is_there(levels: Sequence[Level]) -> dict[Place, int]:
+    conn: Connection, order: Order, needed: Mapping[Shelf, int], *, n: int, now: datetime, policy: Policy
+) -> Mapping[Shelf, int]:
+    def what_is_there(levels: Sequence[Level]) -> dict[Shelf, int]:
         there = available(levels)
         return {p: min(units, there[p]) for p, units in needed.items() if there.get(p, 0) > 0}
 
@@ -229,7 +225,7 @@ def _claim(
     return claimed.amounts
 
 
-def _lost(conn: Connection, order: Order, rows: list[Row[Any]], left: dict[Place, int]) -> list[_Lost]:
+def _lost(conn: Connection, order: Order, rows: list[Row[Any]], left: dict[Shelf, int]) -> list[_Lost]:
     """Leave in the shipments what was claimed, first come first, and take the other units out of them."""
     lost: list[_Lost] = []
     for row in rows:
@@ -278,16 +274,22 @@ def _place(
 
 def _queue(conn: Connection, order: Order, parts: list[_Lost], *, now: datetime, policy: Policy) -> str:
     """Queue these units with what the order waits for already, or in a shipment of their own; return it."""
-    place = conn.execute(_FIRST_PLACE).one()
     standing = conn.execute(_PARTS, {"the_order": order.order_id}).all()
-    queued = [s.shipment_id for s in standing if s.queued and s.work_status == WorkStatus.SCHEDULED]
-    queue = queued[0] if queued else shipment_id(order.order_id, standing[-1].n + 1)
+    queued = [part for part in standing if part.queued and part.work_status == WorkStatus.SCHEDULED]
+    place = _where(conn, order, parts, queued[0].location_id if queued else None, policy=policy)
+    queue = queued[0].shipment_id if queued else shipment_id(order.order_id, standing[-1].n + 1)
     if queued:
         conn.execute(_SHIPMENT, {"the_shipment": queue, "waits_for": WaitsFor.STOCK.value})
     else:
-        _plan_queue(conn, order, queue, standing[-1].n + 1, place.location_id, now=now, policy=policy)
-    abroad = place.country != order.ship_to.country
-    promise_date = promised(now=now, abroad=abroad, waits_for_stock=True, policy=policy)
+        _plan_queue(conn, order, queue, standing[-1].n + 1, place, now=now, policy=policy)
+    until = sourcing.missing_until(
+        conn,
+        place,
+        sourcing.terms(conn, {part.sku for part in parts}),
+        abroad=place.country != order.ship_to.country,
+        now=now,
+        policy=policy,
+    )
     counts: dict[tuple[int, str], int] = {}
     for part in parts:
         line = part.units.line_no, part.sku
@@ -300,7 +302,7 @@ def _queue(conn: Connection, order: Order, parts: list[_Lost], *, now: datetime,
             "sku": sku,
             "location_id": place.location_id,
             "quantity": count,
-            "promise_date": promise_date,
+            "promise_date": until[sku],
             "placed_at": order.placed_at,
             "state": "waiting",
         }
@@ -310,18 +312,29 @@ def _queue(conn: Connection, order: Order, parts: list[_Lost], *, now: datetime,
     return queue
 
 
+def _where(
+    conn: Connection, order: Order, parts: list[_Lost], standing: str | None, *, policy: Policy
+) -> Place:
+    """Return where these units wait: with those that wait already, else where they are expected to come in."""
+    everywhere = sourcing.places(conn)
+    if standing is not None:
+        return next(place for place in everywhere if place.location_id == standing)
+    units = [part.units for part in parts]
+    return sourcing.comes_in_at(conn, order.lines, units, everywhere, ship_to=order.ship_to, policy=policy)
+
+
 def _plan_queue(
-    conn: Connection, order: Order, queue: str, n: int, location_id: str, *, now: datetime, policy: Policy
+    conn: Connection, order: Order, queue: str, n: int, place: Place, *, now: datetime, policy: Policy
 ) -> None:
     row = {
         "shipment_id": queue,
         "order_id": order.order_id,
         "n": n,
-        "location_id": location_id,
+        "location_id": place.location_id,
         "work_status": WorkStatus.SCHEDULED.value,
         "waits_for": WaitsFor.STOCK.value,
         "value": 0,
-        "ship_by": ship_by(now=now, policy=policy),
+        "ship_by": ship_by(now=now, calendar=place.calendar, policy=policy),
     }
     conn.execute(_PLAN, row)
 

@@ -16,18 +16,19 @@ from fulfillment.domain.inventory import InsufficientStock, Level, Movement, Sho
 from fulfillment.domain.notifications import Fact
 from fulfillment.domain.order import ENDED, UNPAID, Order, OrderLine, OrderStatus, Outcome, UnitRange
 from fulfillment.domain.policy import Policy
-from fulfillment.domain.promise import promised, ship_by
+from fulfillment.domain.promise import ship_by
 from fulfillment.domain.reservation import PlannedShipment, Reservation, ReservationState, claim_key
 from fulfillment.domain.shipment import WaitsFor, WorkStatus, shipment_id
-from fulfillment.domain.sourcing import Sourced, source
-from fulfillment.storage import claims, holds, journal
+from fulfillment.domain.sourcing import Sourced, shipped, source
+from fulfillment.storage import claims, holds, journal, sourcing
 from fulfillment.storage.claims import Ask, Claimed
-from fulfillment.storage.movements import Place, move
+from fulfillment.storage.movements import Place as Shelf
+from fulfillment.storage.movements import move
 from fulfillment.storage.orders import OUT_OF_STOCK, line_from, lock_order, order_from, short_lines
+from fulfillment.storage.sourcing import Place, Terms
 from fulfillment.storage.tables import (
     allocations,
     backorders,
-    locations,
     order_lines,
     orders,
     reservations,
@@ -50,6 +51,7 @@ _READ: Final = select(orders, _CLAIMS_ENDED.label("claims_ended")).where(
 _LINES: Final = (
     select(
         order_lines,
+        *skus.c["backorder_limit", "available_from"],
         (skus.c.backorderable & ~skus.c.archived).label("may_wait"),
         holds.any_active(bindparam("the_order")).label("held"),
     )
@@ -57,12 +59,6 @@ _LINES: Final = (
     .where(order_lines.c.order_id == bindparam("the_order"))
     .order_by(order_lines.c.line_no)
 )
-_MAY_WAIT: Final = select(skus.c.sku).where(
-    skus.c.sku.in_(bindparam("asked", expanding=True)), skus.c.backorderable, ~skus.c.archived
-)
-_PLACES: Final = select(
-    locations.c.location_id, locations.c.address["country"].astext.label("country")
-).order_by(locations.c.priority, locations.c.location_id)
 _CLAIMS_MADE: Final = select(func.count(reservations.c.operation_key.distinct())).where(
     reservations.c.order_id == bindparam("the_order")
 )
@@ -100,11 +96,12 @@ _PLANNED: Final = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wanted:
-    """An order whose stock is not claimed yet; `places` are the locations by the shop's priority, with their country."""
+    """An order whose stock is not claimed yet; `may_wait` has how units of a SKU may wait, and `room` how many more."""
 
     order: Order
-    may_wait: frozenset[str]
-    places: tuple[tuple[str, str], ...]
+    may_wait: Mapping[str, Terms]
+    room: Mapping[str, int | None]
+    places: tuple[Place, ...]
     key: str
     held: bool = False
 
@@ -130,10 +127,12 @@ def wanted(conn: Connection, order_id: str) -> Wanted | None:
     if row.status != OrderStatus.RECEIVED:
         return None
     found = conn.execute(_LINES, {"the_order": order_id}).all()
+    terms = {line.sku: _terms(line) for line in found if line.may_wait}
     return Wanted(
         order=order_from(row, [line_from(line) for line in found]),
-        may_wait=frozenset(line.sku for line in found if line.may_wait),
-        places=_places(conn),
+        may_wait=terms,
+        room=_room(conn, terms),
+        places=sourcing.places(conn),
         key=claim_key(order_id, row.claims_ended + 1),
         held=found[0].held,
     )
@@ -146,7 +145,7 @@ def ask(want: Wanted, *, now: datetime, policy: Policy) -> Ask:
         key=want.key,
         order_id=order.order_id,
         skus=frozenset(line.sku for line in order.lines),
-        plan=lambda levels: _amounts(order, _sourced(want, levels)),
+        plan=lambda levels: _amounts(order, _source(want, levels, policy)),
         expires_at=now + policy.reservation_ttl,
         by=order.channel,
         at=now,
@@ -159,13 +158,13 @@ def plan(conn: Connection, want: Wanted, claimed: Claimed, *, now: datetime, pol
     An order that was stopped meanwhile gives its claim back; one that another worker planned is read.
     """
     order = want.order
-    sourced = _sourced(want, _as_levels(claimed.amounts))
+    sourced = _shipped(want, claimed, policy)
     planned = _plan(order, sourced.from_location, first_n=1)
-    waiting = _waiting(want, sourced, n=len(planned) + 1)
+    waiting = _waiting(conn, want, sourced, n=len(planned) + 1, policy=policy)
     if not _become(conn, order, sourced, shipped=bool(planned or waiting), now=now):
         _give_back_if_stopped(conn, order, now=now)
         return stored(conn, order.order_id)
-    _write(conn, order.order_id, [*planned, *waiting], now=now, policy=policy)
+    _write(conn, want, [*planned, *waiting], now=now, policy=policy)
     _queue(conn, want, waiting, now=now, policy=policy)
     _place_units(conn, order.order_id, [*planned, *waiting], sourced.cancelled)
     return Reservation(
@@ -194,10 +193,10 @@ def add(
     """
     want = _added(conn, order, lines)
     claimed = _claim_added(conn, want, now=now, policy=policy)
-    sourced = _sourced(want, _as_levels(claimed.amounts))
+    sourced = _shipped(want, claimed, policy)
     planned = _plan(want.order, sourced.from_location, first_n=first_n)
-    waiting = _waiting(want, sourced, n=first_n + len(planned))
-    _write(conn, order.order_id, [*planned, *waiting], now=now, policy=policy)
+    waiting = _waiting(conn, want, sourced, n=first_n + len(planned), policy=policy)
+    _write(conn, want, [*planned, *waiting], now=now, policy=policy)
     if claimed.amounts and order.status not in UNPAID:
         _allocate(conn, want, claimed, planned, now=now)
     _queue(conn, want, waiting, now=now, policy=policy)
@@ -215,30 +214,48 @@ def stored(conn: Connection, order_id: str) -> Reservation:
     )
 
 
-def _sourced(want: Wanted, levels: Sequence[Level]) -> Sourced:
-    names = [location_id for location_id, _ in want.places]
-    return source(want.order.lines, levels=levels, priority=names, backorderable=want.may_wait)
+def _source(want: Wanted, levels: Sequence[Level], policy: Policy) -> Sourced:
+    return source(
+        want.order.lines,
+        levels=levels,
+        sites=[place.site for place in want.places],
+        ship_to=want.order.ship_to,
+        may_wait=want.room,
+        policy=policy,
+    )
 
 
-def _as_levels(amounts: Mapping[Place, int]) -> list[Level]:
-    """Return shelves that hold what was claimed and nothing else: sourced from them, the plan is that of the claim."""
-    return [
-        Level(sku=sku, location_id=location, on_hand=units, reserved=0, allocated=0)
-        for (sku, location), units in sorted(amounts.items())
-    ]
+def _shipped(want: Wanted, claimed: Claimed, policy: Policy) -> Sourced:
+    return shipped(
+        want.order.lines,
+        claimed.amounts,
+        sites=[place.site for place in want.places],
+        ship_to=want.order.ship_to,
+        may_wait=want.room,
+        policy=policy,
+    )
 
 
-def _places(conn: Connection) -> tuple[tuple[str, str], ...]:
-    return tuple((row.location_id, row.country) for row in conn.execute(_PLACES))
+def _terms(row: Row[Any]) -> Terms:
+    return Terms(limit=row.backorder_limit, available_from=row.available_from)
+
+
+def _room(conn: Connection, terms: Mapping[str, Terms]) -> dict[str, int | None]:
+    """Return how many units more may wait. Those who wait are counted only where there is a limit."""
+    limited = {sku for sku, its in terms.items() if its.limit is not None}
+    owed = sourcing.levels(conn, limited)[1] if limited else {}
+    return sourcing.rooms(terms, owed)
 
 
 def _added(conn: Connection, order: Row[Any], lines: Sequence[OrderLine]) -> Wanted:
-    asked = sorted({line.sku for line in lines})
+    asked = {line.sku for line in lines}
     made: int = conn.execute(_CLAIMS_MADE, {"the_order": order.order_id}).scalar_one()
+    terms = sourcing.terms(conn, asked)
     return Wanted(
         order=order_from(order, lines),
-        may_wait=frozenset(conn.execute(_MAY_WAIT, {"asked": asked}).scalars()),
-        places=_places(conn),
+        may_wait=terms,
+        room=_room(conn, terms),
+        places=sourcing.places(conn),
         key=claim_key(order.order_id, made + 1),
     )
 
@@ -247,7 +264,7 @@ def _claim_added(conn: Connection, want: Wanted, *, now: datetime, policy: Polic
     (claimed,) = claims.judge(conn, [ask(want, now=now, policy=policy)])
     if isinstance(claimed, Exception):
         raise claimed
-    if gone := _sourced(want, _as_levels(claimed.amounts)).cancelled:
+    if gone := _shipped(want, claimed, policy).cancelled:
         line = want.order.line(gone[0].line_no)
         raise InsufficientStock(line.sku, line.quantity, line.quantity - gone[0].count)
     return claimed
@@ -277,12 +294,15 @@ def _plan(
     ]
 
 
-def _waiting(want: Wanted, sourced: Sourced, *, n: int) -> list[_Planned]:
-    """What may wait is one shipment at the first location, whose receipts it waits for."""
+def _waiting(conn: Connection, want: Wanted, sourced: Sourced, *, n: int, policy: Policy) -> list[_Planned]:
+    """What may wait is one shipment at the location whose receipts it waits for."""
     if not sourced.backordered:
         return []
-    location_id, _ = want.places[0]
-    return [_planned(want.order, n, location_id, sourced.backordered, WaitsFor.STOCK)]
+    order = want.order
+    place = sourcing.comes_in_at(
+        conn, order.lines, sourced.backordered, want.places, ship_to=order.ship_to, policy=policy
+    )
+    return [_planned(order, n, place.location_id, sourced.backordered, WaitsFor.STOCK)]
 
 
 def _planned(
@@ -300,34 +320,33 @@ def _planned(
     return _Planned(n=n, shipment=shipment, units=units)
 
 
-def _amounts(order: Order, sourced: Sourced) -> dict[Place, int]:
-    amounts: dict[Place, int] = {}
+def _amounts(order: Order, sourced: Sourced) -> dict[Shelf, int]:
+    amounts: dict[Shelf, int] = {}
     for location_id, units in sourced.from_location.items():
         amounts |= _amounts_of(order, location_id, units)
     return amounts
 
 
-def _amounts_of(order: Order, location_id: str, units: Sequence[UnitRange]) -> dict[Place, int]:
-    amounts: dict[Place, int] = {}
+def _amounts_of(order: Order, location_id: str, units: Sequence[UnitRange]) -> dict[Shelf, int]:
+    amounts: dict[Shelf, int] = {}
     for part in units:
         place = order.line(part.line_no).sku, location_id
         amounts[place] = amounts.get(place, 0) + part.count
     return amounts
 
 
-def _write(
-    conn: Connection, order_id: str, planned: list[_Planned], *, now: datetime, policy: Policy
-) -> None:
+def _write(conn: Connection, want: Wanted, planned: list[_Planned], *, now: datetime, policy: Policy) -> None:
+    calendar = {place.location_id: place.calendar for place in want.places}
     rows = [
         {
             "shipment_id": part.shipment.shipment_id,
-            "order_id": order_id,
+            "order_id": want.order.order_id,
             "n": part.n,
             "location_id": part.shipment.location_id,
             "work_status": WorkStatus.SCHEDULED.value,
             "waits_for": part.shipment.waits_for.value,
             "value": part.shipment.value,
-            "ship_by": ship_by(now=now, policy=policy),
+            "ship_by": ship_by(now=now, calendar=calendar[part.shipment.location_id], policy=policy),
         }
         for part in planned
     ]
@@ -340,19 +359,26 @@ def _queue(
 ) -> None:
     if not waiting:
         return
-    (part,), order, (_, country) = waiting, want.order, want.places[0]
-    promise_date = promised(
-        now=now, abroad=country != order.ship_to.country, waits_for_stock=True, policy=policy
+    (part,), order = waiting, want.order
+    place = next(place for place in want.places if place.location_id == part.shipment.location_id)
+    sku_of = {units.line_no: order.line(units.line_no).sku for units in part.units}
+    until = sourcing.missing_until(
+        conn,
+        place,
+        {sku: want.may_wait[sku] for sku in sku_of.values()},
+        abroad=place.country != order.ship_to.country,
+        now=now,
+        policy=policy,
     )
     rows = [
         {
             "order_id": order.order_id,
             "line_no": units.line_no,
             "shipment_id": part.shipment.shipment_id,
-            "sku": order.line(units.line_no).sku,
+            "sku": sku_of[units.line_no],
             "location_id": part.shipment.location_id,
             "quantity": units.count,
-            "promise_date": promise_date,
+            "promise_date": until[sku_of[units.line_no]],
             "placed_at": order.placed_at,
             "state": "waiting",
         }

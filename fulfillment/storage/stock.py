@@ -1,7 +1,7 @@
 """The stock ledger: what is where, what is promised, and who is served when something arrives."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
 
@@ -10,18 +10,21 @@ from sqlalchemy.dialects.postgresql import insert
 
 from fulfillment.crashpoints import crashpoint
 from fulfillment.domain.address import Address
+from fulfillment.domain.calendars import Calendar
 from fulfillment.domain.catalogue import Product
 from fulfillment.domain.errors import FulfillmentError
 from fulfillment.domain.inventory import Level, Movement, UnknownSku
+from fulfillment.domain.location import Location
 from fulfillment.domain.policy import DEFAULT, Policy
 from fulfillment.domain.reservation import Reservation
-from fulfillment.storage import backorders, reservations
+from fulfillment.storage import backorders, locations, reservations
 from fulfillment.storage.claims import Claims
 from fulfillment.storage.movements import Place, move
-from fulfillment.storage.tables import locations, replenishment_orders, skus, stock_levels, stock_movements
+from fulfillment.storage.tables import locations as places
+from fulfillment.storage.tables import replenishment_orders, skus, stock_levels, stock_movements
 
-_LOCATION: Final = insert(locations)
 _SKU: Final = insert(skus)
+_UTC_WEEKDAYS: Final = Calendar()
 _LEVEL: Final = insert(stock_levels)
 _KEEP_LEVEL: Final = _LEVEL.on_conflict_do_nothing()
 _LEVELS: Final = select(
@@ -34,7 +37,7 @@ _LEVELS: Final = select(
     stock_levels.c.incoming,
 ).order_by(stock_levels.c.sku, stock_levels.c.location_id)
 _FIRST_LOCATION: Final = (
-    select(locations.c.location_id).order_by(locations.c.priority, locations.c.location_id).limit(1)
+    select(places.c.location_id).order_by(places.c.priority, places.c.location_id).limit(1)
 )
 _MOVED: Final = (
     select(stock_movements.c.sku)
@@ -45,15 +48,16 @@ _MOVED: Final = (
     .distinct()
 )
 _KNOWN: Final = select(func.count()).where(skus.c.sku == bindparam("the_sku"))
-_PLACE: Final = select(func.count()).where(locations.c.location_id == bindparam("the_place"))
+_PLACE: Final = select(func.count()).where(places.c.location_id == bindparam("the_place"))
 _ARRIVED: Final = text(
     """
     UPDATE replenishment_orders r SET
         received = r.received + o.part,
-        state = CASE WHEN r.received + o.part = r.quantity THEN 'received' ELSE 'ordered' END
+        state = CASE WHEN r.received + o.part = r.quantity THEN 'received' ELSE 'partially_received' END,
+        received_at = CASE WHEN r.received + o.part = r.quantity THEN CAST(:at AS timestamptz) END
     FROM (
         SELECT replenishment_id, least(quantity - received, CAST(:quantity AS integer)) AS part
-        FROM replenishment_orders WHERE replenishment_id = :replenishment_id AND state = 'ordered' FOR UPDATE
+        FROM replenishment_orders WHERE replenishment_id = :replenishment_id AND state IN ('ordered', 'partially_received') FOR UPDATE
     ) o
     WHERE r.replenishment_id = o.replenishment_id
     RETURNING o.part
@@ -110,15 +114,34 @@ class StockStore:
         crashpoint("reserve.after_commit")
         return planned
 
-    def add_location(self, location_id: str, *, name: str, address: Address, priority: int) -> None:
-        """Add a place that ships, or change it; the lowest `priority` is asked first."""
-        values = {"name": name, "address": asdict(address), "priority": priority}
+    def add_location(
+        self,
+        location_id: str,
+        *,
+        name: str,
+        address: Address,
+        priority: int,
+        calendar: Calendar = _UTC_WEEKDAYS,
+        daily_capacity: int | None = None,
+        on_time: float | None = None,
+    ) -> None:
+        """Add a place that ships, or change all that is known of it; the lowest `priority` is asked first."""
+        location = Location(
+            location_id=location_id,
+            name=name,
+            address=address,
+            priority=priority,
+            calendar=calendar,
+            daily_capacity=daily_capacity,
+            on_time=on_time,
+        )
         with self._engine.begin() as conn:
-            conn.execute(
-                _LOCATION.values(location_id=location_id, **values).on_conflict_do_update(
-                    index_elements=["location_id"], set_=values
-                )
-            )
+            locations.put(conn, location)
+
+    def locations(self) -> tuple[Location, ...]:
+        """Return every place that ships, the one asked first first."""
+        with self._engine.connect() as conn:
+            return locations.every(conn)
 
     def set_catalogue(self, products: Sequence[Product], *, by: str, location_id: str | None = None) -> None:
         """Add or change products. What they start with counts only where no stock of them has moved yet.
@@ -193,7 +216,7 @@ class StockStore:
         if not move(conn, Movement.RECEIVED, {place: quantity}, key=key, cause=cause, by=by, at=at):
             return False
         if replenishment_id is not None:
-            asked = {"replenishment_id": replenishment_id, "quantity": quantity}
+            asked = {"replenishment_id": replenishment_id, "quantity": quantity, "at": at}
             if part := conn.execute(_ARRIVED, asked).scalar_one_or_none():
                 move(conn, Movement.EXPECTED, {place: -part}, key=key, cause=cause, by=by, at=at)
         return True

@@ -9,6 +9,7 @@ from sqlalchemy import (
     Column,
     Date,
     DateTime,
+    Float,
     ForeignKey,
     Identity,
     Index,
@@ -16,6 +17,7 @@ from sqlalchemy import (
     MetaData,
     Table,
     Text,
+    Time,
     UniqueConstraint,
     text,
 )
@@ -49,6 +51,15 @@ locations = Table(
     Column("name", Text, nullable=False),
     Column("address", JSONB, nullable=False),
     Column("priority", Integer, nullable=False),
+    Column("zone", Text, nullable=False, server_default="UTC"),
+    Column("cut_off", Time, nullable=False, server_default="14:00"),  # there, as are the days
+    Column("working_days", ARRAY(Integer), nullable=False, server_default="{0,1,2,3,4}"),  # 0 is Monday
+    Column("closed_days", ARRAY(Date), nullable=False, server_default="{}"),
+    Column("daily_capacity", Integer),  # shipments; null is no limit
+    Column("on_time", Float),  # the share of parcels that keep their promise; null until it is known
+    CheckConstraint("daily_capacity > 0", name="capacity"),
+    CheckConstraint("on_time >= 0 AND on_time <= 1", name="on_time"),
+    CheckConstraint("cardinality(working_days) > 0", name="works"),
 )
 
 skus = Table(
@@ -63,8 +74,17 @@ skus = Table(
     Column("archived", Boolean, nullable=False),
     Column("reorder_point", Integer, nullable=False, server_default="0"),
     Column("lead_time_days", Integer, nullable=False, server_default="5"),
+    Column("available_from", Date),  # a pre-order until then
+    Column("backorder_limit", Integer),  # units that may wait at once; null is no limit
+    Column("reorder_maximum", Integer),  # null is twice the reorder point
+    Column("pack_size", Integer, nullable=False, server_default="1"),
+    Column("minimum_order", Integer, nullable=False, server_default="1"),
     CheckConstraint(
         "weight_g >= 0 AND price >= 0 AND reorder_point >= 0 AND lead_time_days >= 0", name="sizes"
+    ),
+    CheckConstraint("backorder_limit >= 0", name="backorder_limit"),
+    CheckConstraint(
+        "pack_size >= 1 AND minimum_order >= 1 AND reorder_maximum >= reorder_point", name="ordering"
     ),
 )
 
@@ -164,10 +184,17 @@ replenishment_orders = Table(
     Column("received", Integer, nullable=False, server_default="0"),
     _moment("ordered_at"),
     _moment("due_at"),
-    Column("state", Text, nullable=False),  # ordered, received
+    Column("state", Text, nullable=False),  # suggested, ordered, partially_received, received, cancelled
+    _moment("received_at", nullable=True),  # when the last of it came
     CheckConstraint("quantity > 0 AND received >= 0 AND received <= quantity", name="received"),
-    CheckConstraint("state IN ('ordered', 'received')", name="state"),
-    Index("ix_replenishment_orders_open", "due_at", postgresql_where=text("state = 'ordered'")),
+    CheckConstraint(
+        "state IN ('suggested', 'ordered', 'partially_received', 'received', 'cancelled')", name="state"
+    ),
+    Index(
+        "ix_replenishment_orders_open",
+        "due_at",
+        postgresql_where=text("state IN ('ordered', 'partially_received')"),
+    ),
 )
 
 # --- orders ------------------------------------------------------------------------------------------

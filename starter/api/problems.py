@@ -15,6 +15,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException
 from starlette.types import ExceptionHandler
 
+from fulfillment.domain.calendars import InvalidCalendar
 from fulfillment.domain.errors import FulfillmentError, UnknownOrder
 from fulfillment.domain.holds import NoSuchHold
 from fulfillment.domain.inventory import InsufficientStock, UnknownSku
@@ -222,7 +223,7 @@ def of_business(error: FulfillmentError) -> Problem:
     match error:
         case UnknownOrder() | UnknownShipment() | NoSuchHold() | UnknownRefund():
             return Problem("not_found", _sentence(error))
-        case InvalidOrder(param=param, why=why):
+        case InvalidOrder(param=param, why=why) | InvalidCalendar(param=param, why=why):
             return Problem("invalid_request", str(error), errors=[field_error(param, "invalid", why)])
         case UnknownLocation():
             errors = [field_error("location_id", "unknown", _sentence(error))]

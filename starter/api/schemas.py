@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterator
-from datetime import date, datetime
+from datetime import date, datetime, time
 from typing import Annotated, Final, Literal, Self, cast
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
@@ -373,6 +373,45 @@ class ReceiptIn(_Request):
     quantity: Annotated[int, Field(strict=True, ge=1, le=1_000_000)]
     key: Annotated[str, _text(120)]
     replenishment_id: Annotated[str, _text(120)] | None = None
+
+
+class LocationIn(_Request):
+    """A place that ships. `cut_off` and the days are local, in `zone`; 0 is Monday."""
+
+    name: Line
+    address: AddressIn
+    priority: Annotated[int, Field(ge=0, le=10_000, description="The lowest is asked first.")] = 100
+    zone: Annotated[str, _text(64)] = Field(description="Of the IANA list, for example Europe/Berlin.")
+    cut_off: time = Field(time(14), description="What is ordered later counts for the next working day.")
+    working_days: Annotated[list[Annotated[int, Field(ge=0, le=6)]], Field(min_length=1)] = [0, 1, 2, 3, 4]
+    closed_days: Annotated[list[date], Field(max_length=400)] = []
+    public_holidays: bool = Field(True, description="Whether it rests on its country's public holidays.")
+    daily_capacity: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
+    on_time: Annotated[float, Field(ge=0, le=1)] | None = Field(
+        None, description="The share of its parcels that keep their promise, where it is known."
+    )
+
+
+class CartLineIn(_Request):
+    """How many of a SKU."""
+
+    sku: Sku
+    quantity: Quantity
+
+
+class DestinationIn(_Request):
+    """Where a cart would go; no name and no street are needed."""
+
+    country: Country
+    region: OptionalLine = ""
+    postal_code: Annotated[str, _text(16, least=0)] = ""
+
+
+class CartIn(_Request):
+    """What somebody thinks of ordering."""
+
+    lines: Annotated[list[CartLineIn], Field(min_length=1, max_length=MAX_LINES)]
+    ship_to: DestinationIn
 
 
 # --- what goes out ---------------------------------------------------------------------------------------

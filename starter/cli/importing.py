@@ -11,7 +11,7 @@ from typing import Annotated, Final
 import typer
 from rich.progress import BarColumn, Progress, TextColumn
 
-from fulfillment.domain.catalogue import Product
+from fulfillment.domain.catalogue import Product, shared
 from fulfillment.domain.errors import FulfillmentError
 from fulfillment.domain.inventory import UnknownSku
 from starter.cli import reach
@@ -29,6 +29,7 @@ _SAY_EVERY: Final = 500
 _PRODUCTS_AT_ONCE: Final = 200
 
 Moved = Callable[[], None]
+Places = str | dict[str, int] | None  # one location, several with their shares, or the one asked first
 
 
 @app.command("import")
@@ -53,6 +54,12 @@ def import_files(
     location: Annotated[
         str | None, typer.Option(help="Where the products' stock is; by default the location asked first.")
     ] = None,
+    split: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ID=SHARE,..", help="Their stock is spread, for example wh-reno=60,wh-lehigh=40."
+        ),
+    ] = None,
     payment_method: Annotated[
         str,
         typer.Option(
@@ -64,10 +71,13 @@ def import_files(
     """Take orders, products and stock from files. A bad row is told with its line; the rest goes on."""
     if file is None and catalogue is None:
         raise typer.BadParameter("give a FILE of orders, --products FILE, or both")
+    if split is not None and location is not None:
+        raise typer.BadParameter("give --location or --split, not both", param_hint="--split")
+    where: Places = location if split is None else _shares(split)
     with answering(as_json=as_json) as out, reach.books() as books:
         tallies = []
         if catalogue is not None:
-            tallies.append(_import_products(catalogue, books, out, location=location, by=by))
+            tallies.append(_import_products(catalogue, books, out, where=where, by=by))
         if file is not None:
             tallies.append(_import_orders(file, books, out, payment_method=payment_method, by=by))
         _sum_up(tallies, out)
@@ -83,12 +93,12 @@ def _sum_up(tallies: list[Tally], out: Out) -> None:
         raise typer.Exit(Exit.REFUSED)
 
 
-def _import_products(file: Path, books: Books, out: Out, *, location: str | None, by: str) -> Tally:
+def _import_products(file: Path, books: Books, out: Out, *, where: Places, by: str) -> Tally:
     tally = Tally(what="products", new_is="set", out=out)
     with _reading(file, tally) as (_, lines, moved):
         good = _good_products(products(lines), tally)
         while batch := list(islice(good, _PRODUCTS_AT_ONCE)):
-            _set_catalogue(batch, books, location=location, by=by)
+            _set_catalogue(batch, books, where=where, by=by)
             tally.new += len(batch)
             moved()
     return tally
@@ -102,9 +112,26 @@ def _good_products(found: Iterable[FoundProduct | BadRow], tally: Tally) -> Iter
             yield entry.product
 
 
-def _set_catalogue(batch: list[Product], books: Books, *, location: str | None, by: str) -> None:
-    with reach.known_location(location or ""):
-        books.stock.set_catalogue(batch, by=by, location_id=location)
+def _set_catalogue(batch: list[Product], books: Books, *, where: Places, by: str) -> None:
+    if where is None or isinstance(where, str):
+        with reach.known_location(where or ""):
+            books.stock.set_catalogue(batch, by=by, location_id=where)
+        return
+    there = [shared(product, where) for product in batch]
+    for place in where:
+        with reach.known_location(place):
+            books.stock.set_catalogue([parts[place] for parts in there], by=by, location_id=place)
+
+
+def _shares(text: str) -> dict[str, int]:
+    """Read `wh-reno=60,wh-lehigh=40`: what each location gets of every product."""
+    shares: dict[str, int] = {}
+    for one in text.split(","):
+        place, _, share = one.strip().partition("=")
+        if not place or place in shares or not share.isdecimal() or int(share) < 1:
+            raise typer.BadParameter(f"{one.strip()!r} is not a location and its share", param_hint="--split")
+        shares[place] = int(share)
+    return shares
 
 
 def _import_orders(file: Path, books: Books, out: Out, *, payment_method: str, by: str) -> Tally:

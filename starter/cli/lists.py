@@ -12,7 +12,6 @@ from fulfillment.domain.address import Address
 from fulfillment.domain.cases import CaseKind
 from fulfillment.domain.explanation import allowed_actions, explain
 from fulfillment.domain.headline import headline
-from fulfillment.domain.inventory import Level
 from fulfillment.domain.money import format_minor
 from fulfillment.domain.order import UnitRange
 from fulfillment.domain.stage import Stage
@@ -95,17 +94,6 @@ def find(
             raise typer.Exit(Exit.REFUSED)
         found = [_row_of(view) for view in views]
         out.answer({"orders": [OrderRowOut.of(row).model_dump(mode="json") for row in found]}, _orders(found))
-
-
-@app.command()
-def stock(
-    sku: Annotated[str | None, typer.Argument(help="Only this SKU.")] = None, as_json: JsonOption = False
-) -> None:
-    """Show what every location holds and what of it may still be claimed."""
-    with answering(as_json=as_json) as out, reach.books() as books:
-        levels = books.stock.levels(sku)
-        data = [asdict(level) | {"available": level.available} for level in levels]
-        out.answer({"levels": data}, _levels(levels) if levels else _no_stock(sku))
 
 
 @app.command()
@@ -280,19 +268,6 @@ def _events(view: OrderView) -> Table:
     for event in view.events:
         made.add_row(f"{event.at:%a %d %b %H:%M}", event.text)
     return made
-
-
-def _levels(levels: Iterable[Level]) -> Table:
-    numbers = ("On hand", "Reserved", "Allocated", "Available", "Incoming")
-    made = table("SKU", "Location", *numbers, right=numbers)
-    for level in levels:
-        counts = (level.on_hand, level.reserved, level.allocated, level.available, level.incoming)
-        made.add_row(level.sku, level.location_id, *(str(count) for count in counts))
-    return made
-
-
-def _no_stock(sku: str | None) -> str:
-    return f"no location holds {sku}" if sku else "no stock yet; `import --products FILE` brings some"
 
 
 def _words(name: str) -> str:

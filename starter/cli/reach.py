@@ -18,7 +18,9 @@ from fulfillment.storage.engine import connect
 from fulfillment.storage.orders import OrderStore
 from fulfillment.storage.records import RecordStore
 from fulfillment.storage.refunds import RefundStore
+from fulfillment.storage.replenishment import ReplenishmentStore
 from fulfillment.storage.signals import SignalStore
+from fulfillment.storage.sourcing import SourcingStore
 from fulfillment.storage.stock import StockStore
 from fulfillment.storage.views import OrderViews
 from starter.orders import Orders, TemporalAway
@@ -32,6 +34,8 @@ class Books:
     views: OrderViews
     stock: StockStore
     refunds: RefundStore
+    expected: ReplenishmentStore
+    sourcing: SourcingStore
     now: Callable[[], datetime]
     public_url: str
 
@@ -47,6 +51,8 @@ def books() -> Iterator[Books]:
             views=OrderViews(engine, now),
             stock=StockStore(engine, now),
             refunds=RefundStore(engine, now),
+            expected=ReplenishmentStore(engine, now),
+            sourcing=SourcingStore(engine, now),
             now=now,
             public_url=settings.public_url,
         )
@@ -56,7 +62,7 @@ class NoSuchLocation(FulfillmentError):
     """Stock cannot be at a place that does not exist."""
 
     def __init__(self, location_id: str) -> None:
-        super().__init__(f"there is no location {location_id}; `stock` shows which there are")
+        super().__init__(f"there is no location {location_id}; `location list` shows which there are")
 
 
 @contextmanager

@@ -22,6 +22,7 @@ from fulfillment.storage.refunds import RefundStore
 from fulfillment.storage.replenishment import ReplenishmentStore
 from fulfillment.storage.shipping import ShippingBooks
 from fulfillment.storage.signals import SignalStore
+from fulfillment.storage.sourcing import SourcingStore
 from fulfillment.storage.stock import StockStore
 from fulfillment.storage.views import OrderViews
 from fulfillment.storage.warehouse import WarehouseStore
@@ -141,6 +142,7 @@ def _doors(
         floor=WarehouseStore(engine, now),
         stock=StockStore(engine, now),
         expected=ReplenishmentStore(engine, now),
+        sourcing=SourcingStore(engine, now),
         payment_news=PaymentInbox(engine, now),
         refunds=RefundStore(engine, now),
         parcel_news=ShippingBooks(engine, now, real_now),

@@ -79,6 +79,10 @@ def _product(row: Row, first: Row) -> Product:
         backorderable=_one_of("Variant Inventory Policy", row["Variant Inventory Policy"], _BACKORDERABLE),
         archived=_one_of("Status", status, _ARCHIVED),
         reorder_point=row.count("Reorder Point", default=0),
+        backorder_limit=row.count("Backorder Limit") if row["Backorder Limit"] else None,
+        reorder_maximum=row.count("Reorder Maximum") if row["Reorder Maximum"] else None,
+        pack_size=max(1, row.count("Pack Size", default=1)),
+        minimum_order=max(1, row.count("Minimum Order", default=1)),
         on_hand=row.count("Variant Inventory Qty", default=0),
         on_order=row.count("On Order", default=0),
     )

@@ -553,7 +553,12 @@ BOOKS = Books(
     ),
     replenishments=(
         ReplenishmentFact(
-            replenishment_id="RO-1", sku="LAMP", location_id=RENO, quantity=5, received=1, state="ordered"
+            replenishment_id="RO-1",
+            sku="LAMP",
+            location_id=RENO,
+            quantity=5,
+            received=1,
+            state="partially_received",
         ),
     ),
     orders=ORDERS,

@@ -175,6 +175,12 @@ BREAKS: tuple[tuple[Invariant, str, Put, str], ...] = (
         "claims on incoming 8, counter 4",
     ),
     (
+        stock.vendors_orders_say_what_came,
+        "part of it came, and its state says none",
+        edit("replenishments", "RO-1", state="ordered"),
+        "RO-1: is ordered, and 1 of 5 came",
+    ),
+    (
         stock.every_unit_once,
         "a unit shipped and cancelled",
         add("units", units(1, None, first=2, why="changed_mind")),

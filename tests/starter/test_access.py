@@ -1,5 +1,6 @@
 """Who may pass which door: every role at every route, and no route without a guard."""
 
+import base64
 from collections.abc import Callable
 from typing import Any
 
@@ -37,7 +38,11 @@ ROUTES: dict[tuple[str, str], set[str]] = {
     ("GET", "/v1/receipts/due"): {"warehouse"},
     ("POST", "/v1/receipts"): {"warehouse"},
     ("GET", "/v1/stock"): {"storefront", "support", "warehouse", "ops"},
+    ("GET", "/v1/locations"): {"support", "warehouse", "ops"},
+    ("PUT", "/v1/locations/wh-reno"): {"ops"},
+    ("POST", "/v1/promises"): READERS,
 }
+STAFF_PAGES = {"/stock": {"support", "warehouse", "ops"}}
 PUBLIC = {
     "/",
     "/docs",
@@ -93,6 +98,19 @@ async def test_without_a_key_no_door_opens(
     assert response.headers["www-authenticate"] == "Bearer"
 
 
+@pytest.mark.parametrize("role", ["", *ROLES])
+@pytest.mark.parametrize("path", STAFF_PAGES)
+async def test_a_page_for_staff_asks_for_the_key_as_a_password(
+    open_door: Callable[[str], Any], path: str, role: str
+) -> None:
+    password = base64.b64encode(f"maria:{KEY_OF.get(role, 'guess')}".encode()).decode()
+
+    response = await open_door("").get(path, headers={"Authorization": f"Basic {password}"})
+
+    assert response.status_code == (401 if not role else 200 if role in STAFF_PAGES[path] else 403)
+    assert response.headers.get("www-authenticate", "").startswith("Basic" if not role else "")
+
+
 def test_the_matrix_above_names_every_route_that_is_not_public() -> None:
     guarded = {
         (method, route.path) for route in _routes() for method in route.methods if route.path not in PUBLIC
@@ -101,9 +119,12 @@ def test_the_matrix_above_names_every_route_that_is_not_public() -> None:
     named = {
         (method, path.replace("SO-10483-1", "{shipment_id}").replace("SO-10483", "{order_id}"))
         for method, path in ROUTES
-    }
+    } | {("GET", page) for page in STAFF_PAGES}
 
-    assert guarded == {(method, path.replace("/customer", "/{reason}")) for method, path in named}
+    assert guarded == {
+        (method, path.replace("/customer", "/{reason}").replace("/wh-reno", "/{location_id}"))
+        for method, path in named
+    }
 
 
 def test_what_is_public_says_so_and_nothing_else_does() -> None:

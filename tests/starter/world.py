@@ -6,14 +6,17 @@ from dataclasses import dataclass, replace
 from datetime import date, datetime
 from typing import Any
 
+from fulfillment.domain.address import Address
 from fulfillment.domain.change import LineQuantity
 from fulfillment.domain.errors import UnknownOrder
 from fulfillment.domain.findings import Unheard
 from fulfillment.domain.holds import HoldReason
 from fulfillment.domain.inventory import Level, UnknownSku
+from fulfillment.domain.location import Location
 from fulfillment.domain.order import Order, OrderStatus
 from fulfillment.domain.payment_news import PaymentHint
-from fulfillment.domain.replenishment import Ordered
+from fulfillment.domain.promise import CartPart, CartPromise
+from fulfillment.domain.replenishment import Ordered, ShelfPoint, StockRow
 from fulfillment.domain.shipment import InvalidTransition, Stop, WorkStatus
 from fulfillment.domain.tracking import Scan
 from fulfillment.domain.view import EventView, OrderRow, OrderView
@@ -110,6 +113,13 @@ class Books:
         self.work_items: list[WorkItem] = []
         self.stopped = ""
         self.receipts: dict[str, Receipt] = {}
+        self.places: dict[str, Location] = {}
+        self.carts: list[tuple[dict[str, int], Address]] = []
+        self.shelves = [a_stock_row(), a_stock_row(sku="TEE-BLK-M", suggested=0, due_at=None)]
+        self.points = tuple(
+            ShelfPoint(at=NOON - (20 - n) * DAY, location_id="wh-reno", on_hand=units, received=came)
+            for n, (units, came) in enumerate([(24, 24), (20, 0), (11, 0), (3, 0), (27, 24), (10, 0)])
+        )
         self.recorded: list[tuple[str, str]] = []
         self.hints: list[PaymentHint] = []
         self.head_queries = 0
@@ -240,6 +250,29 @@ class Books:
             ),
         )
 
+    def add_location(self, location_id: str, **known: Any) -> None:
+        self.places[location_id] = Location(location_id=location_id, **known)
+
+    def locations(self) -> tuple[Location, ...]:
+        return tuple(self.places.values())
+
+    def overview(self, sku: str | None = None) -> tuple[StockRow, ...]:
+        return tuple(row for row in self.shelves if sku in (None, row.sku))
+
+    def shelf(self, sku: str) -> tuple[ShelfPoint, ...]:
+        return self.points if sku == "MUG-12" else ()
+
+    def promise(self, cart: Mapping[str, int], ship_to: Address) -> CartPromise:
+        if unknown := [sku for sku in cart if sku not in self.catalogue]:
+            raise UnknownSku(unknown[0])
+        self.carts.append((dict(cart), ship_to))
+        part = CartPart(
+            location_id="wh-reno", units=cart, promise_date=NOON.date() + 7 * DAY, waits_for_stock=False
+        )
+        return CartPromise(
+            parts=(part,), promise_date=part.promise_date, short=(), candidates=(), why="wh-reno"
+        )
+
     # --- what comes in by webhook
 
     def record(
@@ -319,6 +352,7 @@ class World:
             floor=books,
             stock=books,
             expected=books,
+            sourcing=books,
             payment_news=books,
             refunds=books,
             parcel_news=books,
@@ -332,6 +366,26 @@ class World:
             stripe_secrets=(STRIPE_SECRET,),
             easypost_secrets=(EASYPOST_SECRET,),
         )
+
+
+def a_stock_row(**changes: Any) -> StockRow:
+    row = {
+        "sku": "MUG-12",
+        "name": "Enamel mug 12 oz",
+        "location_id": "wh-reno",
+        "on_hand": 10,
+        "available": 4,
+        "incoming": 24,
+        "backordered": 0,
+        "per_day": 1.5,
+        "days_of_supply": 2.7,
+        "reorder_point": 12,
+        "from_sales": True,
+        "suggested": 12,
+        "due_at": NOON,
+        "late": False,
+    }
+    return StockRow(**row | changes)
 
 
 def a_world() -> World:

@@ -187,6 +187,10 @@ SQL: dict[str, tuple[tuple[str, ...], Put]] = {
         ("UPDATE reservations SET location_id = 'wh-lehigh' WHERE order_id = 'SO-6'",),
         ALL_IS_RIGHT,
     ),
+    "vendors' orders say what came": (
+        ("UPDATE replenishment_orders SET state = 'ordered' WHERE replenishment_id = 'RO-1'",),
+        ALL_IS_RIGHT,
+    ),
     "every unit in one place": (
         ("UPDATE unit_ranges SET first_unit = 3 WHERE order_id = 'SO-3'",),
         ALL_IS_RIGHT,

@@ -17,6 +17,7 @@ from fulfillment.domain.invariants.facts import (
 from fulfillment.domain.notifications import Fact
 from fulfillment.domain.order import OrderStatus, Outcome
 from fulfillment.domain.payment import PaymentStatus
+from fulfillment.domain.replenishment import COMING
 from fulfillment.domain.shipment import ON_THE_FLOOR, WaitsFor, WorkStatus
 from fulfillment.domain.tracking import CarrierStatus
 
@@ -143,7 +144,7 @@ class _Waiting:
         self._backorders = grouped(
             (b for b in books.backorders if b.state == "waiting"), lambda backorder: backorder.shipment_id
         )
-        self._coming = {(r.sku, r.location_id) for r in books.replenishments if r.state == "ordered"}
+        self._coming = {(r.sku, r.location_id) for r in books.replenishments if r.state in COMING}
 
     def for_nothing(self, order: OrderFact) -> list[str]:
         """Return a sentence for each part of the order that nothing will move."""

@@ -18,6 +18,7 @@ from fulfillment.domain.inventory import BUCKETS, EFFECT, Movement
 from fulfillment.domain.order import UNPAID, OrderStatus
 from fulfillment.domain.payment import OperationKind, OperationState, PaymentStatus
 from fulfillment.domain.policy import DEFAULT
+from fulfillment.domain.replenishment import COMING, ReplenishmentState
 from fulfillment.domain.reservation import ReservationState
 from fulfillment.domain.shipment import WorkStatus
 
@@ -32,6 +33,13 @@ _MONEY_HELD = (
     PaymentStatus.CAPTURED,
 )
 _IN_DOUBT = (OperationState.CLAIMED, OperationState.UNKNOWN)
+# Whether something of an order to a vendor came, and whether all of it did.
+_R = ReplenishmentState
+_SAYS: Mapping[tuple[bool, bool], frozenset[ReplenishmentState]] = {
+    (False, False): frozenset({_R.SUGGESTED, _R.ORDERED, _R.CANCELLED}),
+    (True, False): frozenset({_R.PARTIALLY_RECEIVED, _R.CANCELLED}),
+    (True, True): frozenset({_R.RECEIVED}),
+}
 
 
 @invariant(
@@ -129,6 +137,23 @@ def promises_match_counters(evidence: Evidence) -> Found:
     return Found(len(books.levels), violations)
 
 
+@invariant(
+    "vendors' orders say what came",
+    "I11",
+    sees="orders to vendors",
+    claim="the state of each says whether none, some or all of it came",
+    remedy="compare the receipts of the order with its movements, and correct its state",
+)
+def vendors_orders_say_what_came(evidence: Evidence) -> Found:
+    orders = evidence.books.replenishments
+    violations = [
+        f"{o.replenishment_id}: is {o.state}, and {o.received} of {o.quantity} came"
+        for o in orders
+        if o.state not in _SAYS[o.received > 0, o.received >= o.quantity]
+    ]
+    return Found(len(orders), violations)
+
+
 def _claimed(books: Books) -> dict[str, Counter[Place]]:
     claimed: dict[str, Counter[Place]] = {
         name: Counter() for name in ("reserved", "allocated", "shipped", "incoming")
@@ -140,7 +165,7 @@ def _claimed(books: Books) -> dict[str, Counter[Place]]:
         if bucket := {"active": "allocated", "shipped": "shipped"}.get(allocation.state):
             claimed[bucket][allocation.sku, allocation.location_id] += allocation.quantity
     for ordered in books.replenishments:
-        if ordered.state == "ordered":
+        if ordered.state in COMING:
             claimed["incoming"][ordered.sku, ordered.location_id] += ordered.quantity - ordered.received
     return claimed
 

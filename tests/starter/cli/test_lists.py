@@ -100,12 +100,13 @@ def test_a_list_that_is_cut_short_says_so(waybill: Waybill, books: Engine, place
 
 
 def test_stock_shows_what_may_still_be_claimed(waybill: Waybill, placed: str) -> None:
-    result = waybill("stock", "TEE-BLK-M")
+    result = waybill("stock", "--sku", "TEE-BLK-M")
 
     lines = [line.split() for line in result.stdout.splitlines()]
-    assert ["TEE-BLK-M", "wh-reno", "600", "2", "0", "598", "0"] in lines
-    assert json.loads(waybill("stock", "TEE-BLK-M", "--json").stdout)["levels"][1]["available"] == 598
-    assert "no location holds NOPE" in waybill("stock", "NOPE").stdout
+    assert ["TEE-BLK-M", "wh-reno", "600", "598", "0", "0", "-", "100", "set", "-", "-"] in lines
+    (_, reno) = json.loads(waybill("stock", "--sku", "TEE-BLK-M", "--json").stdout)["stock"]
+    assert (reno["available"], reno["reorder_point"], reno["suggested"]) == (598, 100, 0)
+    assert "no location holds NOPE" in waybill("stock", "--sku", "NOPE").stdout
 
 
 def test_goods_that_come_in_count_once_under_the_number_of_their_delivery_note(

@@ -8,6 +8,7 @@ from fastapi import FastAPI
 
 from fulfillment.http import asgi_client
 from fulfillment.storage.idempotency import IdempotencyKeys
+from fulfillment.storage.sourcing import SourcingStore
 from starter.access import Keyring
 from starter.doors import Doors
 from starter.web import create_app
@@ -36,6 +37,7 @@ def app(desk: Desk) -> FastAPI:
             floor=house.floor,
             stock=house.stock,
             expected=house.replenishment,
+            sourcing=SourcingStore(house.engine, house.now),
             payment_news=house.payment_news,
             refunds=house.refunds,
             parcel_news=house.shipping,
