@@ -448,6 +448,20 @@ def test_p27_money_taken_while_it_was_to_be_let_go_is_given_back(till: Till) -> 
     assert (refund["cause"], refund["state"], refund["amount"]) == ("overpaid", "succeeded", 2900)
 
 
+def test_p27_a_cancel_that_finds_the_money_taken_gives_it_back(till: Till) -> None:
+    """Attacks: the same for a shipment's own release, where a retry without end would keep the money."""
+    till.house.reserved()
+    till.pay()
+    stop = StopShipments(order_id="SO-1", reason="changed_mind", by="ann", request_id="")
+    till.house.records.stop_shipments(stop)
+    till.bank.becomes("pi_1", PaymentStatus.CAPTURED, captured=2900)
+
+    again(till.do.void_authorization, FIRST)
+
+    assert till.bank.kept == 0
+    assert till.house.row(refunds)["cause"] == "overpaid"
+
+
 def test_p28_a_late_failure_of_one_attempt_leaves_the_next_one_alone(till: Till) -> None:
     """Attacks: state per attempt. A failure written to the order, or to its latest payment, would undo the money."""
     till.house.reserved()
