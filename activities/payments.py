@@ -315,21 +315,21 @@ class PaymentActivities:
 
     def _release(self, payment_id: str) -> None:
         step = self._books.claim_payment_void(payment_id)
-        if step is None:
-            return
-        try:
+        if step is not None:
             self._let_go(step)
+
+    def _let_go(self, step: Operation) -> None:
+        """Let the money go; what was taken meanwhile is given back instead."""
+        try:
+            with self._trouble_recorded(step):
+                snapshot = self._voided(step) or self._void(self._sendable(step))
         except StateConflict:
-            # Only the provider knows whether that is because the money was taken meanwhile.
             refund_id = self._books.taken_meanwhile(step.key, self._gateway.ask(step.reference))
             if refund_id is None:
                 raise
             self._give_back(refund_id)
-
-    def _let_go(self, step: Operation) -> None:
-        with self._trouble_recorded(step):
-            snapshot = self._voided(step) or self._void(self._sendable(step))
-        self._books.voided(step.key, snapshot)
+        else:
+            self._books.voided(step.key, snapshot)
 
     def _give_back(self, refund_id: str) -> RefundState:
         while isinstance(step := self._books.next_of_refund(refund_id), Operation):

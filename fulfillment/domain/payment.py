@@ -33,9 +33,9 @@ NEXT: Final[Mapping[PaymentStatus, frozenset[PaymentStatus]]] = MappingProxyType
         _P.AUTHORIZED: frozenset({_P.CAPTURED, _P.VOIDED, _P.EXPIRED}),
         _P.CAPTURED: frozenset(),
         _P.EXPIRED: frozenset(),
-        # Given up by us, and the customer finished it after all: a recorded correction, so that it is let go.
-        _P.DECLINED: frozenset({_P.AUTHORIZED}),
-        _P.VOIDED: frozenset({_P.AUTHORIZED}),
+        # Given up by us and finished by the customer after all, it stands: a recorded correction, to let it go.
+        _P.DECLINED: frozenset(),
+        _P.VOIDED: frozenset(),
     }
 )
 
@@ -70,7 +70,7 @@ NEXT_OPERATION: Final[Mapping[OperationState, frozenset[OperationState]]] = Mapp
         _O.CLAIMED: frozenset({_O.ACCEPTED, _O.SUCCEEDED, _O.FAILED, _O.UNKNOWN}),
         _O.ACCEPTED: frozenset({_O.SUCCEEDED, _O.FAILED}),
         _O.UNKNOWN: frozenset({_O.CLAIMED, _O.ACCEPTED, _O.SUCCEEDED, _O.FAILED}),
-        _O.SUCCEEDED: frozenset({_O.FAILED}),  # a refund that the provider says later failed: a correction
+        _O.SUCCEEDED: frozenset(),  # a refund leaves it by a recorded correction alone: it failed after all
         _O.FAILED: frozenset(),
     }
 )

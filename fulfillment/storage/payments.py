@@ -204,10 +204,7 @@ class PaymentStore:
             Stop: a shipment needs its money.
         """
         with self._engine.begin() as conn:
-            order = lock(conn, payment_id)
-            claimed = self._voids.claim_of_payment(conn, order, payment_id)
-        crashpoint("void.after_claim")
-        return claimed
+            return self._voids.claim_of_payment(conn, lock(conn, payment_id), payment_id)
 
     def taken_meanwhile(self, key: str, snapshot: PaymentSnapshot) -> str | None:
         """Record money that was taken while we wanted to let it go; return the refund that gives it back."""
