@@ -1,6 +1,7 @@
 """How fast stock is claimed when everybody wants the same: claims in groups beside each claim alone, in one run."""
 
 import random
+import shutil
 import statistics
 import threading
 import time
@@ -130,6 +131,7 @@ def _server() -> Iterator[str]:
     finally:
         supervisor.close()
         delete(postgres.data)
+        shutil.rmtree(folder)
         ports.release()
 
 
