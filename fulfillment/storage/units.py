@@ -199,7 +199,7 @@ def cancel(
     emptied, reworked = _settle_shipments(conn, units, lines, reason=reason, now=now)
     return Taken(
         worth=sum(lines[unit.line_no].worth(first=unit.first, count=unit.count) for unit in units),
-        fees=_drop_fees(conn, order_id, emptied),
+        fees=drop_fees(conn, order_id, emptied),
         emptied=emptied,
         reworked=reworked,
     )
@@ -306,7 +306,7 @@ def _revalue(conn: Connection, row: Row[*tuple[Any, ...]], value: int) -> None:
     conn.execute(_SHIPMENT, {"the_shipment": row.shipment_id, "value": value, "waits_for": waits_for})
 
 
-def _drop_fees(conn: Connection, order_id: str, emptied: Collection[str]) -> int:
+def drop_fees(conn: Connection, order_id: str, emptied: Collection[str]) -> int:
     """A fee goes with the shipment it was asked for."""
     dropped: int = conn.execute(_FEES, {"those": list(emptied)}).scalar_one() if emptied else 0
     if dropped:
