@@ -213,10 +213,16 @@ def _payment(row: Mapping[str, Any]) -> LedgerPayment:
         authorized=row["authorized"],
         captured=row["captured"],
         refunded=row["refunded"],
-        effects=tuple(
-            Effect(kind=done["kind"], key=done["key"], amount=done["amount"]) for done in row["operations"]
-        ),
+        effects=tuple(_standing(row["operations"])),
     )
+
+
+def _standing(operations: Sequence[Mapping[str, Any]]) -> Iterator[Effect]:
+    """Yield what a provider did and did not take back: a refund that failed later was never made."""
+    failed = {done["key"] for done in operations if done["kind"] == "refund_failed"}
+    for done in operations:
+        if done["kind"] != "refund_failed" and not (done["kind"] == "refund" and done["key"] in failed):
+            yield Effect(kind=done["kind"], key=done["key"], amount=done["amount"])
 
 
 def _label(row: Mapping[str, Any]) -> LedgerLabel:

@@ -535,9 +535,17 @@ class Stripe:
         sql = "UPDATE refunds SET doc = ?, fails_at = NULL WHERE id = ?"
         self._store.run(sql, dump(refund), identity)
         self._store.run("DELETE FROM under_way WHERE id = ?", identity)
-        self.operation(intent, "refund_failed", refund["amount"], None)
+        self.operation(intent, "refund_failed", refund["amount"], None, key=self._key_of_refund(refund))
         self.tell("refund.failed", intent, None, subject=refund)
         return refund
+
+    def _key_of_refund(self, refund: Json) -> str:
+        """Return the key a refund was asked for with: a payment's n-th refund is its n-th such operation."""
+        before = "SELECT rowid FROM refunds WHERE id = ?2"
+        rank = f"SELECT count(*) FROM refunds WHERE intent = ?1 AND rowid < ({before})"
+        sql = f"SELECT key FROM operations WHERE ref = ?1 AND kind = 'refund' ORDER BY id LIMIT 1 OFFSET ({rank})"
+        row = self._store.row(sql, refund["payment_intent"], refund["id"])
+        return str(row["key"]) if row else ""
 
     def settle_refund(self, identity: str, *, success: bool) -> Json:
         """Let a refund that waits succeed or fail, and return it.
@@ -599,11 +607,11 @@ class Stripe:
         identity, customer, status = intent["id"], intent["customer"], intent["status"]
         self._store.run(sql, identity, order, customer, status, intent["created"], expires, dump(intent))
 
-    def operation(self, intent: Json, kind: str, amount: int, call: Call | None) -> None:
+    def operation(self, intent: Json, kind: str, amount: int, call: Call | None, *, key: str = "") -> None:
         """Write what was done with money into the provider's books."""
         self._store.run(
             "INSERT INTO operations (ref, kind, key, amount, at) VALUES (?, ?, ?, ?, ?)",
-            intent["id"], kind, key_of(call) if call else "", amount, self._clock.now(),
+            intent["id"], kind, key_of(call) if call else key, amount, self._clock.now(),
         )  # fmt: skip
 
     def tell(self, name: str, intent: Json, call: Call | None, *, subject: Json | None = None) -> None:

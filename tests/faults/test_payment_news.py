@@ -67,6 +67,7 @@ def test_a_customer_refuses_on_the_banks_page(till: Till) -> None:
     assert _look(till) is PaymentStatus.DECLINED
     assert till.payment() == ("declined", 0, 0)
     assert till.effects() == []
+    assert till.broken_promises() == []
 
 
 def test_a_customer_confirms_what_we_have_given_up_and_nothing_is_held(till: Till) -> None:
@@ -113,6 +114,7 @@ def test_a_refund_that_waits_is_booked_when_the_provider_has_decided(
     assert till.payment() == ("captured", 2900, refunded)
     assert till.sums_there() == (2900, refunded)
     assert ("refund_failed" in _cases(till)) is not success
+    assert till.broken_promises() == []
 
 
 def test_a_refund_that_fails_after_it_succeeded_is_taken_back_in_the_books(till: Till) -> None:
@@ -126,6 +128,7 @@ def test_a_refund_that_fails_after_it_succeeded_is_taken_back_in_the_books(till:
     assert till.payment() == ("captured", 2900, 0)
     assert till.sums_there() == (2900, 0)
     assert _cases(till)["refund_failed"] == "waiting"
+    assert till.broken_promises() == []
 
 
 @pytest.mark.parametrize("end", ["won", "lost"])
@@ -140,6 +143,7 @@ def test_a_dispute_opens_a_case_until_the_bank_has_decided(till: Till, end: str)
 
     till.hear("charge.dispute.closed")
     assert _cases(till)["dispute"] == "resolved"
+    assert till.broken_promises() == []
 
 
 def test_p33_a_review_that_is_told_before_the_payment_holds_the_order(till: Till) -> None:
@@ -194,4 +198,5 @@ def test_two_shipments_share_a_payment_that_is_captured_in_parts(till: Till) -> 
     assert till.payment() == ("captured", 1700, 0)
     assert till.effects() == ["authorize", "capture", "void"]
     assert till.sums_there() == (1700, 0)
+    assert till.broken_promises() == []
     _post(till, "/_sim/account", multicapture=False)

@@ -304,12 +304,20 @@ def test_a_refund_can_fail_after_it_succeeded(
 ) -> None:
     intent = authorize("SO-117")
     client.v1.payment_intents.capture(intent.id)
-    refund = client.v1.refunds.create({"payment_intent": intent.id})
+    keys: list[Any] = [{"idempotency_key": f"SO-117:refund:{n}"} for n in (1, 2)]
+    client.v1.refunds.create({"payment_intent": intent.id, "amount": 1000}, keys[0])
+    refund = client.v1.refunds.create({"payment_intent": intent.id, "amount": 700}, keys[1])
 
     simulator.http.post(f"/_sim/refunds/{refund.id}/fail")
 
     assert client.v1.refunds.retrieve(refund.id).status == "failed"
-    assert simulator.payment("SO-117")["refunded"] == 0
+    payment = simulator.payment("SO-117")
+    assert payment["refunded"] == 1000
+    assert [(step["kind"], step["key"]) for step in payment["operations"][2:]] == [
+        ("refund", "SO-117:refund:1"),
+        ("refund", "SO-117:refund:2"),
+        ("refund_failed", "SO-117:refund:2"),
+    ]
     wait(lambda: [e for e in listener.events(refund.id) if e["type"] == "refund.failed"])
 
 
