@@ -39,7 +39,7 @@ class HoldDefault(StrEnum):
 
 
 SCOPE: Final[Mapping[HoldReason, HoldScope]] = MappingProxyType(
-    dict.fromkeys(HoldReason, HoldScope.RELEASE) 
+    dict.fromkeys(HoldReason, HoldScope.RELEASE)
     | dict.fromkeys((HoldReason.FRAUD, HoldReason.DISPUTE), HoldScope.BOTH)
 )
 DEFAULT: Final[Mapping[HoldReason, HoldDefault]] = MappingProxyType(

@@ -43,7 +43,9 @@ NEXT: Final[Mapping[RefundState, frozenset[RefundState]]] = MappingProxyType(
         _R.RUNNING: frozenset({_R.SUCCEEDED, _R.FAILED}),
         _R.FAILED: frozenset({_R.RUNNING, _R.MANUAL}),
         _R.MANUAL: frozenset({_R.SUCCEEDED}),
-        _R.SUCCEEDED: frozenset({_R.FAILED}),  # the provider says later that it failed after all: a correction
+        _R.SUCCEEDED: frozenset(
+            {_R.FAILED}
+        ),  # the provider says later that it failed after all: a correction
         _R.REJECTED: frozenset(),
     }
 )

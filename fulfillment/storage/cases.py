@@ -18,7 +18,7 @@ _RESOLVE: Final = update(cases).where(_THIS, _OPEN)
 
 def open_case(
     conn: Connection,
-    order_id: str,
+    order_id: str | None,
     kind: CaseKind,
     *,
     subject: str,
@@ -26,7 +26,10 @@ def open_case(
     now: datetime,
     note: str = "",
 ) -> Case:
-    """Return the open case of this kind about `subject`, opening it if there is none. The order must be locked."""
+    """Return the open case of this kind about `subject`, opening it if there is none.
+
+    The order must be locked, or whatever the subject is where it belongs to no order.
+    """
     this = {"the_subject": subject, "the_kind": kind.value}
     row = conn.execute(_FIND, this).one_or_none()
     if row is not None:
@@ -63,7 +66,7 @@ def case_from(row: Row[Any]) -> Case:
     )
 
 
-def _row(order_id: str, case: Case) -> dict[str, Any]:
+def _row(order_id: str | None, case: Case) -> dict[str, Any]:
     return {
         "case_id": case.case_id,
         "order_id": order_id,

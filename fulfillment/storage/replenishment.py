@@ -10,7 +10,7 @@ from sqlalchemy.dialects.postgresql import insert as pg_insert
 from fulfillment.domain.inventory import Movement
 from fulfillment.domain.replenishment import Ordered, quantity_to_order
 from fulfillment.storage import locks
-from fulfillment.storage.movements import move
+from fulfillment.storage.movements import AVAILABLE, move
 from fulfillment.storage.tables import replenishment_orders, stock_levels
 
 _BY: Final = "replenishment"
@@ -18,9 +18,9 @@ _PREFIX: Final = "RO-"
 
 # Every place where a SKU is kept or waited for. Safety stock is no part of the position: no order may claim it.
 _POSITIONS: Final = text(
-    """
+    f"""
     SELECT sku, location_id, k.vendor, k.reorder_point, k.lead_time_days,
-        coalesce(s.on_hand - s.reserved - s.allocated - s.safety_stock + s.incoming, 0)
+        coalesce({AVAILABLE} + s.incoming + s.in_transfer, 0)
             - coalesce(w.units, 0) AS position
     FROM stock_levels s
     FULL JOIN (

@@ -48,6 +48,9 @@ _READ_LEVELS: Final = (
         stock_levels.c.on_hand,
         stock_levels.c.reserved,
         stock_levels.c.allocated,
+        stock_levels.c.damaged,
+        stock_levels.c.quarantine,
+        stock_levels.c.held,
         stock_levels.c.safety_stock,
         locations.c.priority,
     )
@@ -124,6 +127,9 @@ def _source(conn: Connection, lines: tuple[OrderLine, ...], backorderable: froze
             on_hand=row.on_hand,
             reserved=row.reserved + owed.get((row.sku, row.location_id), 0),
             allocated=row.allocated,
+            damaged=row.damaged,
+            quarantine=row.quarantine,
+            held=row.held,
             safety_stock=row.safety_stock,
         )
         for row in rows

@@ -16,6 +16,7 @@ ALL: Final[tuple[Invariant, ...]] = (
     stock.counters_equal_movements,
     stock.stock_moved_once,
     stock.promises_match_counters,
+    stock.transfers_balance,
     stock.every_unit_once,
     stock.claims_cover_units,
     stock.claims_end,
