@@ -113,6 +113,17 @@ LOST_AND_KEPT = together(
     drop("operations", "SO-5:refund:SO-5-1:1"),
 )
 
+ARRIVED = TransferFact(
+    transfer_id="T-1",
+    sku="TENT",
+    from_location="wh-lehigh",
+    to_location="wh-reno",
+    quantity=2,
+    received=2,
+    lost=0,
+    state="received",
+)
+
 # Every invariant with the ways in which it is broken here, and a word its violation must hold.
 BREAKS: tuple[tuple[Invariant, str, Put, str], ...] = (
     (
@@ -167,6 +178,12 @@ BREAKS: tuple[tuple[Invariant, str, Put, str], ...] = (
         "a vendor owes what is not expected",
         edit("replenishments", "RO-1", quantity=9),
         "claims on incoming 8, counter 4",
+    ),
+    (
+        stock.transfers_balance,
+        "a transfer without a movement",
+        add("transfers", ARRIVED),
+        "TENT at wh-lehigh: transfers sent 2, movements 0",
     ),
     (
         stock.every_unit_once,

@@ -153,6 +153,12 @@ INSERT INTO backorders
 SELECT 'SO-4', 1, 'SO-4-1', sku, location_id, quantity, filled, priority, promise_date, placed_at, state
 FROM backorders
 """
+ARRIVED = """
+INSERT INTO stock_transfers
+    (transfer_id, sku, from_location, to_location, quantity, received, state, reason, sent_by, sent_at)
+VALUES ('T-1', 'TENT', 'wh-lehigh', 'wh-reno', 2, 2, 'received', 'more is sold there', 'ann',
+    timestamptz '2026-11-22 09:00+00')
+"""
 CAPTURED_INSTEAD = """
 UPDATE provider_operations SET operation_key = 'SO-4:capture:SO-4-1:1', kind = 'capture', amount = 3300
 WHERE operation_key = 'SO-4:void:SO-4-1:1'
@@ -184,6 +190,7 @@ SQL: dict[str, tuple[tuple[str, ...], Put]] = {
         ("UPDATE reservations SET location_id = 'wh-lehigh' WHERE order_id = 'SO-6'",),
         ALL_IS_RIGHT,
     ),
+    "transfers balance": ((ARRIVED,), ALL_IS_RIGHT),
     "every unit in one place": (
         ("UPDATE unit_ranges SET first_unit = 3 WHERE order_id = 'SO-3'",),
         ALL_IS_RIGHT,

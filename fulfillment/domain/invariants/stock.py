@@ -140,7 +140,7 @@ def _claimed(books: Books) -> dict[str, Counter[Place]]:
 @invariant(
     "transfers balance",
     "I4",
-    sees="transfers",
+    sees="stock levels and transfers",
     claim="what left one location has arrived at the other, is under way, or is a recorded difference",
     remedy="compare the transfer with its movements, then post what is missing as an adjustment with its id",
 )
@@ -161,7 +161,7 @@ def transfers_balance(evidence: Evidence) -> Found:
         for sent in books.transfers
         if ((under_way := sent.quantity - sent.received - sent.lost) > 0) != (sent.state == "under_way")
     ]
-    return Found(len(books.transfers), violations)
+    return Found(len(books.levels) + len(books.transfers), violations)
 
 
 def _differing(ours: str, theirs: str, left: Counter[Place], right: Counter[Place]) -> list[str]:
