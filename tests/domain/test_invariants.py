@@ -23,7 +23,7 @@ from fulfillment.domain.invariants import (
     sources,
     stock,
 )
-from fulfillment.domain.invariants.facts import Effect, RepeatedMovementFact, Run, SignalFact
+from fulfillment.domain.invariants.facts import Effect, RepeatedMovementFact, Run, SignalFact, TransferFact
 from tests.domain.audited_world import (
     CLEAN,
     DAY,
