@@ -194,7 +194,9 @@ def test_p18_a_refund_moves_no_stock_and_a_returned_unit_restocks_at_most_once(h
 @pytest.mark.parametrize(
     ("disposition", "bucket"), [(Disposition.DAMAGED, "damaged"), (Disposition.QUARANTINE, "quarantine")]
 )
-def test_what_comes_back_broken_is_not_sold_again(house: House, disposition: Disposition, bucket: str) -> None:
+def test_what_comes_back_broken_is_not_sold_again(
+    house: House, disposition: Disposition, bucket: str
+) -> None:
     house.stocked(mugs=3)
     house.shipped("SO-1", mugs=2, teas=0)
 
