@@ -19,7 +19,7 @@ from structlog.contextvars import bound_contextvars
 
 from starter import webhooks
 from starter.access import Needs, anyone
-from starter.api import events, orders, problems, stock, warehouse
+from starter.api import counts, events, orders, problems, stock, transfers, warehouse
 from starter.api.live import Watch
 from starter.api.problems import Problem, ProblemAnswer
 from starter.doors import Doors
@@ -31,6 +31,8 @@ ROUTERS: Final = (
     events.router,
     warehouse.router,
     stock.router,
+    counts.router,
+    transfers.router,
     webhooks.router,
     tracking.router,
     service.router,

@@ -130,6 +130,16 @@ SCRAP: Final[Mapping[Condition, Movement]] = MappingProxyType(
 )
 
 
+class Grade(StrEnum):
+    """What units are taken for: among those that may be promised, in a condition, or written off."""
+
+    FREE = "free"
+    DAMAGED = "damaged"
+    QUARANTINE = "quarantine"
+    HELD = "held"
+    SCRAP = "scrap"
+
+
 class Disposition(StrEnum):
     """What becomes of a unit that came back."""
 
@@ -162,6 +172,16 @@ class InsufficientStock(FulfillmentError):
     def __init__(self, sku: str, asked: int, available: int, *, of: str = "available") -> None:
         super().__init__(f"{sku}: {asked} asked, {available} {of.replace('_', ' ')}")
         self.sku, self.asked, self.available, self.of = sku, asked, available, of
+
+
+class CannotRegrade(FulfillmentError):
+    """Units do not go from the one to the other; the message says which way they can."""
+
+    def __init__(self, sku: str, of: Grade, to: Grade) -> None:
+        super().__init__(
+            f"{sku}: what is {of} does not become {to}; it goes by way of {Grade.FREE}, and what is held is counted"
+        )
+        self.sku, self.of, self.to = sku, of, to
 
 
 class UnknownSku(FulfillmentError):

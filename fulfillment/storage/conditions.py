@@ -5,22 +5,20 @@ from datetime import datetime
 
 from sqlalchemy import Connection, Engine
 
-from fulfillment.domain.errors import FulfillmentError
-from fulfillment.domain.inventory import RESTOCK, SCRAP, SET_ASIDE, Condition, Deed, Movement
+from fulfillment.domain.inventory import (
+    RESTOCK,
+    SCRAP,
+    SET_ASIDE,
+    CannotRegrade,
+    Condition,
+    Deed,
+    Grade,
+    Movement,
+)
 from fulfillment.domain.policy import DEFAULT, Policy
 from fulfillment.storage import shortfall
 from fulfillment.storage.movements import Place
 from fulfillment.storage.stock import Receipt, change, check_place, served
-
-
-class CountFirst(FulfillmentError):
-    """What is held was not found: a count says whether it exists, nobody writes it off."""
-
-    def __init__(self, sku: str, location_id: str) -> None:
-        super().__init__(
-            f"{sku} at {location_id} is held until it is counted; plan a count, its result is booked"
-        )
-        self.sku, self.location_id = sku, location_id
 
 
 class ConditionStore:
@@ -28,6 +26,44 @@ class ConditionStore:
 
     def __init__(self, engine: Engine, now: Callable[[], datetime], *, policy: Policy = DEFAULT) -> None:
         self._engine, self._now, self._policy = engine, now, policy
+
+    def regrade(
+        self,
+        sku: str,
+        location_id: str,
+        units: int,
+        of: Grade,
+        to: Grade,
+        *,
+        key: str,
+        by: str,
+        reason: str,
+        shipment_id: str | None = None,
+    ) -> Receipt:
+        """Take units for something else than before; raises as `set_aside`, `restock` and `scrap` do.
+
+        Raises:
+            CannotRegrade: there is no such way, or the units are not a shipment's to begin with.
+        """
+        conditions = {Grade(condition.value): condition for condition in Condition}
+        if of is Grade.FREE and to in conditions:
+            return self.set_aside(
+                sku,
+                location_id,
+                units,
+                conditions[to],
+                key=key,
+                by=by,
+                reason=reason,
+                shipment_id=shipment_id,
+            )
+        if shipment_id is None and of is Grade.FREE and to is Grade.SCRAP:
+            return self._leave_free(Movement.SCRAPPED, (sku, location_id), units, self._deed(key, by, reason))
+        if shipment_id is None and of in conditions and to is Grade.FREE:
+            return self.restock(sku, location_id, units, conditions[of], key=key, by=by, reason=reason)
+        if shipment_id is None and of in conditions and to is Grade.SCRAP:
+            return self.scrap(sku, location_id, units, conditions[of], key=key, by=by, reason=reason)
+        raise CannotRegrade(sku, of, to)
 
     def set_aside(
         self,
@@ -50,17 +86,13 @@ class ConditionStore:
             InsufficientStock: there are not that many on the shelf, or the shipment claims fewer.
             PackedAlready: what would be missing is in closed parcels.
         """
-        place, deed = (sku, location_id), Deed(key=key, cause=reason, by=by, at=self._now())
+        place, deed = (sku, location_id), self._deed(key, by, reason)
         free, claimed = SET_ASIDE[condition]
-
-        def book(conn: Connection) -> None:
+        if shipment_id is None:
+            return self._leave_free(free, place, units, deed)
+        with self._engine.begin() as conn:
             check_place(conn, place)
-            if shipment_id is None:
-                shortfall.book(conn, free, place, units, deed, policy=self._policy)
-            else:
-                shortfall.take_from(conn, place, shipment_id, units, claimed, deed, policy=self._policy)
-
-        shortfall.in_one_piece(self._engine, book)
+            shortfall.take_from(conn, place, shipment_id, units, claimed, deed, policy=self._policy)
         return served(self._engine, place, deed)
 
     def restock(
@@ -98,14 +130,22 @@ class ConditionStore:
         Raises:
             UnknownSku, UnknownLocation: there is no such thing.
             InsufficientStock: fewer are in this condition.
-            CountFirst: they are held, and nobody knows whether they exist.
+            CannotRegrade: they are held, and a count says whether they exist.
         """
         if condition not in SCRAP:
-            raise CountFirst(sku, location_id)
+            raise CannotRegrade(sku, Grade(condition.value), Grade.SCRAP)
         return self._leave(SCRAP[condition], (sku, location_id), units, self._deed(key, by, reason))
 
     def _deed(self, key: str, by: str, reason: str) -> Deed:
         return Deed(key=key, cause=reason, by=by, at=self._now())
+
+    def _leave_free(self, kind: Movement, place: Place, units: int, deed: Deed) -> Receipt:
+        def book(conn: Connection) -> None:
+            check_place(conn, place)
+            shortfall.book(conn, kind, place, units, deed, policy=self._policy)
+
+        shortfall.in_one_piece(self._engine, book)
+        return served(self._engine, place, deed)
 
     def _leave(self, kind: Movement, place: Place, units: int, deed: Deed) -> Receipt:
         with self._engine.begin() as conn:

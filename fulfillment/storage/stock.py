@@ -206,7 +206,7 @@ class StockStore:
             change(conn, Movement.SAFETY_STOCK, place, units - level.safety_stock, deed)
         return served(self._engine, place, deed)
 
-    def events(self, after: int, limit: int) -> tuple[StockEvent, ...]:
+    def news(self, after: int, limit: int) -> tuple[StockEvent, ...]:
         """Return what happened to stock after the event of this number, oldest first."""
         with self._engine.connect() as conn:
             rows = conn.execute(_NEWS, {"after": after, "at_most": limit}).mappings()

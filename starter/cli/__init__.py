@@ -5,6 +5,7 @@ import typer
 from starter.cli.importing import app as files
 from starter.cli.lists import app as reading
 from starter.cli.serving import app as running
+from starter.cli.stock import app as shelves
 from starter.cli.verbs import app as acting
 
 app = typer.Typer(
@@ -13,5 +14,5 @@ app = typer.Typer(
     pretty_exceptions_show_locals=False,  # they would show passwords
     help="Waybill: order fulfillment and tracking.",
 )
-for part in (reading, acting, files, running):
+for part in (reading, shelves, acting, files, running):
     app.add_typer(part)

@@ -14,10 +14,14 @@ from fulfillment import temporal
 from fulfillment.domain import policy
 from fulfillment.domain.errors import FulfillmentError
 from fulfillment.settings import Settings, load_settings, shop_now
+from fulfillment.storage.conditions import ConditionStore
+from fulfillment.storage.counts import CountStore
 from fulfillment.storage.engine import connect
 from fulfillment.storage.orders import OrderStore
+from fulfillment.storage.returns import ReturnStore
 from fulfillment.storage.signals import SignalStore
 from fulfillment.storage.stock import StockStore
+from fulfillment.storage.transfers import TransferStore
 from fulfillment.storage.views import OrderViews
 from starter.orders import Orders, TemporalAway
 
@@ -29,6 +33,10 @@ class Books:
     orders: OrderStore
     views: OrderViews
     stock: StockStore
+    conditions: ConditionStore
+    counts: CountStore
+    transfers: TransferStore
+    returns: ReturnStore
     now: Callable[[], datetime]
     public_url: str
 
@@ -43,6 +51,10 @@ def books() -> Iterator[Books]:
             orders=OrderStore(engine, now),
             views=OrderViews(engine, now),
             stock=StockStore(engine, now),
+            conditions=ConditionStore(engine, now),
+            counts=CountStore(engine, now),
+            transfers=TransferStore(engine, now),
+            returns=ReturnStore(engine, now),
             now=now,
             public_url=settings.public_url,
         )

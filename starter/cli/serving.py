@@ -13,14 +13,18 @@ from sqlalchemy import Engine, text
 from fulfillment import logs, temporal
 from fulfillment.domain import policy
 from fulfillment.settings import Settings, load_settings, real_now, shop_now
+from fulfillment.storage.conditions import ConditionStore
+from fulfillment.storage.counts import CountStore
 from fulfillment.storage.engine import connect, migrate
 from fulfillment.storage.idempotency import IdempotencyKeys
 from fulfillment.storage.inbox import PaymentInbox
 from fulfillment.storage.orders import OrderStore
 from fulfillment.storage.replenishment import ReplenishmentStore
+from fulfillment.storage.returns import ReturnStore
 from fulfillment.storage.shipping import ShippingBooks
 from fulfillment.storage.signals import SignalStore
 from fulfillment.storage.stock import StockStore
+from fulfillment.storage.transfers import TransferStore
 from fulfillment.storage.views import OrderViews
 from fulfillment.storage.warehouse import WarehouseStore
 from starter.cli.terminal import JsonOption, answering, table
@@ -131,6 +135,10 @@ def _doors(
         facts=signals,
         floor=WarehouseStore(engine, now),
         stock=StockStore(engine, now),
+        conditions=ConditionStore(engine, now),
+        returns=ReturnStore(engine, now),
+        counts=CountStore(engine, now),
+        transfers=TransferStore(engine, now),
         expected=ReplenishmentStore(engine, now),
         payment_news=PaymentInbox(engine, now),
         parcel_news=ShippingBooks(engine, now, real_now),

@@ -14,6 +14,7 @@ from tests.starter.world import World, an_open_order
 
 ROLES = ("storefront", "support", "warehouse", "ops")
 ORDER, SHIPMENT = "/v1/orders/SO-10483", "/v1/warehouse/shipments/SO-10483-1"
+COUNT, TRANSFER = "/v1/counts/CC-1", "/v1/transfers/T-1"
 READERS, CHANGERS = {"storefront", "support", "ops"}, {"storefront", "support"}
 ROUTES: dict[tuple[str, str], set[str]] = {
     ("POST", "/v1/orders"): {"storefront"},
@@ -33,6 +34,22 @@ ROUTES: dict[tuple[str, str], set[str]] = {
     ("GET", "/v1/receipts/due"): {"warehouse"},
     ("POST", "/v1/receipts"): {"warehouse"},
     ("GET", "/v1/stock"): {"storefront", "support", "warehouse", "ops"},
+    ("GET", "/v1/stock/events"): {"storefront", "support", "warehouse", "ops"},
+    ("POST", "/v1/adjustments"): {"warehouse"},
+    ("POST", "/v1/dispositions"): {"warehouse"},
+    ("POST", "/v1/returned_units"): {"warehouse"},
+    ("POST", "/v1/safety_stock"): {"warehouse", "ops"},
+    ("POST", "/v1/snapshots"): {"warehouse"},
+    ("GET", "/v1/counts"): {"warehouse", "ops"},
+    ("POST", "/v1/counts"): {"warehouse", "ops"},
+    ("POST", f"{COUNT}/start"): {"warehouse"},
+    ("POST", f"{COUNT}/reports"): {"warehouse"},
+    ("POST", f"{COUNT}/decision"): {"ops"},
+    ("POST", f"{COUNT}/cancel"): {"warehouse", "ops"},
+    ("GET", "/v1/transfers"): {"warehouse", "ops"},
+    ("POST", "/v1/transfers"): {"warehouse", "ops"},
+    ("POST", f"{TRANSFER}/receipts"): {"warehouse"},
+    ("POST", f"{TRANSFER}/close"): {"warehouse", "ops"},
 }
 PUBLIC = {
     "/",
@@ -94,10 +111,13 @@ def test_the_matrix_above_names_every_route_that_is_not_public() -> None:
         (method, route.path) for route in _routes() for method in route.methods if route.path not in PUBLIC
     }
 
-    named = {
-        (method, path.replace("SO-10483-1", "{shipment_id}").replace("SO-10483", "{order_id}"))
-        for method, path in ROUTES
+    ids = {
+        "SO-10483-1": "{shipment_id}",
+        "SO-10483": "{order_id}",
+        "CC-1": "{count_id}",
+        "T-1": "{transfer_id}",
     }
+    named = {(method, "/".join(ids.get(part, part) for part in path.split("/"))) for method, path in ROUTES}
 
     assert guarded == {(method, path.replace("/customer", "/{reason}")) for method, path in named}
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from datetime import date, datetime
 from typing import Any
 
+from fulfillment.domain.counts import Count, UnknownCount
 from fulfillment.domain.errors import UnknownOrder
 from fulfillment.domain.findings import Unheard
 from fulfillment.domain.holds import HoldReason
@@ -14,13 +15,14 @@ from fulfillment.domain.order import Order, OrderStatus
 from fulfillment.domain.replenishment import Ordered
 from fulfillment.domain.shipment import InvalidTransition, Stop, WorkStatus
 from fulfillment.domain.tracking import Scan
+from fulfillment.domain.transfers import Transfer
 from fulfillment.domain.view import EventView, OrderRow, OrderView
 from fulfillment.storage.hand_over import HandedOver
 from fulfillment.storage.idempotency import InProgress, Mismatch, New, Replay
 from fulfillment.storage.inbox import PaymentHint
 from fulfillment.storage.locks import UnknownShipment
 from fulfillment.storage.orders import Accepted, OrderExists
-from fulfillment.storage.stock import Receipt
+from fulfillment.storage.stock import Receipt, StockEvent
 from fulfillment.storage.views import BadCursor, OrderFilter
 from fulfillment.storage.warehouse import Item, WorkItem
 from starter.access import Keyring
@@ -211,6 +213,18 @@ class Books:
             Level(sku="MUG-12", location_id="wh-reno", on_hand=10, reserved=2, allocated=3, safety_stock=1),
         )
 
+    def news(self, after: int, limit: int) -> tuple[StockEvent, ...]:
+        return ()
+
+    def counts(self, *, only_open: bool = False) -> tuple[Count, ...]:
+        return ()
+
+    def start(self, count_id: str, *, by: str) -> Count:
+        raise UnknownCount(count_id)
+
+    def transfers(self, *, only_open: bool = False) -> tuple[Transfer, ...]:
+        return ()
+
     def due(self) -> tuple[Ordered, ...]:
         return (
             Ordered(
@@ -301,6 +315,10 @@ class World:
             facts=books,
             floor=books,
             stock=books,
+            conditions=books,
+            returns=books,
+            counts=books,
+            transfers=books,
             expected=books,
             payment_news=books,
             parcel_news=books,

@@ -4,10 +4,17 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
 
-from fulfillment.domain.inventory import Condition, Disposition, InsufficientStock, Level, Movement
+from fulfillment.domain.inventory import (
+    CannotRegrade,
+    Condition,
+    Disposition,
+    Grade,
+    InsufficientStock,
+    Level,
+    Movement,
+)
 from fulfillment.domain.payment import PaymentSnapshot, PaymentStatus
 from fulfillment.domain.record import StopShipments
-from fulfillment.storage.conditions import CountFirst
 from fulfillment.storage.returns import NotReturnable
 from fulfillment.storage.tables import backorders, returned_units, stock_levels, stock_movements
 from tests.storage.house import MUG, TEA, House, an_order, only
@@ -63,7 +70,7 @@ def test_what_is_scrapped_is_gone_and_what_is_held_is_counted_first(house: House
 
     with pytest.raises(InsufficientStock, match="4 asked, 3 damaged"):
         house.conditions.scrap(MUG, RENO, 4, Condition.DAMAGED, key="x-1", by="pia", reason="broken")
-    with pytest.raises(CountFirst, match="counted"):
+    with pytest.raises(CannotRegrade, match="counted"):
         house.conditions.scrap(MUG, RENO, 1, Condition.HELD, key="x-2", by="pia", reason="gone")
     for _ in range(2):
         house.conditions.scrap(MUG, RENO, 3, Condition.DAMAGED, key="x-3", by="pia", reason="broken")
@@ -217,3 +224,20 @@ def test_what_has_not_left_cannot_come_back(house: House) -> None:
 
     assert house.rows(stock_movements, kind=Movement.RETURNED.value) == []
     assert house.row(stock_levels, sku=TEA)["on_hand"] == 10
+
+
+def test_units_go_from_one_grade_to_another_where_there_is_a_way(house: House) -> None:
+    house.stocked(mugs=10)
+
+    def regrade(units: int, of: Grade, to: Grade, key: str) -> None:
+        house.conditions.regrade(MUG, RENO, units, of, to, key=key, by="pia", reason="looked at")
+
+    regrade(4, Grade.FREE, Grade.QUARANTINE, "a")
+    regrade(1, Grade.QUARANTINE, Grade.FREE, "b")
+    regrade(2, Grade.QUARANTINE, Grade.SCRAP, "c")
+    regrade(1, Grade.FREE, Grade.SCRAP, "d")
+    for of, to in ((Grade.QUARANTINE, Grade.DAMAGED), (Grade.FREE, Grade.FREE), (Grade.SCRAP, Grade.FREE)):
+        with pytest.raises(CannotRegrade):
+            regrade(1, of, to, "e")
+
+    assert (level(house).on_hand, level(house).quarantine, level(house).available) == (7, 1, 6)

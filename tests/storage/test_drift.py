@@ -38,7 +38,7 @@ def test_a_counter_that_drifted_is_set_to_its_movements_and_named_in_a_case(hous
     case = house.row(cases, kind="stock_drift")
     assert (case["order_id"], case["subject"], case["owner"]) == (None, "MUG@wh-reno", "ops")
     assert house.row(audit_entries, command="repair_drift")["actor"] == "system"
-    assert only(house.stock.events(0, 100)[-1:]).kind == StockNews.DRIFT_REPAIRED
+    assert only(house.stock.news(0, 100)[-1:]).kind == StockNews.DRIFT_REPAIRED
 
 
 def test_where_nothing_drifted_nothing_is_done_and_the_case_of_before_is_over(house: House) -> None:
@@ -92,7 +92,7 @@ def test_goods_that_leave_though_the_book_lost_them_are_found_at_dispatch_first(
 
 def test_news_of_stock_is_told_once_per_crossing(house: House) -> None:
     house.stocked(mugs=0, reorder_point=2)
-    begin = len(house.stock.events(0, 100))
+    begin = len(house.stock.news(0, 100))
     house.stock.receive(MUG, RENO, 4, key="R-1", by="dock")
     house.reserved("SO-1", mugs=1, teas=0)
     house.reserved("SO-2", mugs=1, teas=0)
@@ -100,10 +100,10 @@ def test_news_of_stock_is_told_once_per_crossing(house: House) -> None:
     house.reserved("SO-4", mugs=1, teas=0)
     cancel(house, 4)
 
-    news = [(event.kind.value, event.available) for event in house.stock.events(0, 100)[begin:]]
+    news = [(event.kind.value, event.available) for event in house.stock.news(0, 100)[begin:]]
 
     assert news == [("back_in_stock", 4), ("low_stock", 2), ("out_of_stock", 0), ("back_in_stock", 1)]
-    assert house.stock.events(house.stock.events(0, 100)[-1].event_id, 100) == ()
+    assert house.stock.news(house.stock.news(0, 100)[-1].event_id, 100) == ()
 
 
 # --- whatever happens ---------------------------------------------------------------------------------
