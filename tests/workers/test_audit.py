@@ -150,6 +150,7 @@ FROM outbox WHERE fact = 'shipped' AND order_id = 'SO-1'
 """
 WAITS_FOR_NOTHING = """
 INSERT INTO backorders
+    (order_id, line_no, shipment_id, sku, location_id, quantity, filled, priority, promise_date, placed_at, state)
 SELECT 'SO-4', 1, 'SO-4-1', sku, location_id, quantity, filled, priority, promise_date, placed_at, state
 FROM backorders
 """
