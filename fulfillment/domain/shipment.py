@@ -26,9 +26,10 @@ _W = WorkStatus
 NEXT: Final[Mapping[WorkStatus, frozenset[WorkStatus]]] = MappingProxyType(
     {
         _W.SCHEDULED: frozenset({_W.RELEASED, _W.CANCELLED}),
-        _W.RELEASED: frozenset({_W.PICKING, _W.CANCELLED}),
-        _W.PICKING: frozenset({_W.PICKED, _W.CANCELLED}),
-        _W.PICKED: frozenset({_W.PACKED, _W.CANCELLED}),
+        # Back to scheduled: what was to be picked is not there after all, and waits for stock again.
+        _W.RELEASED: frozenset({_W.PICKING, _W.SCHEDULED, _W.CANCELLED}),
+        _W.PICKING: frozenset({_W.PICKED, _W.SCHEDULED, _W.CANCELLED}),
+        _W.PICKED: frozenset({_W.PACKED, _W.SCHEDULED, _W.CANCELLED}),
         _W.PACKED: frozenset({_W.LABELED, _W.CANCELLED}),
         _W.LABELED: frozenset({_W.PACKED, _W.HANDED_OVER, _W.CANCELLED}),
         _W.HANDED_OVER: frozenset({_W.CLOSED}),

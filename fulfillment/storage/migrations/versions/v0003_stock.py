@@ -61,6 +61,7 @@ def downgrade() -> None:
         "reserved + allocated <= on_hand",
         "on_hand >= 0 AND reserved >= 0 AND allocated >= 0 AND incoming >= 0 AND safety_stock >= 0",
     )
+    op.execute("DELETE FROM stock_movements WHERE kind = 'safety_stock'")
     for name in _NEW:
         op.drop_column("stock_levels", name)
     for name in (*_NEW, "safety_stock"):
