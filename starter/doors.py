@@ -10,9 +10,10 @@ from fastapi import Depends, Request
 from fulfillment.domain.address import Address
 from fulfillment.domain.calendars import Calendar
 from fulfillment.domain.change import LineQuantity, NewLine
+from fulfillment.domain.counts import Count
 from fulfillment.domain.findings import Unheard
 from fulfillment.domain.holds import HoldReason
-from fulfillment.domain.inventory import Level
+from fulfillment.domain.inventory import Disposition, Grade, Level
 from fulfillment.domain.location import Location
 from fulfillment.domain.order import Order
 from fulfillment.domain.payment_news import Hint
@@ -21,11 +22,12 @@ from fulfillment.domain.promise import CartPromise
 from fulfillment.domain.refund import Refund, RequestRefund
 from fulfillment.domain.replenishment import Ordered, ShelfPoint, StockRow
 from fulfillment.domain.tracking import Scan
+from fulfillment.domain.transfers import Transfer
 from fulfillment.domain.view import EventView, OrderRow, OrderView
 from fulfillment.storage.hand_over import HandedOver
 from fulfillment.storage.idempotency import InProgress, Mismatch, New, Replay
 from fulfillment.storage.orders import Accepted
-from fulfillment.storage.stock import Receipt
+from fulfillment.storage.stock import Receipt, StockEvent
 from fulfillment.storage.views import OrderFilter
 from fulfillment.storage.warehouse import WorkItem
 from starter.access import Keyring, is_tracking_token
@@ -149,6 +151,14 @@ class Stock(Protocol):
         replenishment_id: str | None = None,
     ) -> Receipt: ...
 
+    def adjust(
+        self, sku: str, location_id: str, delta: int, *, key: str, by: str, reason: str
+    ) -> Receipt: ...
+
+    def set_safety_stock(
+        self, sku: str, location_id: str, units: int, *, key: str, by: str, reason: str
+    ) -> Receipt: ...
+
     def levels(self, sku: str | None = None) -> tuple[Level, ...]: ...
 
     def add_location(
@@ -165,6 +175,8 @@ class Stock(Protocol):
 
     def locations(self) -> tuple[Location, ...]: ...
 
+    def news(self, after: int, limit: int) -> tuple[StockEvent, ...]: ...
+
 
 class Sourcing(Protocol):
     """What would ship from where."""
@@ -172,6 +184,83 @@ class Sourcing(Protocol):
     def promise(self, cart: Mapping[str, int], ship_to: Address) -> CartPromise:
         """Return what a cart of SKUs and quantities would become; it reads only."""
         ...
+
+
+class Conditions(Protocol):
+    """Units that may be promised, that may not, and that are written off."""
+
+    def regrade(
+        self,
+        sku: str,
+        location_id: str,
+        units: int,
+        of: Grade,
+        to: Grade,
+        *,
+        key: str,
+        by: str,
+        reason: str,
+        shipment_id: str | None = None,
+    ) -> Receipt: ...
+
+
+class Returns(Protocol):
+    """Goods that came back."""
+
+    def put_back(
+        self,
+        order_id: str,
+        line_no: int,
+        units: Sequence[int],
+        disposition: Disposition,
+        location_id: str,
+        *,
+        key: str,
+        by: str,
+        reason: str,
+    ) -> Receipt: ...
+
+
+class Counts(Protocol):
+    """What somebody saw on a shelf."""
+
+    def counts(self, *, only_open: bool = False) -> tuple[Count, ...]: ...
+
+    def plan(self, count_id: str, sku: str, location_id: str, *, by: str, reason: str) -> Count: ...
+
+    def start(self, count_id: str, *, by: str) -> Count: ...
+
+    def report(self, count_id: str, counted: int, *, at: datetime, by: str) -> tuple[Count, Receipt]: ...
+
+    def decide(self, count_id: str, *, approve: bool, by: str, reason: str) -> tuple[Count, Receipt]: ...
+
+    def cancel(self, count_id: str, *, by: str, reason: str) -> Count: ...
+
+    def snapshot(
+        self, sku: str, location_id: str, counted: int, *, counted_at: datetime, key: str, by: str
+    ) -> Receipt: ...
+
+
+class Transfers(Protocol):
+    """Goods between our own locations."""
+
+    def transfers(self, *, only_open: bool = False) -> tuple[Transfer, ...]: ...
+
+    def send(
+        self,
+        transfer_id: str,
+        sku: str,
+        from_location: str,
+        to_location: str,
+        quantity: int,
+        *,
+        by: str,
+        reason: str,
+    ) -> Transfer: ...
+
+    def receive(self, transfer_id: str, quantity: int, *, key: str, by: str) -> Receipt: ...
+
+    def close(self, transfer_id: str, *, by: str, reason: str) -> Transfer: ...
 
 
 class Expected(Protocol):
@@ -253,6 +342,10 @@ class Doors:
     facts: Facts
     floor: Floor
     stock: Stock
+    conditions: Conditions
+    returns: Returns
+    counts: Counts
+    transfers: Transfers
     expected: Expected
     sourcing: Sourcing
     payment_news: PaymentNews

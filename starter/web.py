@@ -19,7 +19,19 @@ from structlog.contextvars import bound_contextvars
 
 from starter import webhooks
 from starter.access import Guard, anyone
-from starter.api import changes, events, locations, orders, problems, promises, refunds, stock, warehouse
+from starter.api import (
+    changes,
+    counts,
+    events,
+    locations,
+    orders,
+    problems,
+    promises,
+    refunds,
+    stock,
+    transfers,
+    warehouse,
+)
 from starter.api.live import Watch
 from starter.api.problems import Problem, ProblemAnswer
 from starter.doors import Doors
@@ -36,6 +48,8 @@ ROUTERS: Final = (
     stock.router,
     locations.router,
     promises.router,
+    counts.router,
+    transfers.router,
     webhooks.router,
     tracking.router,
     stock_page.router,

@@ -18,6 +18,7 @@ from fulfillment.providers.notifications.messages import Renderer
 from fulfillment.providers.notifications.smtp.client import SmtpChannel
 from fulfillment.providers.payments.stripe.client import StripeGateway
 from fulfillment.settings import Settings, real_now, shop_now
+from fulfillment.storage.drift import DriftStore
 from fulfillment.storage.engine import connect
 from fulfillment.storage.outbox import OutboxStore
 from fulfillment.storage.payments import PaymentStore
@@ -71,7 +72,7 @@ def deeds(books: Engine, outside: World, clock: ShopClock) -> Deeds:
         outside.gateway, PaymentStore(books, now, real_now), public_url=outside.public_url
     )
     shipping = ShippingActivities(outside.carrier, shipping_books)
-    replenishment = ReplenishmentActivities(ReplenishmentStore(books, now))
+    replenishment = ReplenishmentActivities(ReplenishmentStore(books, now), DriftStore(books, now))
     reconciliation = ReconciliationActivities(ReconciliationStore(books, now, clock))
     return Deeds(
         orders=[
@@ -93,6 +94,7 @@ def deeds(books: Engine, outside: World, clock: ShopClock) -> Deeds:
             records.change_payment_method,
             records.close_order,
             replenishment.order_what_is_low,
+            replenishment.repair_drift,
             reconciliation.find_what_was_missed,
             reconciliation.note_heard,
             reconciliation.note_silence,

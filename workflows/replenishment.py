@@ -1,4 +1,4 @@
-"""Below the reorder point an order goes to the vendor. Runs on a Schedule."""
+"""Counters are made true, then below the reorder point an order goes to the vendor. Runs on a Schedule."""
 
 from temporalio import workflow
 
@@ -12,5 +12,6 @@ class ReplenishmentWorkflow:
     @workflow.run
     async def run(self) -> str:
         """Order what runs low; its receipt fills the backorders and wakes their orders."""
+        drifted = await steps.repair_drift()
         ordered = await steps.order_what_is_low()
-        return f"{ordered} orders to vendors"
+        return f"{drifted} places repaired, {ordered} orders to vendors"

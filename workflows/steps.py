@@ -260,6 +260,13 @@ async def close_order(request: CloseOrder) -> datetime | None:
     return await _in_database(RecordActivities.close_order, request, f"close: {request.outcome}")
 
 
+async def repair_drift() -> int:
+    """Set the counters of stock to what their movements add up to."""
+    return await workflow.execute_local_activity_method(
+        ReplenishmentActivities.repair_drift, summary="do the counters add up?", **options.DATABASE_FAST
+    )
+
+
 async def order_what_is_low() -> int:
     """Order from the vendors what runs low."""
     return await workflow.execute_local_activity_method(

@@ -9,7 +9,9 @@ class SplitCapture(StrEnum):
     """How the money of an order with several shipments is reserved."""
 
     ONE_PER_SHIPMENT = "one_authorization_per_shipment"  # every provider; the customer sees several holds
-    SEVERAL = "several"  # one authorization, a capture per shipment; where the charge allows one, the rest anew
+    SEVERAL = (
+        "several"  # one authorization, a capture per shipment; where the charge allows one, the rest anew
+    )
 
 
 class OnExpiry(StrEnum):

@@ -26,10 +26,11 @@ _W = WorkStatus
 NEXT: Final[Mapping[WorkStatus, frozenset[WorkStatus]]] = MappingProxyType(
     {
         _W.SCHEDULED: frozenset({_W.RELEASED, _W.CANCELLED}),
-        _W.RELEASED: frozenset({_W.PICKING, _W.CANCELLED}),
+        # Back to scheduled: what was to be picked is not there after all, and waits for stock again.
+        _W.RELEASED: frozenset({_W.PICKING, _W.SCHEDULED, _W.CANCELLED}),
         # Back to released: the order was changed, and what was picked is not what is asked for any more.
-        _W.PICKING: frozenset({_W.PICKED, _W.RELEASED, _W.CANCELLED}),
-        _W.PICKED: frozenset({_W.PACKED, _W.RELEASED, _W.CANCELLED}),
+        _W.PICKING: frozenset({_W.PICKED, _W.RELEASED, _W.SCHEDULED, _W.CANCELLED}),
+        _W.PICKED: frozenset({_W.PACKED, _W.RELEASED, _W.SCHEDULED, _W.CANCELLED}),
         _W.PACKED: frozenset({_W.LABELED, _W.RELEASED, _W.CANCELLED}),
         _W.LABELED: frozenset({_W.PACKED, _W.RELEASED, _W.HANDED_OVER, _W.CANCELLED}),
         _W.HANDED_OVER: frozenset({_W.CLOSED}),

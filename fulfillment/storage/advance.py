@@ -6,6 +6,7 @@ from datetime import date, datetime
 from typing import Any, Final
 
 from sqlalchemy import Connection, Row, Text, bindparam, func, insert, literal, select, update
+from sqlalchemy.dialects.postgresql import insert as pg_insert
 
 from fulfillment.domain.holds import SCOPE, Hold, HoldScope
 from fulfillment.domain.inventory import Movement, ShortLine
@@ -84,22 +85,45 @@ _CONSUME: Final = (
     .values(state="consumed")
     .returning(reservations.c.sku, reservations.c.location_id, reservations.c.quantity)
 )
-_ALLOCATE: Final = insert(allocations).from_select(
-    ["shipment_id", "sku", "location_id", "quantity", "state"],
+# What was reserved: units in the queue are allocated as they come, in this shipment or in another.
+_UNITS: Final = (
     select(
-        shipments.c.shipment_id,
+        unit_ranges.c.shipment_id,
         order_lines.c.sku,
-        shipments.c.location_id,
-        func.sum(unit_ranges.c.quantity),
-        literal("active", Text),
+        func.sum(unit_ranges.c.quantity).label("units"),
     )
-    .join(unit_ranges, unit_ranges.c.shipment_id == shipments.c.shipment_id)
     .join(
         order_lines,
         (order_lines.c.order_id == unit_ranges.c.order_id) & (order_lines.c.line_no == unit_ranges.c.line_no),
     )
-    .where(shipments.c.order_id == bindparam("the_order"), ~_FROM_QUEUE)
-    .group_by(shipments.c.shipment_id, order_lines.c.sku),
+    .where(unit_ranges.c.order_id == bindparam("the_order"), unit_ranges.c.shipment_id.is_not(None))
+    .group_by(unit_ranges.c.shipment_id, order_lines.c.sku)
+    .subquery()
+)
+_QUEUED: Final = (
+    select(func.coalesce(func.sum(backorders.c.quantity), 0))
+    .where(
+        backorders.c.shipment_id == _UNITS.c.shipment_id,
+        backorders.c.sku == _UNITS.c.sku,
+        backorders.c.state != "cancelled",
+    )
+    .scalar_subquery()
+)
+_ALLOCATE_NEW: Final = pg_insert(allocations)
+_ALLOCATE: Final = _ALLOCATE_NEW.from_select(
+    ["shipment_id", "sku", "location_id", "quantity", "state"],
+    select(
+        shipments.c.shipment_id,
+        _UNITS.c.sku,
+        shipments.c.location_id,
+        _UNITS.c.units - _QUEUED,
+        literal("active", Text),
+    )
+    .join(_UNITS, _UNITS.c.shipment_id == shipments.c.shipment_id)
+    .where(_UNITS.c.units > _QUEUED),
+).on_conflict_do_update(
+    index_elements=["shipment_id", "sku"],
+    set_={"quantity": allocations.c.quantity + _ALLOCATE_NEW.excluded.quantity},
 )
 _PROMISE: Final = insert(promises)
 _ORDER: Final = update(orders).where(orders.c.order_id == bindparam("the_order"))

@@ -17,10 +17,15 @@ _GRACE: Final = timedelta(seconds=15)
 _PATIENCE: Final = timedelta(seconds=90)
 _SKEW: Final = timedelta(seconds=1)
 
-_LEVELS: Final = "SELECT sku, location_id, on_hand, reserved, allocated, incoming FROM stock_levels"
+_LEVELS: Final = """
+SELECT sku, location_id, on_hand, reserved, allocated, damaged, quarantine, held, incoming, in_transfer, safety_stock
+FROM stock_levels
+"""
 _MOVEMENTS: Final = """
 SELECT kind, sku, location_id, sum(on_hand)::int AS on_hand, sum(reserved)::int AS reserved,
-    sum(allocated)::int AS allocated, sum(incoming)::int AS incoming, count(*)::int AS movements,
+    sum(allocated)::int AS allocated, sum(damaged)::int AS damaged, sum(quarantine)::int AS quarantine,
+    sum(held)::int AS held, sum(incoming)::int AS incoming, sum(in_transfer)::int AS in_transfer,
+    sum(safety_stock)::int AS safety_stock, count(*)::int AS movements,
     (count(*) FILTER (WHERE "by" = ''))::int AS unsigned
 FROM stock_movements GROUP BY kind, sku, location_id
 """
@@ -32,6 +37,9 @@ _RESERVATIONS: Final = "SELECT order_id, sku, location_id, quantity, state, expi
 _ALLOCATIONS: Final = "SELECT shipment_id, sku, location_id, quantity, state FROM allocations"
 _BACKORDERS: Final = """
 SELECT order_id, line_no, shipment_id, sku, location_id, quantity, filled, promise_date, state FROM backorders
+"""
+_TRANSFERS: Final = """
+SELECT transfer_id, sku, from_location, to_location, quantity, received, lost, state FROM stock_transfers
 """
 _REPLENISHMENTS: Final = """
 SELECT replenishment_id, sku, location_id, quantity, received, state FROM replenishment_orders
@@ -129,6 +137,7 @@ def read(conn: Connection, *, now: datetime, since: datetime, speed: float = 1.0
         reservations=_all(conn, _RESERVATIONS, facts.ReservationFact),
         allocations=_all(conn, _ALLOCATIONS, facts.AllocationFact),
         backorders=_all(conn, _BACKORDERS, facts.BackorderFact),
+        transfers=_all(conn, _TRANSFERS, facts.TransferFact),
         replenishments=_all(conn, _REPLENISHMENTS, facts.ReplenishmentFact),
         orders=_all(conn, _ORDERS, facts.OrderFact),
         lines=_all(conn, _LINES, facts.LineFact),

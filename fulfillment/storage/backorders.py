@@ -10,8 +10,8 @@ from sqlalchemy.dialects.postgresql import insert
 from fulfillment.domain.inventory import Movement
 from fulfillment.domain.shipment import WaitsFor, WorkStatus
 from fulfillment.storage import journal, signals
-from fulfillment.storage.movements import Place, lock_levels, move
-from fulfillment.storage.tables import allocations, backorders, shipments, stock_levels, stock_movements
+from fulfillment.storage.movements import AVAILABLE, Place, lock_levels, move
+from fulfillment.storage.tables import allocations, backorders, shipments, stock_movements
 
 _QUEUE: Final = (
     select(backorders)
@@ -26,44 +26,39 @@ _QUEUE: Final = (
         backorders.c.placed_at,
         backorders.c.order_id,
         backorders.c.line_no,
+        backorders.c.shipment_id,
     )
 )
 # Those that the units on the shelf and the arriving ones can reach, the last of them perhaps in part.
 _LOCK_NEXT: Final = text(
-    """
+    f"""
     SELECT order_id FROM orders WHERE order_id IN (
         SELECT order_id FROM (
             SELECT order_id, sum(quantity - filled) OVER queue - (quantity - filled) AS before
             FROM backorders WHERE sku = :sku AND location_id = :location_id AND state = 'waiting'
             WINDOW queue AS (
-                ORDER BY priority, promise_date, placed_at, order_id, line_no ROWS UNBOUNDED PRECEDING
+                ORDER BY priority, promise_date, placed_at, order_id, line_no, shipment_id
+                ROWS UNBOUNDED PRECEDING
             )
         ) q
         WHERE q.before < CAST(:arriving AS integer) + (
-            SELECT coalesce(max(on_hand - reserved - allocated - safety_stock), 0)
-            FROM stock_levels WHERE sku = :sku AND location_id = :location_id
+            SELECT coalesce(max({AVAILABLE}), 0)
+            FROM stock_levels s WHERE s.sku = :sku AND s.location_id = :location_id
         )
     )
     ORDER BY order_id FOR NO KEY UPDATE
     """
 )
-_SERVABLE: Final = (
-    select(backorders.c.sku, backorders.c.location_id)
-    .distinct()
-    .join(
-        stock_levels,
-        (stock_levels.c.sku == backorders.c.sku) & (stock_levels.c.location_id == backorders.c.location_id),
-    )
-    .where(
-        backorders.c.state == "waiting",
-        stock_levels.c.on_hand
-        > stock_levels.c.reserved + stock_levels.c.allocated + stock_levels.c.safety_stock,
-    )
-    .order_by(backorders.c.sku, backorders.c.location_id)
-    .limit(bindparam("at_most"))
+_SERVABLE: Final = text(
+    f"""
+    SELECT DISTINCT b.sku, b.location_id
+    FROM backorders b JOIN stock_levels s USING (sku, location_id)
+    WHERE b.state = 'waiting' AND {AVAILABLE} > 0
+    ORDER BY b.sku, b.location_id LIMIT :at_most
+    """
 )
 _FILL: Final = update(backorders).where(
-    backorders.c.order_id == bindparam("the_order"), backorders.c.line_no == bindparam("the_line")
+    backorders.c.shipment_id == bindparam("the_shipment"), backorders.c.line_no == bindparam("the_line")
 )
 _ALLOCATE: Final = insert(allocations)
 _ALLOCATE_MORE: Final = _ALLOCATE.on_conflict_do_update(
@@ -165,7 +160,7 @@ def _give(conn: Connection, row: Row[Any], units: int, *, key: str, by: str, now
         conn,
         Movement.ALLOCATED_FROM_STOCK,
         {(row.sku, row.location_id): units},
-        key=f"{key}:fill:{row.order_id}:{row.line_no}",
+        key=f"{key}:fill:{row.shipment_id}:{row.line_no}",
         cause=row.shipment_id,
         by=by,
         at=now,
@@ -174,9 +169,8 @@ def _give(conn: Connection, row: Row[Any], units: int, *, key: str, by: str, now
         return False
     filled = row.filled + units
     state = "filled" if filled == row.quantity else "waiting"
-    conn.execute(
-        _FILL, {"the_order": row.order_id, "the_line": row.line_no, "filled": filled, "state": state}
-    )
+    this = {"the_shipment": row.shipment_id, "the_line": row.line_no}
+    conn.execute(_FILL, this | {"filled": filled, "state": state})
     allocation = {"shipment_id": row.shipment_id, "sku": row.sku, "location_id": row.location_id}
     conn.execute(_ALLOCATE_MORE, allocation | {"quantity": units, "state": "active"})
     return True

@@ -28,7 +28,7 @@ def open_case(
 ) -> Case:
     """Return the open case of this kind about `subject`, opening it if there is none.
 
-    The order must be locked; a case about none, such as an event nothing explains, has no order.
+    The order must be locked, or whatever the subject is where it belongs to no order.
     """
     this = {"the_subject": subject, "the_kind": kind.value}
     row = conn.execute(_FIND, this).one_or_none()

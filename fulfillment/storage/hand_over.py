@@ -7,11 +7,11 @@ from typing import Any
 from sqlalchemy import Connection, Row, select, update
 
 from fulfillment.domain.address import Address
-from fulfillment.domain.inventory import Movement
+from fulfillment.domain.inventory import Deed, Movement
 from fulfillment.domain.notifications import Fact
 from fulfillment.domain.policy import Policy
 from fulfillment.domain.shipment import InvalidTransition, WorkStatus
-from fulfillment.storage import journal, movements, signals
+from fulfillment.storage import drift, journal, movements, signals
 from fulfillment.storage.tables import allocations, labels, parcels, shipments
 
 
@@ -86,15 +86,10 @@ def _ship_allocations(conn: Connection, shipment_id: str, *, by: str, now: datet
     rows = conn.execute(
         update(allocations).where(active).values(state="shipped").returning(allocations)
     ).all()
-    movements.move(
-        conn,
-        Movement.SHIPPED,
-        {(row.sku, row.location_id): row.quantity for row in rows},
-        key=f"{shipment_id}:ship",
-        cause=shipment_id,
-        by=by,
-        at=now,
-    )
+    amounts = {(row.sku, row.location_id): row.quantity for row in rows}
+    deed = Deed(key=f"{shipment_id}:ship", cause=shipment_id, by=by, at=now)
+    drift.cover(conn, amounts, deed)
+    movements.move(conn, Movement.SHIPPED, amounts, key=deed.key, cause=deed.cause, by=deed.by, at=deed.at)
 
 
 def _tell_everyone(conn: Connection, order: Row[Any], left: HandedOver, *, by: str) -> None:

@@ -57,7 +57,7 @@ def events(
 
 def audit(
     conn: Connection,
-    order_id: str,
+    order_id: str | None,
     *,
     actor: str,
     command: str,
@@ -66,7 +66,7 @@ def audit(
     request_id: str = "",
     reason: str = "",
 ) -> None:
-    """Note who asked for what, and what came of it."""
+    """Note who asked for what, and what came of it; of stock, where it is about no order."""
     row = {"order_id": order_id, "actor": actor, "command": command, "outcome": outcome, "at": at}
     conn.execute(_AUDIT, row | {"request_id": request_id, "reason": reason})
 

@@ -1,5 +1,6 @@
 """Whose turn it is: every change of an order begins by locking the order's row."""
 
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, func, select
@@ -26,6 +27,15 @@ def order_of_parcel(conn: Connection, parcel_id: str) -> Row[Any]:
     """Lock the order a parcel belongs to; the parcel itself is read afterwards."""
     owner = select(parcels.c.order_id).where(parcels.c.parcel_id == parcel_id).scalar_subquery()
     return _found(_locked(conn, orders.c.order_id == owner), parcel_id)
+
+
+def orders_named(conn: Connection, order_ids: Collection[str]) -> Mapping[str, Row[Any]]:
+    """Lock several orders in the order everybody does, and return them as they are now."""
+    if not order_ids:
+        return {}
+    several = select(orders).where(orders.c.order_id.in_(order_ids)).order_by(orders.c.order_id)
+    rows = conn.execute(several.with_for_update(key_share=True)).all()
+    return {row.order_id: row for row in rows}
 
 
 def named(conn: Connection, name: str) -> None:

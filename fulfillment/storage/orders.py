@@ -55,20 +55,21 @@ _GONE: Final = (
     )
     .scalar_subquery()
 )
+_QUEUED: Final = (
+    select(func.coalesce(func.sum(backorders.c.quantity), 0))
+    .where(
+        backorders.c.order_id == order_lines.c.order_id,
+        backorders.c.line_no == order_lines.c.line_no,
+    )
+    .scalar_subquery()
+)
 _SHORT: Final = (
     select(
         order_lines.c.line_no,
         order_lines.c.sku,
         order_lines.c.quantity,
-        func.coalesce(backorders.c.quantity, 0).label("backordered"),
+        _QUEUED.label("backordered"),
         _GONE.label("cancelled"),
-    )
-    .select_from(
-        order_lines.outerjoin(
-            backorders,
-            (backorders.c.order_id == order_lines.c.order_id)
-            & (backorders.c.line_no == order_lines.c.line_no),
-        )
     )
     .where(order_lines.c.order_id == bindparam("the_order"))
     .order_by(order_lines.c.line_no)

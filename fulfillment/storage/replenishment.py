@@ -26,7 +26,7 @@ from fulfillment.domain.replenishment import (
     reckon,
 )
 from fulfillment.storage import locks
-from fulfillment.storage.movements import lock_levels, move
+from fulfillment.storage.movements import AVAILABLE, lock_levels, move
 from fulfillment.storage.orders import OUT_OF_STOCK
 from fulfillment.storage.tables import replenishment_orders, skus, stock_levels
 
@@ -39,7 +39,7 @@ _PREFIX: Final = "RO-"
 # nowhere: it counts for the location that is asked first. Safety stock is no part of the position: no order may claim
 # it. What is suggested counts as ordered, or it would be suggested again.
 _PLACES: Final = text(
-    """
+    f"""
     WITH asked AS (
         SELECT sku, location_id, day, sum(units) AS units, count(*) AS sales FROM (
             SELECT m.sku, m.location_id, (m.at AT TIME ZONE 'UTC')::date AS day, -m.on_hand AS units
@@ -109,7 +109,7 @@ _PLACES: Final = text(
     SELECT sku, location_id, k.name, k.vendor, k.backorderable AND NOT k.archived AS sold, k.reorder_point,
         k.reorder_maximum, k.pack_size, k.minimum_order, k.lead_time_days,
         coalesce(s.on_hand, 0) AS on_hand, coalesce(s.incoming, 0) AS incoming,
-        coalesce(s.on_hand - s.reserved - s.allocated - s.safety_stock, 0) AS available,
+        coalesce({AVAILABLE}, 0) AS available,
         coalesce(w.units, 0) AS backordered, coalesce(o.suggested, 0) AS suggested, o.due_at,
         coalesce(d.days, 0) AS days, coalesce(d.sales, 0) AS sales,
         coalesce(d.per_day, 0) AS per_day, coalesce(d.deviation, 0) AS deviation,

@@ -14,9 +14,13 @@ HANDED_OVER: Final = "handed_over"
 MILESTONE: Final = "milestone"
 STOCK_FILLED: Final = "stock_filled"
 OVERDUE: Final = "overdue"
-REPLANNED: Final = "replanned"  # {"why": ..}: the books changed the order beside its workflow, which reads them again
+REPLANNED: Final = (
+    "replanned"  # {"why": ..}: the books changed the order beside its workflow, which reads them again
+)
 PAYMENT_NEWS: Final = "payment_news"  # {"payment_id": ..}: a hint from the provider; the workflow asks
-RETRY_PAYMENT: Final = "retry_payment"  # {"method", "by", "request_id"}: the verb, when the customer's page gave a method
+RETRY_PAYMENT: Final = (
+    "retry_payment"  # {"method", "by", "request_id"}: the verb, when the customer's page gave a method
+)
 
 
 class SignalStore:

@@ -13,29 +13,27 @@ from fulfillment.domain.address import Address
 from fulfillment.domain.calendars import Calendar
 from fulfillment.domain.catalogue import Product
 from fulfillment.domain.errors import FulfillmentError
-from fulfillment.domain.inventory import Level, Movement, UnknownSku
+from fulfillment.domain.inventory import Deed, Level, Movement, StockNews, UnknownSku
 from fulfillment.domain.location import Location
 from fulfillment.domain.policy import DEFAULT, Policy
 from fulfillment.domain.reservation import Reservation
-from fulfillment.storage import backorders, locations, reservations
+from fulfillment.storage import backorders, locations, reservations, shortfall
 from fulfillment.storage.claims import Claims
-from fulfillment.storage.movements import Place, move
+from fulfillment.storage.movements import Place, lock_levels, move
 from fulfillment.storage.tables import locations as places
-from fulfillment.storage.tables import replenishment_orders, skus, stock_levels, stock_movements
+from fulfillment.storage.tables import (
+    replenishment_orders,
+    skus,
+    stock_events,
+    stock_levels,
+    stock_movements,
+)
 
 _SKU: Final = insert(skus)
 _UTC_WEEKDAYS: Final = Calendar()
 _LEVEL: Final = insert(stock_levels)
 _KEEP_LEVEL: Final = _LEVEL.on_conflict_do_nothing()
-_LEVELS: Final = select(
-    stock_levels.c.sku,
-    stock_levels.c.location_id,
-    stock_levels.c.on_hand,
-    stock_levels.c.reserved,
-    stock_levels.c.allocated,
-    stock_levels.c.safety_stock,
-    stock_levels.c.incoming,
-).order_by(stock_levels.c.sku, stock_levels.c.location_id)
+_LEVELS: Final = select(stock_levels).order_by(stock_levels.c.sku, stock_levels.c.location_id)
 _FIRST_LOCATION: Final = (
     select(places.c.location_id).order_by(places.c.priority, places.c.location_id).limit(1)
 )
@@ -44,11 +42,22 @@ _MOVED: Final = (
     .where(
         stock_movements.c.location_id == bindparam("there"),
         stock_movements.c.sku.in_(bindparam("asked", expanding=True)),
+        # How much is kept back moves nothing: the shelf has still to be filled for the first time.
+        stock_movements.c.kind != Movement.SAFETY_STOCK.value,
     )
     .distinct()
 )
 _KNOWN: Final = select(func.count()).where(skus.c.sku == bindparam("the_sku"))
 _PLACE: Final = select(func.count()).where(places.c.location_id == bindparam("the_place"))
+_LATEST: Final = select(func.coalesce(func.max(stock_movements.c.movement_id), 0)).where(
+    stock_movements.c.location_id == bindparam("there")
+)
+_NEWS: Final = (
+    select(stock_events)
+    .where(stock_events.c.event_id > bindparam("after"))
+    .order_by(stock_events.c.event_id)
+    .limit(bindparam("at_most"))
+)
 _ARRIVED: Final = text(
     """
     UPDATE replenishment_orders r SET
@@ -82,9 +91,25 @@ class NoLocation(FulfillmentError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Receipt:
-    """What arriving units made whole: the shipments that no longer wait for stock."""
+    """What a deed on stock came to; a repeat says the same.
 
-    filled: tuple[str, ...]
+    `filled` are the shipments that got units and wait for no more, `short` those that lost some and wait again.
+    """
+
+    filled: tuple[str, ...] = ()
+    short: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StockEvent:
+    """What is worth telling about a SKU at a location; `available` as it was then."""
+
+    event_id: int
+    kind: StockNews
+    sku: str
+    location_id: str
+    available: int
+    at: datetime
 
 
 class StockStore:
@@ -156,7 +181,7 @@ class StockStore:
             if place is None:
                 raise NoLocation
             _write_skus(conn, products)
-            _write_levels(conn, products, place)
+            _write_levels(conn, products, place, by=by, at=self._now())
             self._start_with(conn, _untouched(conn, products, place), place, by=by)
 
     def receive(
@@ -176,31 +201,48 @@ class StockStore:
         """
         place = sku, location_id
         with self._engine.begin() as conn:
-            _check(conn, sku, location_id)
+            check_place(conn, place)
             # Orders are locked before stock, by everybody; so those that may be served come first.
             ready = backorders.lock_next(conn, place, arriving=quantity)
             if self._put_away(conn, place, quantity, key, by, replenishment_id):
                 backorders.fill(conn, place, ready, key=key, by=by, now=self._now())
-        while self._serve(place, key, by):  # an order may have been queued while the units were put away
-            pass
-        with self._engine.connect() as conn:
-            return Receipt(filled=backorders.filled_by(conn, place, key))
+        # An order may have been queued while the units were put away.
+        return served(self._engine, place, Deed(key=key, cause=key, by=by, at=self._now()))
 
-    def adjust(self, sku: str, location_id: str, delta: int, *, key: str, by: str, reason: str) -> None:
+    def adjust(self, sku: str, location_id: str, delta: int, *, key: str, by: str, reason: str) -> Receipt:
         """Correct what is on the shelf by `delta` units; those that were found serve the orders that wait.
+
+        Where fewer are left than are promised, the youngest claims are released and wait again.
 
         Raises:
             UnknownSku, UnknownLocation: there is no such SKU, or no such place.
-            InsufficientStock: fewer units would be left than are promised.
+            InsufficientStock: there are not that many on the shelf.
+            PackedAlready: what would be missing is in closed parcels.
+        """
+        deed = Deed(key=key, cause=reason, by=by, at=self._now())
+        return correct(self._engine, (sku, location_id), delta, deed, policy=self._policy)
+
+    def set_safety_stock(
+        self, sku: str, location_id: str, units: int, *, key: str, by: str, reason: str
+    ) -> Receipt:
+        """Keep so many units back from new orders; what is promised already stays promised.
+
+        Raises:
+            UnknownSku, UnknownLocation: there is no such SKU, or no such place.
         """
         place = sku, location_id
+        deed = Deed(key=key, cause=reason, by=by, at=self._now())
         with self._engine.begin() as conn:
-            _check(conn, sku, location_id)
-            conn.execute(_KEEP_LEVEL, {"sku": sku, "location_id": location_id})
-            move(conn, Movement.ADJUSTED, {place: delta}, key=key, cause=reason, by=by, at=self._now())
-        # After the commit: orders are locked before stock. What a crash leaves out here, the sweep serves.
-        while delta > 0 and self._serve(place, key, by):
-            pass
+            check_place(conn, place)
+            (level,) = lock_levels(conn, [place])
+            change(conn, Movement.SAFETY_STOCK, place, units - level.safety_stock, deed)
+        return served(self._engine, place, deed)
+
+    def news(self, after: int, limit: int) -> tuple[StockEvent, ...]:
+        """Return what happened to stock after the event of this number, oldest first."""
+        with self._engine.connect() as conn:
+            rows = conn.execute(_NEWS, {"after": after, "at_most": limit}).mappings()
+            return tuple(StockEvent(**{**row, "kind": StockNews(row["kind"])}) for row in rows)
 
     def levels(self, sku: str | None = None) -> tuple[Level, ...]:
         """Return what every location holds, of everything or of one SKU."""
@@ -211,7 +253,6 @@ class StockStore:
     def _put_away(
         self, conn: Connection, place: Place, quantity: int, key: str, by: str, replenishment_id: str | None
     ) -> bool:
-        conn.execute(_KEEP_LEVEL, {"sku": place[0], "location_id": place[1]})
         at, cause = self._now(), replenishment_id or key
         if not move(conn, Movement.RECEIVED, {place: quantity}, key=key, cause=cause, by=by, at=at):
             return False
@@ -220,11 +261,6 @@ class StockStore:
             if part := conn.execute(_ARRIVED, asked).scalar_one_or_none():
                 move(conn, Movement.EXPECTED, {place: -part}, key=key, cause=cause, by=by, at=at)
         return True
-
-    def _serve(self, place: Place, key: str, by: str) -> bool:
-        """Serve who waits for what is there; return whether there was anybody."""
-        with self._engine.begin() as conn:
-            return backorders.serve(conn, place, key=key, by=by, now=self._now())
 
     def _start_with(self, conn: Connection, products: Sequence[Product], place: str, *, by: str) -> None:
         key, at = f"start:{place}", self._now()
@@ -240,11 +276,54 @@ class StockStore:
             move(conn, Movement.EXPECTED, coming, key=key, cause=key, by=by, at=at)
 
 
-def _check(conn: Connection, sku: str, location_id: str) -> None:
+def check_place(conn: Connection, place: Place) -> None:
+    """Let a location have a level of this SKU, if there are both.
+
+    Raises:
+        UnknownSku, UnknownLocation: there is no such SKU, or no such place.
+    """
+    sku, location_id = place
     if not conn.execute(_KNOWN, {"the_sku": sku}).scalar_one():
         raise UnknownSku(sku)
     if not conn.execute(_PLACE, {"the_place": location_id}).scalar_one():
         raise UnknownLocation(location_id)
+    conn.execute(_KEEP_LEVEL, {"sku": sku, "location_id": location_id})
+
+
+def change(conn: Connection, kind: Movement, place: Place, quantity: int, deed: Deed) -> bool:
+    """Move units of one SKU at one place; False when it was done before, or is nothing."""
+    if not quantity:
+        return False
+    return bool(move(conn, kind, {place: quantity}, key=deed.key, cause=deed.cause, by=deed.by, at=deed.at))
+
+
+def correct(engine: Engine, place: Place, delta: int, deed: Deed, *, policy: Policy) -> Receipt:
+    """Correct what is on the shelf; raises as `StockStore.adjust` does."""
+
+    def book(conn: Connection) -> None:
+        check_place(conn, place)
+        if delta < 0:
+            shortfall.book(conn, Movement.ADJUSTED, place, delta, deed, policy=policy)
+        else:
+            change(conn, Movement.ADJUSTED, place, delta, deed)
+
+    shortfall.in_one_piece(engine, book)
+    return served(engine, place, deed)
+
+
+def served(engine: Engine, place: Place, deed: Deed) -> Receipt:
+    """Give what is free to those who wait, and return what the deed came to.
+
+    After the deed is committed: orders are locked before stock. What a crash leaves out here, the sweep serves.
+    """
+    waiting = True
+    while waiting:
+        with engine.begin() as conn:
+            waiting = backorders.serve(conn, place, key=deed.key, by=deed.by, now=deed.at)
+    with engine.connect() as conn:
+        return Receipt(
+            filled=backorders.filled_by(conn, place, deed.key), short=shortfall.lost_by(conn, place, deed.key)
+        )
 
 
 def _write_skus(conn: Connection, products: Sequence[Product]) -> None:
@@ -254,13 +333,18 @@ def _write_skus(conn: Connection, products: Sequence[Product]) -> None:
     conn.execute(_SKU.on_conflict_do_update(index_elements=["sku"], set_=new), rows)
 
 
-def _write_levels(conn: Connection, products: Sequence[Product], place: str) -> None:
-    rows = [
-        {"sku": product.sku, "location_id": place, "safety_stock": product.safety_stock}
-        for product in sorted(products, key=lambda product: product.sku)
-    ]
-    new = {"safety_stock": _LEVEL.excluded.safety_stock}
-    conn.execute(_LEVEL.on_conflict_do_update(index_elements=["sku", "location_id"], set_=new), rows)
+def _write_levels(
+    conn: Connection, products: Sequence[Product], place: str, *, by: str, at: datetime
+) -> None:
+    wanted = {(product.sku, place): product.safety_stock for product in products}
+    conn.execute(_KEEP_LEVEL, [{"sku": sku, "location_id": place} for sku, _ in sorted(wanted)])
+    levels = lock_levels(conn, wanted)
+    there = {(level.sku, level.location_id): level.safety_stock for level in levels}
+    changes = {where: units - there[where] for where, units in wanted.items() if units != there[where]}
+    if changes:
+        # Each import may set another number: the latest movement tells them apart, as the rows are locked.
+        key = f"catalogue:{conn.execute(_LATEST, {'there': place}).scalar_one()}"
+        move(conn, Movement.SAFETY_STOCK, changes, key=key, cause="catalogue", by=by, at=at)
 
 
 def _untouched(conn: Connection, products: Sequence[Product], place: str) -> list[Product]:

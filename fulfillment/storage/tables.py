@@ -98,11 +98,16 @@ stock_levels = Table(
     Column("allocated", Integer, nullable=False, server_default="0"),
     Column("incoming", Integer, nullable=False, server_default="0"),
     Column("safety_stock", Integer, nullable=False, server_default="0"),
+    Column("damaged", Integer, nullable=False, server_default="0"),
+    Column("quarantine", Integer, nullable=False, server_default="0"),
+    Column("held", Integer, nullable=False, server_default="0"),
+    Column("in_transfer", Integer, nullable=False, server_default="0"),
     CheckConstraint(
-        "on_hand >= 0 AND reserved >= 0 AND allocated >= 0 AND incoming >= 0 AND safety_stock >= 0",
+        "on_hand >= 0 AND reserved >= 0 AND allocated >= 0 AND damaged >= 0 AND quarantine >= 0 AND held >= 0"
+        " AND incoming >= 0 AND in_transfer >= 0 AND safety_stock >= 0",
         name="never_negative",
     ),
-    CheckConstraint("reserved + allocated <= on_hand", name="promised_once"),
+    CheckConstraint("reserved + allocated + damaged + quarantine + held <= on_hand", name="promised_once"),
 )
 
 stock_movements = Table(
@@ -117,6 +122,11 @@ stock_movements = Table(
     Column("reserved", Integer, nullable=False, server_default="0"),
     Column("allocated", Integer, nullable=False, server_default="0"),
     Column("incoming", Integer, nullable=False, server_default="0"),
+    Column("damaged", Integer, nullable=False, server_default="0"),
+    Column("quarantine", Integer, nullable=False, server_default="0"),
+    Column("held", Integer, nullable=False, server_default="0"),
+    Column("in_transfer", Integer, nullable=False, server_default="0"),
+    Column("safety_stock", Integer, nullable=False, server_default="0"),
     Column("cause", Text, nullable=False),
     Column("by", Text, nullable=False),
     _moment("at"),
@@ -157,9 +167,10 @@ allocations = Table(
 backorders = Table(
     "backorders",
     metadata,
-    Column("order_id", Text, ForeignKey("orders.order_id"), primary_key=True),
+    # A line may wait in several shipments: where it was short at first, and where its units were missed later.
+    Column("shipment_id", Text, ForeignKey("shipments.shipment_id"), primary_key=True),
     Column("line_no", Integer, primary_key=True),
-    Column("shipment_id", Text, ForeignKey("shipments.shipment_id"), nullable=False),
+    _order_id(),
     Column("sku", Text, nullable=False),
     Column("location_id", Text, nullable=False),
     Column("quantity", Integer, nullable=False),  # asked of the next receipts
@@ -170,6 +181,7 @@ backorders = Table(
     Column("state", Text, nullable=False),  # waiting, filled, cancelled
     CheckConstraint("filled >= 0 AND filled <= quantity AND quantity > 0", name="filled"),
     CheckConstraint("state IN ('waiting', 'filled', 'cancelled')", name="state"),
+    Index("ix_backorders_order", "order_id"),
     Index("ix_backorders_queue", "sku", "location_id", postgresql_where=text("state = 'waiting'")),
 )
 
@@ -195,6 +207,87 @@ replenishment_orders = Table(
         "due_at",
         postgresql_where=text("state IN ('ordered', 'partially_received')"),
     ),
+)
+
+# Counting one SKU at one location: the difference between what was seen at a moment and what the book said then.
+stock_counts = Table(
+    "stock_counts",
+    metadata,
+    Column("count_id", Text, primary_key=True),
+    Column("sku", Text, ForeignKey("skus.sku"), nullable=False),
+    Column("location_id", Text, ForeignKey("locations.location_id"), nullable=False),
+    Column("state", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("planned_by", Text, nullable=False),
+    Column("counter", Text),
+    Column("counted", Integer),
+    Column("recounter", Text),
+    Column("recounted", Integer),
+    Column("expected", Integer),  # by the book, at the moment of the latest count
+    Column("decided_by", Text),
+    Column("decision", Text, nullable=False, server_default=""),
+    _moment("planned_at"),
+    _moment("counted_at", nullable=True),
+    _moment("recounted_at", nullable=True),
+    _moment("closed_at", nullable=True),
+    CheckConstraint("counted >= 0 AND recounted >= 0", name="seen"),
+    CheckConstraint(
+        "state IN ('planned', 'counting', 'recounting', 'review', 'posted', 'cancelled')", name="state"
+    ),
+    Index(
+        "uq_stock_counts_open",
+        "sku",
+        "location_id",
+        unique=True,
+        postgresql_where=text("state NOT IN ('posted', 'cancelled')"),
+    ),
+)
+
+stock_transfers = Table(
+    "stock_transfers",
+    metadata,
+    Column("transfer_id", Text, primary_key=True),
+    Column("sku", Text, ForeignKey("skus.sku"), nullable=False),
+    Column("from_location", Text, ForeignKey("locations.location_id"), nullable=False),
+    Column("to_location", Text, ForeignKey("locations.location_id"), nullable=False),
+    Column("quantity", Integer, nullable=False),
+    Column("received", Integer, nullable=False, server_default="0"),
+    Column("lost", Integer, nullable=False, server_default="0"),
+    Column("state", Text, nullable=False),  # under_way, received, closed
+    Column("reason", Text, nullable=False),
+    Column("sent_by", Text, nullable=False),
+    _moment("sent_at"),
+    _moment("closed_at", nullable=True),
+    CheckConstraint("quantity > 0 AND received >= 0 AND lost >= 0", name="sizes"),
+    CheckConstraint("received + lost <= quantity", name="once"),
+    CheckConstraint("state IN ('under_way', 'received', 'closed')", name="state"),
+    CheckConstraint("from_location <> to_location", name="two_places"),
+    Index("ix_stock_transfers_open", "to_location", postgresql_where=text("state = 'under_way'")),
+)
+
+# Units that came back, each of them once.
+returned_units = Table(
+    "returned_units",
+    metadata,
+    _order_id(primary_key=True),
+    Column("line_no", Integer, primary_key=True),
+    Column("unit_no", Integer, primary_key=True),
+    Column("disposition", Text, nullable=False),
+    Column("operation_key", Text, nullable=False),
+    Column("by", Text, nullable=False),
+    _moment("at"),
+)
+
+# What programs beside ours may want to know of stock; read in order, from wherever they stopped.
+stock_events = Table(
+    "stock_events",
+    metadata,
+    Column("event_id", BigInteger, Identity(), primary_key=True),
+    Column("kind", Text, nullable=False),
+    Column("sku", Text, nullable=False),
+    Column("location_id", Text, nullable=False),
+    Column("available", Integer, nullable=False),
+    _moment("at"),
 )
 
 # --- orders ------------------------------------------------------------------------------------------
@@ -290,7 +383,9 @@ cases = Table(
     "cases",
     metadata,
     Column("case_id", Text, primary_key=True),
-    _order_id(),
+    Column(
+        "order_id", Text, ForeignKey("orders.order_id")
+    ),  # null where it is about stock, and about no order
     Column("subject", Text, nullable=False),
     Column("kind", Text, nullable=False),
     Column("severity", Integer, nullable=False),
@@ -604,7 +699,9 @@ audit_entries = Table(
     "audit_entries",
     metadata,
     Column("entry_id", BigInteger, Identity(), primary_key=True),
-    _order_id(),
+    Column(
+        "order_id", Text, ForeignKey("orders.order_id")
+    ),  # null where it is about stock, and about no order
     Column("actor", Text, nullable=False),
     Column("command", Text, nullable=False),
     Column("request_id", Text, nullable=False, server_default=""),

@@ -16,14 +16,18 @@ from starlette.exceptions import HTTPException
 from starlette.types import ExceptionHandler
 
 from fulfillment.domain.calendars import InvalidCalendar
+from fulfillment.domain.counts import CountRefused, UnknownCount
 from fulfillment.domain.errors import FulfillmentError, UnknownOrder
 from fulfillment.domain.holds import NoSuchHold
-from fulfillment.domain.inventory import InsufficientStock, UnknownSku
+from fulfillment.domain.inventory import CannotRegrade, InsufficientStock, PackedAlready, UnknownSku
 from fulfillment.domain.order import InvalidOrder
 from fulfillment.domain.refund import UnknownRefund
 from fulfillment.domain.shipment import Stop
+from fulfillment.domain.transfers import TransferRefused, UnknownTransfer
 from fulfillment.storage.locks import UnknownShipment
 from fulfillment.storage.orders import OrderExists
+from fulfillment.storage.returns import NotReturnable
+from fulfillment.storage.shortfall import Overtaken
 from fulfillment.storage.stock import UnknownLocation
 from fulfillment.storage.views import BadCursor
 from starter.orders import TemporalAway
@@ -127,6 +131,16 @@ CODES: Final[Mapping[str, Meaning]] = MappingProxyType(
         "insufficient_stock": Meaning(
             status=409, title="There is not that much", instead="Look at the stock levels first."
         ),
+        "packed_already": Meaning(
+            status=409,
+            title="What would be missing is in closed parcels",
+            instead="Open the parcels of `shipments` and count again, or cancel those shipments first.",
+        ),
+        "stock_refused": Meaning(
+            status=409,
+            title="Stock cannot be changed like this",
+            instead="Do what `detail` says, or read the count or transfer as it stands.",
+        ),
         "rate_limited": Meaning(
             status=429,
             title="Too many requests",
@@ -221,7 +235,14 @@ def answer(request: Request, problem: Problem, *, status: int | None = None) -> 
 def of_business(error: FulfillmentError) -> Problem:
     """Return a rule's no as a problem."""
     match error:
-        case UnknownOrder() | UnknownShipment() | NoSuchHold() | UnknownRefund():
+        case (
+            UnknownOrder()
+            | UnknownShipment()
+            | NoSuchHold()
+            | UnknownRefund()
+            | UnknownCount()
+            | UnknownTransfer()
+        ):
             return Problem("not_found", _sentence(error))
         case InvalidOrder(param=param, why=why) | InvalidCalendar(param=param, why=why):
             return Problem("invalid_request", str(error), errors=[field_error(param, "invalid", why)])
@@ -238,6 +259,12 @@ def of_business(error: FulfillmentError) -> Problem:
             return Problem("order_exists", _sentence(error))
         case InsufficientStock():
             return Problem("insufficient_stock", _sentence(error))
+        case PackedAlready():
+            return Problem("packed_already", _sentence(error), more={"shipments": list(error.shipments)})
+        case Overtaken():
+            return Problem("temporarily_unavailable", _sentence(error))
+        case CountRefused() | TransferRefused() | NotReturnable() | CannotRegrade():
+            return Problem("stock_refused", _sentence(error))
         case Stop():
             return Problem("stop", str(error))
         case _:

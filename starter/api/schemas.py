@@ -5,7 +5,15 @@ from collections.abc import Iterator
 from datetime import date, datetime, time
 from typing import Annotated, Final, Literal, Self, cast
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    model_validator,
+)
 from pydantic_core import PydanticCustomError
 
 from fulfillment.domain.address import Address
@@ -13,6 +21,7 @@ from fulfillment.domain.cases import CaseKind
 from fulfillment.domain.explanation import allowed_actions, wants_payment
 from fulfillment.domain.headline import expected_on, headline, shipment_headline
 from fulfillment.domain.holds import Hold, HoldReason
+from fulfillment.domain.inventory import Disposition, Grade
 from fulfillment.domain.order import Customer, Order, OrderLine, UnitRange
 from fulfillment.domain.payment import DeclineGroup, OrderPayment
 from fulfillment.domain.policy import ShortageChoice
@@ -412,6 +421,119 @@ class CartIn(_Request):
 
     lines: Annotated[list[CartLineIn], Field(min_length=1, max_length=MAX_LINES)]
     ship_to: DestinationIn
+
+
+Units = Annotated[int, Field(strict=True, ge=1, le=1_000_000)]
+DeedKey = Annotated[str, _text(120)]
+
+
+class AdjustmentIn(_Request):
+    """What is on the shelf is `delta` units more, or fewer, than the book says. `key` makes a repeat harmless."""
+
+    sku: Sku
+    location_id: Id
+    delta: Annotated[int, Field(strict=True, ge=-1_000_000, le=1_000_000)]
+    reason: Reason
+    key: DeedKey
+
+    @model_validator(mode="after")
+    def _something(self) -> Self:
+        if not self.delta:
+            raise PydanticCustomError("nothing", "a difference of 0 is no adjustment")
+        return self
+
+
+class SafetyStockIn(_Request):
+    """How many units new orders may not claim."""
+
+    sku: Sku
+    location_id: Id
+    units: Annotated[int, Field(strict=True, ge=0, le=1_000_000)]
+    reason: Reason
+    key: DeedKey
+
+
+class SnapshotIn(_Request):
+    """What another system counted at a moment; what moved since then stays."""
+
+    sku: Sku
+    location_id: Id
+    counted: Annotated[int, Field(strict=True, ge=0, le=1_000_000)]
+    counted_at: AwareDatetime
+    key: DeedKey
+
+
+class DispositionIn(_Request):
+    """Units that are something else than they were; with `shipment_id` they come out of its claim."""
+
+    sku: Sku
+    location_id: Id
+    quantity: Units
+    of: Grade
+    to: Grade
+    shipment_id: Annotated[str, _text(80)] | None = None
+    reason: Reason
+    key: DeedKey
+
+
+class ReturnedIn(_Request):
+    """Units of a line that came back; each is numbered within its line, from 1, and comes back once."""
+
+    order_id: Id
+    line_no: Annotated[int, Field(strict=True, ge=1, le=10_000)]
+    units: Annotated[list[Quantity], Field(min_length=1, max_length=1000)]
+    disposition: Disposition
+    location_id: Id
+    reason: OptionalLine = ""
+    key: DeedKey
+
+
+class CountIn(_Request):
+    """A shelf to be counted."""
+
+    count_id: Id
+    sku: Sku
+    location_id: Id
+    reason: Reason
+
+
+class CountedIn(_Request):
+    """What somebody saw, and when."""
+
+    counted: Annotated[int, Field(strict=True, ge=0, le=1_000_000)]
+    counted_at: AwareDatetime
+    by: Annotated[str, _text(64)] = Field(description="Who counted; a recount is somebody else's.")
+
+
+class CountDecisionIn(_Request):
+    """Whether a large difference is booked, and why."""
+
+    approve: bool
+    reason: Reason
+
+
+class WhyIn(_Request):
+    """Why it is stopped or given up."""
+
+    reason: Reason
+
+
+class TransferIn(_Request):
+    """Units to be sent from one location to another."""
+
+    transfer_id: Id
+    sku: Sku
+    from_location: Id
+    to_location: Id
+    quantity: Units
+    reason: Reason
+
+
+class ArrivalIn(_Request):
+    """Units of a transfer that arrived. `key` makes a repeat harmless."""
+
+    quantity: Units
+    key: DeedKey
 
 
 # --- what goes out ---------------------------------------------------------------------------------------

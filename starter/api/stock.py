@@ -1,32 +1,44 @@
-"""Stock over HTTP: levels, what vendors owe us, and goods that come in."""
+"""Stock over HTTP: levels, what vendors owe us, goods that come in, and what becomes of those that are there."""
 
+from dataclasses import asdict
 from datetime import datetime
 from typing import Annotated
 
 from fastapi import APIRouter, BackgroundTasks, Depends, Query
 from pydantic import BaseModel
 
+from fulfillment.domain.inventory import StockNews
+from fulfillment.storage.stock import Receipt
 from starter.access import Caller, Needs, Scope
 from starter.api.delivery import tell_orders
-from starter.api.schemas import ReceiptIn
-from starter.doors import Standing
+from starter.api.schemas import AdjustmentIn, DispositionIn, ReceiptIn, ReturnedIn, SafetyStockIn
+from starter.doors import Doors, Standing
 
 router = APIRouter(prefix="/v1", tags=["stock"])
 
 Receiving = Annotated[Caller, Depends(Needs(Scope.WAREHOUSE))]
+Keeping = Annotated[Caller, Depends(Needs(Scope.WAREHOUSE, Scope.OPS))]
 Looking = Annotated[Caller, Depends(Needs(Scope.STOREFRONT, Scope.SUPPORT, Scope.WAREHOUSE, Scope.OPS))]
 
 
 class LevelOut(BaseModel):
-    """What one location holds of one SKU; `available` is what a new order may claim."""
+    """What one location holds of one SKU; `available` is what a new order may claim.
+
+    `damaged`, `quarantine` and `held` are on hand and may not be claimed; `incoming` and `in_transfer` are not there yet.
+    """
 
     sku: str
     location_id: str
     on_hand: int
     reserved: int
     allocated: int
+    damaged: int
+    quarantine: int
+    held: int
     safety_stock: int
     available: int
+    incoming: int
+    in_transfer: int
 
 
 class LevelsOut(BaseModel):
@@ -59,24 +71,36 @@ class ReceiptOut(BaseModel):
     filled: list[str]
 
 
+class MovedOut(ReceiptOut):
+    """A deed on stock; the shipments in `short` lost units by it and wait for stock again."""
+
+    short: list[str]
+
+
+class StockEventOut(BaseModel):
+    """What is worth telling about a SKU at a location; `available` as it was then."""
+
+    event_id: int
+    kind: StockNews
+    sku: str
+    location_id: str
+    available: int
+    at: datetime
+
+
+class StockEventsOut(BaseModel):
+    """What happened to stock, oldest first; go on after the last `event_id`."""
+
+    events: list[StockEventOut]
+
+
 @router.get("/stock", response_model=LevelsOut, summary="Stock levels")
 def levels(
     doors: Standing, _caller: Looking, sku: Annotated[str | None, Query(max_length=64)] = None
 ) -> LevelsOut:
     """List what every location holds, of everything or of one SKU."""
     return LevelsOut(
-        levels=[
-            LevelOut(
-                sku=level.sku,
-                location_id=level.location_id,
-                on_hand=level.on_hand,
-                reserved=level.reserved,
-                allocated=level.allocated,
-                safety_stock=level.safety_stock,
-                available=level.available,
-            )
-            for level in doors.stock.levels(sku)
-        ]
+        levels=[LevelOut(**asdict(level), available=level.available) for level in doors.stock.levels(sku)]
     )
 
 
@@ -109,6 +133,82 @@ def receive(body: ReceiptIn, doors: Standing, caller: Receiving, after: Backgrou
         by=caller.name,
         replenishment_id=body.replenishment_id,
     )
-    orders = dict.fromkeys(shipment_id.rpartition("-")[0] for shipment_id in receipt.filled)
-    after.add_task(tell_orders, doors, list(orders))
+    tell(doors, after, receipt)
     return ReceiptOut(key=body.key, filled=list(receipt.filled))
+
+
+@router.post(
+    "/adjustments", status_code=201, response_model=MovedOut, summary="The shelf holds more, or less"
+)
+def adjust(body: AdjustmentIn, doors: Standing, caller: Receiving, after: BackgroundTasks) -> MovedOut:
+    """Correct what is on the shelf. Where it is less than promised, the youngest claims wait again."""
+    moved = doors.stock.adjust(
+        body.sku, body.location_id, body.delta, key=body.key, by=caller.name, reason=body.reason
+    )
+    return moved_out(doors, after, body.key, moved)
+
+
+@router.post("/safety_stock", status_code=201, response_model=MovedOut, summary="Keep units back")
+def keep_back(body: SafetyStockIn, doors: Standing, caller: Keeping, after: BackgroundTasks) -> MovedOut:
+    """Set how many units new orders may not claim."""
+    moved = doors.stock.set_safety_stock(
+        body.sku, body.location_id, body.units, key=body.key, by=caller.name, reason=body.reason
+    )
+    return moved_out(doors, after, body.key, moved)
+
+
+@router.post("/dispositions", status_code=201, response_model=MovedOut, summary="Units are something else")
+def regrade(body: DispositionIn, doors: Standing, caller: Receiving, after: BackgroundTasks) -> MovedOut:
+    """Set units aside as damaged, doubted or held, put them back among the free ones, or write them off."""
+    moved = doors.conditions.regrade(
+        body.sku,
+        body.location_id,
+        body.quantity,
+        body.of,
+        body.to,
+        key=body.key,
+        by=caller.name,
+        reason=body.reason,
+        shipment_id=body.shipment_id,
+    )
+    return moved_out(doors, after, body.key, moved)
+
+
+@router.post("/returned_units", status_code=201, response_model=MovedOut, summary="Goods came back")
+def put_back(body: ReturnedIn, doors: Standing, caller: Receiving, after: BackgroundTasks) -> MovedOut:
+    """Take units of an order in by their disposition, each once. Money is decided elsewhere."""
+    moved = doors.returns.put_back(
+        body.order_id,
+        body.line_no,
+        body.units,
+        body.disposition,
+        body.location_id,
+        key=body.key,
+        by=caller.name,
+        reason=body.reason,
+    )
+    return moved_out(doors, after, body.key, moved)
+
+
+@router.get("/stock/events", response_model=StockEventsOut, summary="What happened to stock")
+def stock_events(
+    doors: Standing,
+    _caller: Looking,
+    after: Annotated[int, Query(ge=0, le=2**62, description="Only events later than this one.")] = 0,
+    limit: Annotated[int, Query(ge=1, le=1000)] = 200,
+) -> StockEventsOut:
+    """List what ran low, ran out and came back, each crossing once."""
+    return StockEventsOut(events=[StockEventOut(**asdict(event)) for event in doors.stock.news(after, limit)])
+
+
+def moved_out(doors: Doors, after: BackgroundTasks, key: str, moved: Receipt) -> MovedOut:
+    """Return what a deed on stock came to; the orders it touched hear of it."""
+    tell(doors, after, moved)
+    return MovedOut(key=key, filled=list(moved.filled), short=list(moved.short))
+
+
+def tell(doors: Doors, after: BackgroundTasks, moved: Receipt) -> None:
+    """Let the orders hear whose shipments got or lost units."""
+    touched = [*moved.filled, *moved.short]
+    orders = dict.fromkeys(shipment_id.rpartition("-")[0] for shipment_id in touched)
+    after.add_task(tell_orders, doors, list(orders))

@@ -8,7 +8,8 @@ from starter.cli.locations import app as places
 from starter.cli.refunds import app as refunding
 from starter.cli.serving import app as running
 from starter.cli.sourcing import app as sourcing
-from starter.cli.stock_overview import app as shelves
+from starter.cli.stock import app as shelves
+from starter.cli.stock_overview import app as vendors
 from starter.cli.verbs import app as acting
 
 app = typer.Typer(
@@ -17,5 +18,5 @@ app = typer.Typer(
     pretty_exceptions_show_locals=False,  # they would show passwords
     help="Waybill: order fulfillment and tracking.",
 )
-for part in (reading, shelves, sourcing, places, acting, refunding, files, running):
+for part in (reading, shelves, vendors, sourcing, places, acting, refunding, files, running):
     app.add_typer(part)

@@ -1,4 +1,4 @@
-"""What people look at: one order, why it waits, many orders, what is in stock; and goods that come in."""
+"""What people look at: one order, why it waits, many orders."""
 
 from collections.abc import Iterable
 from dataclasses import asdict
@@ -20,12 +20,10 @@ from fulfillment.storage.views import OrderFilter
 from starter.api.schemas import OrderOut, OrderRowOut
 from starter.cli import reach
 from starter.cli.terminal import (
-    ByOption,
     Exit,
     JsonOption,
     OrderArgument,
     answering,
-    new_request_id,
     short_day,
     table,
 )
@@ -94,42 +92,6 @@ def find(
             raise typer.Exit(Exit.REFUSED)
         found = [_row_of(view) for view in views]
         out.answer({"orders": [OrderRowOut.of(row).model_dump(mode="json") for row in found]}, _orders(found))
-
-
-@app.command()
-def receive(
-    sku: Annotated[str, typer.Argument(help="What came in.")],
-    quantity: Annotated[int, typer.Argument(metavar="QTY", min=1, max=1_000_000, help="How many units.")],
-    location: Annotated[str, typer.Option(help="Where they are now.")],
-    by: ByOption,
-    key: Annotated[
-        str,
-        typer.Option(
-            default_factory=new_request_id,
-            show_default="a new one",
-            help="The number of the delivery note: the same goods twice under it count once.",
-        ),
-    ],
-    as_json: JsonOption = False,
-) -> None:
-    """Put goods on the shelf and serve the orders that wait for them."""
-    with answering(as_json=as_json) as out, reach.books() as books:
-        out.say(f"receipt {key}: repeating it with --key {key} counts it once")
-        with reach.known_location(location):
-            receipt = books.stock.receive(sku, location, quantity, key=key, by=by)
-        who = (
-            f"{', '.join(receipt.filled)} can go now"
-            if receipt.filled
-            else "no order was waiting for them alone"
-        )
-        data = {
-            "key": key,
-            "sku": sku,
-            "location_id": location,
-            "quantity": quantity,
-            "filled": receipt.filled,
-        }
-        out.answer(data, f"{quantity} x {sku} received at {location}; {who}")
 
 
 def _kind(attention: str | None) -> CaseKind | None:

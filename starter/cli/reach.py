@@ -14,14 +14,18 @@ from fulfillment import temporal
 from fulfillment.domain import policy
 from fulfillment.domain.errors import FulfillmentError
 from fulfillment.settings import Settings, load_settings, shop_now
+from fulfillment.storage.conditions import ConditionStore
+from fulfillment.storage.counts import CountStore
 from fulfillment.storage.engine import connect
 from fulfillment.storage.orders import OrderStore
 from fulfillment.storage.records import RecordStore
 from fulfillment.storage.refunds import RefundStore
 from fulfillment.storage.replenishment import ReplenishmentStore
+from fulfillment.storage.returns import ReturnStore
 from fulfillment.storage.signals import SignalStore
 from fulfillment.storage.sourcing import SourcingStore
 from fulfillment.storage.stock import StockStore
+from fulfillment.storage.transfers import TransferStore
 from fulfillment.storage.views import OrderViews
 from starter.orders import Orders, TemporalAway
 
@@ -36,6 +40,10 @@ class Books:
     refunds: RefundStore
     expected: ReplenishmentStore
     sourcing: SourcingStore
+    conditions: ConditionStore
+    counts: CountStore
+    transfers: TransferStore
+    returns: ReturnStore
     now: Callable[[], datetime]
     public_url: str
 
@@ -53,6 +61,10 @@ def books() -> Iterator[Books]:
             refunds=RefundStore(engine, now),
             expected=ReplenishmentStore(engine, now),
             sourcing=SourcingStore(engine, now),
+            conditions=ConditionStore(engine, now),
+            counts=CountStore(engine, now),
+            transfers=TransferStore(engine, now),
+            returns=ReturnStore(engine, now),
             now=now,
             public_url=settings.public_url,
         )

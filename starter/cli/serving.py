@@ -13,6 +13,8 @@ from sqlalchemy import Engine, text
 from fulfillment import logs, temporal
 from fulfillment.domain import policy
 from fulfillment.settings import Settings, load_settings, real_now, shop_now
+from fulfillment.storage.conditions import ConditionStore
+from fulfillment.storage.counts import CountStore
 from fulfillment.storage.engine import connect, migrate
 from fulfillment.storage.idempotency import IdempotencyKeys
 from fulfillment.storage.orders import OrderStore
@@ -20,10 +22,12 @@ from fulfillment.storage.payment_news import PaymentInbox
 from fulfillment.storage.records import RecordStore
 from fulfillment.storage.refunds import RefundStore
 from fulfillment.storage.replenishment import ReplenishmentStore
+from fulfillment.storage.returns import ReturnStore
 from fulfillment.storage.shipping import ShippingBooks
 from fulfillment.storage.signals import SignalStore
 from fulfillment.storage.sourcing import SourcingStore
 from fulfillment.storage.stock import StockStore
+from fulfillment.storage.transfers import TransferStore
 from fulfillment.storage.views import OrderViews
 from fulfillment.storage.warehouse import WarehouseStore
 from starter.cli.terminal import JsonOption, answering, table
@@ -141,6 +145,10 @@ def _doors(
         facts=signals,
         floor=WarehouseStore(engine, now),
         stock=StockStore(engine, now),
+        conditions=ConditionStore(engine, now),
+        returns=ReturnStore(engine, now),
+        counts=CountStore(engine, now),
+        transfers=TransferStore(engine, now),
         expected=ReplenishmentStore(engine, now),
         sourcing=SourcingStore(engine, now),
         payment_news=PaymentInbox(engine, now),

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Final
 import typer
 from rich.table import Table
 
+from fulfillment.domain.inventory import Level
 from fulfillment.domain.replenishment import Ordered, ShelfPoint, StockRow
 from starter.cli import reach
 from starter.cli.terminal import ByOption, JsonOption, answering, short_day, table
@@ -20,8 +21,8 @@ app.add_typer(replenish, name="replenish")
 _PNG_DPI: Final = 144
 
 
-@app.command()
-def stock(
+def overview(
+    context: typer.Context,
     sku: Annotated[str | None, typer.Option(help="Only this SKU.")] = None,
     low: Annotated[bool, typer.Option("--low", help="Only what is to be ordered or waited for.")] = False,
     plot: Annotated[
@@ -29,16 +30,34 @@ def stock(
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Show what every location holds, what of it may be claimed, how long it lasts and what to order."""
+    """Show what every location holds, how long it lasts and what to order; or work on it by a command."""
+    if context.invoked_subcommand is not None:
+        return
     if plot is not None and sku is None:
         raise typer.BadParameter("say which SKU to draw: --sku SKU", param_hint="--plot")
     with answering(as_json=as_json) as out, reach.books() as books:
         rows = [row for row in books.expected.overview(sku) if row.low or not low]
-        data = {"stock": [asdict(row) for row in rows]}
-        out.answer(data, _stock(rows) if rows else _nothing(sku, low=low))
+        levels = books.stock.levels(sku) if sku else ()
+        data = {
+            "stock": [asdict(row) for row in rows],
+            "levels": [asdict(level) | {"available": level.available} for level in levels],
+        }
+        out.answer(data, _stock(rows) if rows else _nothing(sku, low=low), *_set_aside(levels))
         if plot is not None and sku is not None:
             draw(books.expected.shelf(sku), rows, sku, plot, now=books.now())
             out.say(f"drawn into {plot}")
+
+
+def _set_aside(levels: Sequence[Level]) -> list[Table]:
+    """Show what of a SKU is there and may not be promised, where there is any."""
+    if not any(level.damaged or level.quarantine or level.held or level.in_transfer for level in levels):
+        return []
+    columns = ("damaged", "quarantine", "held", "in transfer")
+    shown = table("set aside at", *columns, right=columns)
+    for level in levels:
+        counts = (level.damaged, level.quarantine, level.held, level.in_transfer)
+        shown.add_row(level.location_id, *map(str, counts))
+    return [shown]
 
 
 @replenish.command("list")

@@ -23,7 +23,7 @@ from fulfillment.domain.invariants import (
     sources,
     stock,
 )
-from fulfillment.domain.invariants.facts import Effect, RepeatedMovementFact, Run, SignalFact
+from fulfillment.domain.invariants.facts import Effect, RepeatedMovementFact, Run, SignalFact, TransferFact
 from tests.domain.audited_world import (
     CLEAN,
     DAY,
@@ -119,6 +119,17 @@ LOST_AND_KEPT = together(
     drop("operations", "SO-5:refund:SO-5-1:1"),
 )
 
+ARRIVED = TransferFact(
+    transfer_id="T-1",
+    sku="TENT",
+    from_location="wh-lehigh",
+    to_location="wh-reno",
+    quantity=2,
+    received=2,
+    lost=0,
+    state="received",
+)
+
 # Every invariant with the ways in which it is broken here, and a word its violation must hold.
 BREAKS: tuple[tuple[Invariant, str, Put, str], ...] = (
     (
@@ -179,6 +190,10 @@ BREAKS: tuple[tuple[Invariant, str, Put, str], ...] = (
         "part of it came, and its state says none",
         edit("replenishments", "RO-1", state="ordered"),
         "RO-1: is ordered, and 1 of 5 came",
+        stock.transfers_balance,
+        "a transfer without a movement",
+        add("transfers", ARRIVED),
+        "TENT at wh-lehigh: transfers sent 2, movements 0",
     ),
     (
         stock.every_unit_once,

@@ -15,6 +15,7 @@ from tests.starter.world import World, an_open_order
 
 ROLES = ("storefront", "support", "warehouse", "ops")
 ORDER, SHIPMENT = "/v1/orders/SO-10483", "/v1/warehouse/shipments/SO-10483-1"
+COUNT, TRANSFER = "/v1/counts/CC-1", "/v1/transfers/T-1"
 READERS, CHANGERS = {"storefront", "support", "ops"}, {"storefront", "support"}
 ROUTES: dict[tuple[str, str], set[str]] = {
     ("POST", "/v1/orders"): {"storefront"},
@@ -26,6 +27,11 @@ ROUTES: dict[tuple[str, str], set[str]] = {
     ("POST", f"{ORDER}/holds"): CHANGERS,
     ("DELETE", f"{ORDER}/holds/customer"): CHANGERS,
     ("POST", f"{ORDER}/payment"): CHANGERS,
+    ("GET", f"{ORDER}/refunds"): {"support"},
+    ("POST", f"{ORDER}/refunds"): {"support"},
+    ("POST", "/v1/refunds/SO-10483-F1/approve"): {"support"},
+    ("POST", "/v1/refunds/SO-10483-F1/reject"): {"support"},
+    ("POST", "/v1/refunds/SO-10483-F1/paid_by_hand"): {"support"},
     ("POST", f"{ORDER}/items"): CHANGERS,
     ("POST", f"{ORDER}/address"): CHANGERS,
     ("POST", f"{ORDER}/service"): CHANGERS,
@@ -41,6 +47,22 @@ ROUTES: dict[tuple[str, str], set[str]] = {
     ("GET", "/v1/locations"): {"support", "warehouse", "ops"},
     ("PUT", "/v1/locations/wh-reno"): {"ops"},
     ("POST", "/v1/promises"): READERS,
+    ("GET", "/v1/stock/events"): {"storefront", "support", "warehouse", "ops"},
+    ("POST", "/v1/adjustments"): {"warehouse"},
+    ("POST", "/v1/dispositions"): {"warehouse"},
+    ("POST", "/v1/returned_units"): {"warehouse"},
+    ("POST", "/v1/safety_stock"): {"warehouse", "ops"},
+    ("POST", "/v1/snapshots"): {"warehouse"},
+    ("GET", "/v1/counts"): {"warehouse", "ops"},
+    ("POST", "/v1/counts"): {"warehouse", "ops"},
+    ("POST", f"{COUNT}/start"): {"warehouse"},
+    ("POST", f"{COUNT}/reports"): {"warehouse"},
+    ("POST", f"{COUNT}/decision"): {"ops"},
+    ("POST", f"{COUNT}/cancel"): {"warehouse", "ops"},
+    ("GET", "/v1/transfers"): {"warehouse", "ops"},
+    ("POST", "/v1/transfers"): {"warehouse", "ops"},
+    ("POST", f"{TRANSFER}/receipts"): {"warehouse"},
+    ("POST", f"{TRANSFER}/close"): {"warehouse", "ops"},
 }
 STAFF_PAGES = {"/stock": {"support", "warehouse", "ops"}}
 PUBLIC = {
@@ -116,10 +138,15 @@ def test_the_matrix_above_names_every_route_that_is_not_public() -> None:
         (method, route.path) for route in _routes() for method in route.methods if route.path not in PUBLIC
     }
 
-    named = {
-        (method, path.replace("SO-10483-1", "{shipment_id}").replace("SO-10483", "{order_id}"))
-        for method, path in ROUTES
-    } | {("GET", page) for page in STAFF_PAGES}
+    ids = {
+        "SO-10483-1": "{shipment_id}",
+        "SO-10483": "{order_id}",
+        "CC-1": "{count_id}",
+        "T-1": "{transfer_id}",
+        "SO-10483-F1": "{refund_id}",
+    }
+    named = {(method, "/".join(ids.get(part, part) for part in path.split("/"))) for method, path in ROUTES}
+    named |= {("GET", page) for page in STAFF_PAGES}
 
     assert guarded == {
         (method, path.replace("/customer", "/{reason}").replace("/wh-reno", "/{location_id}"))

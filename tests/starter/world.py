@@ -8,6 +8,7 @@ from typing import Any
 
 from fulfillment.domain.address import Address
 from fulfillment.domain.change import LineQuantity
+from fulfillment.domain.counts import Count, UnknownCount
 from fulfillment.domain.errors import UnknownOrder
 from fulfillment.domain.findings import Unheard
 from fulfillment.domain.holds import HoldReason
@@ -19,12 +20,13 @@ from fulfillment.domain.promise import CartPart, CartPromise
 from fulfillment.domain.replenishment import Ordered, ShelfPoint, StockRow
 from fulfillment.domain.shipment import InvalidTransition, Stop, WorkStatus
 from fulfillment.domain.tracking import Scan
+from fulfillment.domain.transfers import Transfer
 from fulfillment.domain.view import EventView, OrderRow, OrderView
 from fulfillment.storage.hand_over import HandedOver
 from fulfillment.storage.idempotency import InProgress, Mismatch, New, Replay
 from fulfillment.storage.locks import UnknownShipment
 from fulfillment.storage.orders import Accepted, OrderExists
-from fulfillment.storage.stock import Receipt
+from fulfillment.storage.stock import Receipt, StockEvent
 from fulfillment.storage.views import BadCursor, OrderFilter
 from fulfillment.storage.warehouse import Item, WorkItem
 from starter.access import Keyring
@@ -238,6 +240,18 @@ class Books:
             Level(sku="MUG-12", location_id="wh-reno", on_hand=10, reserved=2, allocated=3, safety_stock=1),
         )
 
+    def news(self, after: int, limit: int) -> tuple[StockEvent, ...]:
+        return ()
+
+    def counts(self, *, only_open: bool = False) -> tuple[Count, ...]:
+        return ()
+
+    def start(self, count_id: str, *, by: str) -> Count:
+        raise UnknownCount(count_id)
+
+    def transfers(self, *, only_open: bool = False) -> tuple[Transfer, ...]:
+        return ()
+
     def due(self) -> tuple[Ordered, ...]:
         return (
             Ordered(
@@ -351,6 +365,10 @@ class World:
             facts=books,
             floor=books,
             stock=books,
+            conditions=books,
+            returns=books,
+            counts=books,
+            transfers=books,
             expected=books,
             sourcing=books,
             payment_news=books,

@@ -15,6 +15,9 @@ from fulfillment.domain.operation import Operation
 from fulfillment.domain.order import Customer, Order, OrderLine
 from fulfillment.domain.payment import PaymentSnapshot, PaymentStatus
 from fulfillment.domain.tracking import CarrierStatus, Scan
+from fulfillment.storage.conditions import ConditionStore
+from fulfillment.storage.counts import CountStore
+from fulfillment.storage.drift import DriftStore
 from fulfillment.storage.orders import OrderStore
 from fulfillment.storage.outbox import OutboxStore
 from fulfillment.storage.payment_news import PaymentInbox
@@ -23,9 +26,11 @@ from fulfillment.storage.reconciliation import ReconciliationStore
 from fulfillment.storage.records import RecordStore
 from fulfillment.storage.refunds import RefundStore
 from fulfillment.storage.replenishment import ReplenishmentStore
+from fulfillment.storage.returns import ReturnStore
 from fulfillment.storage.shipping import ShippingBooks
 from fulfillment.storage.signals import SignalStore
 from fulfillment.storage.stock import StockStore
+from fulfillment.storage.transfers import TransferStore
 from fulfillment.storage.views import OrderViews
 from fulfillment.storage.warehouse import WarehouseStore
 
@@ -50,6 +55,9 @@ class House:
         self.signals, self.outbox = SignalStore(engine, self.now), OutboxStore(engine, self.now, clock)
         self.payment_news = PaymentInbox(engine, self.now)
         self.replenishment = ReplenishmentStore(engine, self.now)
+        self.conditions, self.counts = ConditionStore(engine, self.now), CountStore(engine, self.now)
+        self.transfers, self.returns = TransferStore(engine, self.now), ReturnStore(engine, self.now)
+        self.drift = DriftStore(engine, self.now)
         self.reconciliation = ReconciliationStore(engine, self.now, clock)
 
     def now(self) -> datetime:

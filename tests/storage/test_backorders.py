@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 
 from fulfillment.domain.catalogue import Product
-from fulfillment.domain.inventory import InsufficientStock, Level, UnknownSku
+from fulfillment.domain.inventory import Condition, InsufficientStock, Level, PackedAlready, UnknownSku
 from fulfillment.domain.record import StopShipments
 from fulfillment.storage.stock import NoLocation
 from fulfillment.storage.tables import (
@@ -166,7 +166,7 @@ def test_units_that_were_found_serve_those_who_wait(house: House) -> None:
     assert filled(house) == {"SO-1": 2, "SO-2": 1}
     assert (level(house).on_hand, level(house).allocated) == (3, 3)
     assert house.row(signals)["fact_key"] == "SO-1-1:stock_filled"
-    assert house.row(stock_movements, operation_key="count-1:fill:SO-1:1")["allocated"] == 2
+    assert house.row(stock_movements, operation_key="count-1:fill:SO-1-1:1")["allocated"] == 2
 
 
 def test_units_a_cancel_let_go_are_given_by_the_sweep_to_those_who_wait(house: House) -> None:
@@ -288,15 +288,18 @@ def test_what_a_product_starts_with_does_not_count_once_its_stock_has_moved(hous
     assert level(house, "LAMP").on_hand == 3
 
 
-def test_a_count_is_corrected_once_and_never_below_what_is_promised(house: House) -> None:
-    house.stocked(mugs=10).reserved(mugs=4)
+def test_a_count_is_corrected_once_and_never_below_what_is_damaged(house: House) -> None:
+    house.stocked(mugs=10)
+    house.conditions.set_aside(MUG, "wh-reno", 3, Condition.DAMAGED, key="d-1", by="ann", reason="wet")
 
     for _ in range(2):
         house.stock.adjust(MUG, "wh-reno", -5, key="count-1", by="ann", reason="broken")
+    with pytest.raises(PackedAlready):
+        house.stock.adjust(MUG, "wh-reno", -3, key="count-2", by="ann", reason="broken")
     with pytest.raises(InsufficientStock):
-        house.stock.adjust(MUG, "wh-reno", -2, key="count-2", by="ann", reason="broken")
+        house.stock.adjust(MUG, "wh-reno", -6, key="count-3", by="ann", reason="broken")
 
-    assert (level(house).on_hand, level(house).reserved) == (5, 4)
+    assert (level(house).on_hand, level(house).damaged) == (5, 3)
 
 
 def test_stock_needs_a_place_and_a_known_product(house: House) -> None:

@@ -10,7 +10,7 @@ from sqlalchemy import text
 
 from fulfillment.domain.catalogue import Product
 from fulfillment.domain.errors import FulfillmentError
-from fulfillment.domain.inventory import InsufficientStock
+from fulfillment.domain.inventory import BUCKETS, InsufficientStock
 from fulfillment.domain.order import Order, OrderLine, UnitRange
 from fulfillment.domain.record import Confirm, StopShipments
 from fulfillment.storage.tables import unit_ranges
@@ -24,16 +24,14 @@ on_one_database: Final = settings(
 )
 _number: Final = itertools.count(1)
 _DISAGREEING: Final = text(
-    """
+    f"""
     SELECT sku, location_id FROM stock_levels l
     LEFT JOIN (
-        SELECT sku, location_id, sum(on_hand) AS on_hand, sum(reserved) AS reserved,
-            sum(allocated) AS allocated, sum(incoming) AS incoming
+        SELECT sku, location_id, {", ".join(f"sum({bucket}) AS {bucket}" for bucket in BUCKETS)}
         FROM stock_movements GROUP BY sku, location_id
     ) m USING (sku, location_id)
-    WHERE (l.on_hand, l.reserved, l.allocated, l.incoming)
-        IS DISTINCT FROM (coalesce(m.on_hand, 0), coalesce(m.reserved, 0),
-            coalesce(m.allocated, 0), coalesce(m.incoming, 0))
+    WHERE ({", ".join(f"l.{bucket}" for bucket in BUCKETS)})
+        IS DISTINCT FROM ({", ".join(f"coalesce(m.{bucket}, 0)" for bucket in BUCKETS)})
     """
 )
 _UNCLAIMED: Final = text(

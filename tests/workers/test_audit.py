@@ -150,11 +150,18 @@ FROM outbox WHERE fact = 'shipped' AND order_id = 'SO-1'
 """
 WAITS_FOR_NOTHING = """
 INSERT INTO backorders
+    (order_id, line_no, shipment_id, sku, location_id, quantity, filled, priority, promise_date, placed_at, state)
 SELECT 'SO-4', 1, 'SO-4-1', sku, location_id, quantity, filled, priority, promise_date, placed_at, state
 FROM backorders
 """
 LAMP_AMONG_WHAT_LEFT = """
 INSERT INTO unit_ranges (order_id, line_no, first_unit, quantity, shipment_id) VALUES ('SO-2', 2, 2, 1, 'SO-2-1')
+"""
+ARRIVED = """
+INSERT INTO stock_transfers
+    (transfer_id, sku, from_location, to_location, quantity, received, state, reason, sent_by, sent_at)
+VALUES ('T-1', 'TENT', 'wh-lehigh', 'wh-reno', 2, 2, 'received', 'more is sold there', 'ann',
+    timestamptz '2026-11-22 09:00+00')
 """
 CAPTURED_INSTEAD = """
 UPDATE provider_operations SET operation_key = 'SO-4:capture:SO-4-1:1', kind = 'capture', amount = 3300
@@ -191,6 +198,7 @@ SQL: dict[str, tuple[tuple[str, ...], Put]] = {
         ("UPDATE replenishment_orders SET state = 'ordered' WHERE replenishment_id = 'RO-1'",),
         ALL_IS_RIGHT,
     ),
+    "transfers balance": ((ARRIVED,), ALL_IS_RIGHT),
     "every unit in one place": (
         ("UPDATE unit_ranges SET first_unit = 3 WHERE order_id = 'SO-3'",),
         ALL_IS_RIGHT,

@@ -17,6 +17,7 @@ ALL: Final[tuple[Invariant, ...]] = (
     stock.stock_moved_once,
     stock.promises_match_counters,
     stock.vendors_orders_say_what_came,
+    stock.transfers_balance,
     stock.every_unit_once,
     stock.claims_cover_units,
     stock.left_as_it_carries,

@@ -37,6 +37,11 @@ class LevelFact:
     reserved: int
     allocated: int
     incoming: int
+    damaged: int = 0
+    quarantine: int = 0
+    held: int = 0
+    in_transfer: int = 0
+    safety_stock: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,6 +57,25 @@ class MovementFact:
     incoming: int
     movements: int
     unsigned: int
+    damaged: int = 0
+    quarantine: int = 0
+    held: int = 0
+    in_transfer: int = 0
+    safety_stock: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TransferFact:
+    """Units of a SKU sent from one location to another."""
+
+    transfer_id: str
+    sku: str
+    from_location: str
+    to_location: str
+    quantity: int
+    received: int
+    lost: int
+    state: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -198,7 +222,7 @@ class CaseFact:
     """A case, open or resolved."""
 
     case_id: str
-    order_id: str
+    order_id: str | None
     subject: str
     kind: str
     owner: str
@@ -222,7 +246,7 @@ class ActFact:
     """One audit entry: who did what to an order."""
 
     entry_id: int
-    order_id: str
+    order_id: str | None
     actor: str
     command: str
 
@@ -432,6 +456,7 @@ class Books:
     reservations: tuple[ReservationFact, ...] = ()
     allocations: tuple[AllocationFact, ...] = ()
     backorders: tuple[BackorderFact, ...] = ()
+    transfers: tuple[TransferFact, ...] = ()
     replenishments: tuple[ReplenishmentFact, ...] = ()
     orders: tuple[OrderFact, ...] = ()
     lines: tuple[LineFact, ...] = ()

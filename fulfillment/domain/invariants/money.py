@@ -355,7 +355,7 @@ def _ran_out(payment: PaymentFact, books: Books) -> bool:
 def nothing_left_in_doubt(evidence: Evidence) -> Found:
     books = evidence.books
     ended = {order.order_id for order in books.orders if order.ended}
-    named = {case.order_id for case in books.open_cases()}
+    named = {case.order_id for case in books.open_cases() if case.order_id}
     violations = [
         f"{operation.operation_key}: is {operation.state} since {operation.claimed_at:%Y-%m-%d %H:%M}, {why}"
         for operation in books.in_doubt()

@@ -214,7 +214,7 @@ class _Waiting:
 def at_rest(evidence: Evidence) -> Found:
     """What has been under way for so long that no sweep will bring it home is found by its own check."""
     books = evidence.books
-    named = {case.order_id for case in books.open_cases()}
+    named = {case.order_id for case in books.open_cases() if case.order_id}
     moving = list(_moving(books, named))
     if runs := evidence.readable_runs:
         busy = [run for run in runs.runs if run.deeds and run.order_id not in named]

@@ -14,7 +14,7 @@ from fulfillment.domain.invariants.facts import (
     OrderFact,
     ShipmentFact,
 )
-from fulfillment.domain.inventory import BUCKETS, EFFECT, Movement
+from fulfillment.domain.inventory import BUCKETS, EFFECT, TAKEN, Movement
 from fulfillment.domain.order import UNPAID, OrderStatus
 from fulfillment.domain.payment import OperationKind, OperationState, PaymentStatus
 from fulfillment.domain.policy import DEFAULT
@@ -58,7 +58,7 @@ def _oversold(level: LevelFact) -> Iterator[str]:
     for bucket in BUCKETS:
         if (count := getattr(level, bucket)) < 0:
             yield f"{level.sku} at {level.location_id}: {bucket} is {count}"
-    if (promised := level.reserved + level.allocated) > level.on_hand:
+    if (promised := sum(getattr(level, bucket) for bucket in TAKEN)) > level.on_hand:
         yield f"{level.sku} at {level.location_id}: {promised} promised, {level.on_hand} on hand"
 
 
@@ -121,7 +121,7 @@ def stock_moved_once(evidence: Evidence) -> Found:
     "promises match the counters",
     "I1 I3",
     sees="stock levels",
-    claim="reserved, allocated, shipped and incoming are exactly what orders claim and vendors owe",
+    claim="reserved, allocated, shipped, incoming and in transfer are exactly what is claimed, owed and under way",
     remedy="a claim without its counter, or the reverse: compare the claims of the SKU with its movements",
 )
 def promises_match_counters(evidence: Evidence) -> Found:
@@ -131,7 +131,7 @@ def promises_match_counters(evidence: Evidence) -> Found:
         {(m.sku, m.location_id): -m.on_hand for m in books.movements if m.kind == Movement.SHIPPED}
     )
     violations = _differing("allocations shipped", "movements shipped", claimed["shipped"], shipped)
-    for bucket in ("reserved", "allocated", "incoming"):
+    for bucket in ("reserved", "allocated", "incoming", "in_transfer"):
         kept = Counter({(x.sku, x.location_id): getattr(x, bucket) for x in books.levels})
         violations += _differing(f"claims on {bucket}", "counter", claimed[bucket], kept)
     return Found(len(books.levels), violations)
@@ -156,7 +156,7 @@ def vendors_orders_say_what_came(evidence: Evidence) -> Found:
 
 def _claimed(books: Books) -> dict[str, Counter[Place]]:
     claimed: dict[str, Counter[Place]] = {
-        name: Counter() for name in ("reserved", "allocated", "shipped", "incoming")
+        name: Counter() for name in ("reserved", "allocated", "shipped", "incoming", "in_transfer")
     }
     for held in books.reservations:
         if held.state == "active":
@@ -167,7 +167,36 @@ def _claimed(books: Books) -> dict[str, Counter[Place]]:
     for ordered in books.replenishments:
         if ordered.state in COMING:
             claimed["incoming"][ordered.sku, ordered.location_id] += ordered.quantity - ordered.received
+    for sent in books.transfers:
+        claimed["in_transfer"][sent.sku, sent.to_location] += sent.quantity - sent.received - sent.lost
     return claimed
+
+
+@invariant(
+    "transfers balance",
+    "I4",
+    sees="stock levels and transfers",
+    claim="what left one location has arrived at the other, is under way, or is a recorded difference",
+    remedy="compare the transfer with its movements, then post what is missing as an adjustment with its id",
+)
+def transfers_balance(evidence: Evidence) -> Found:
+    books = evidence.books
+    out, lost = Counter[Place](), Counter[Place]()
+    for sent in books.transfers:
+        out[sent.sku, sent.from_location] += sent.quantity
+        lost[sent.sku, sent.to_location] += sent.lost
+    moved = {kind: Counter[Place]() for kind in (Movement.TRANSFERRED_OUT, Movement.TRANSFER_LOST)}
+    for m in books.movements:
+        if m.kind in moved:
+            moved[Movement(m.kind)][m.sku, m.location_id] -= m.on_hand + m.in_transfer
+    violations = _differing("transfers sent", "movements", out, moved[Movement.TRANSFERRED_OUT])
+    violations += _differing("transfers lost", "movements", lost, moved[Movement.TRANSFER_LOST])
+    violations += [
+        f"{sent.transfer_id}: is {sent.state} with {under_way} units under way"
+        for sent in books.transfers
+        if ((under_way := sent.quantity - sent.received - sent.lost) > 0) != (sent.state == "under_way")
+    ]
+    return Found(len(books.levels) + len(books.transfers), violations)
 
 
 def _differing(ours: str, theirs: str, left: Counter[Place], right: Counter[Place]) -> list[str]:

@@ -106,13 +106,17 @@ def test_stock_shows_what_may_still_be_claimed(waybill: Waybill, placed: str) ->
     assert ["TEE-BLK-M", "wh-reno", "600", "598", "0", "0", "-", "100", "set", "-", "-"] in lines
     (_, reno) = json.loads(waybill("stock", "--sku", "TEE-BLK-M", "--json").stdout)["stock"]
     assert (reno["available"], reno["reorder_point"], reno["suggested"]) == (598, 100, 0)
+    assert ["TEE-BLK-M", "wh-reno", "600", "2", "0", "0", "598", "0"] in lines
+    assert (
+        json.loads(waybill("stock", "--sku", "TEE-BLK-M", "--json").stdout)["levels"][1]["available"] == 598
+    )
     assert "no location holds NOPE" in waybill("stock", "--sku", "NOPE").stdout
 
 
 def test_goods_that_come_in_count_once_under_the_number_of_their_delivery_note(
     waybill: Waybill, books: Engine
 ) -> None:
-    words = ("receive", "MUG-12", 40, "--location", "wh-reno", "--key", "note-7")
+    words = ("stock", "receive", "MUG-12", 40, "--location", "wh-reno", "--key", "note-7")
 
     first, again = waybill(*words), waybill(*words)
 
@@ -137,7 +141,7 @@ def test_goods_that_come_in_count_once_under_the_number_of_their_delivery_note(
     ],
 )
 def test_goods_that_cannot_be_are_refused(waybill: Waybill, words: tuple[object, ...], code: int) -> None:
-    result = waybill("receive", *words)
+    result = waybill("stock", "receive", *words)
 
     assert result.exit_code == code
     assert result.stderr
