@@ -159,13 +159,17 @@ class OrderWorkflow(Desk):
         try:
             answer = await self.till.ask(*group)
         except StoppedOnTheWay:
-            answer = None
-        if answer is None or answer.stock_gone:
-            await self.read_the_books()
-            if all(shipment.stopped for shipment in self._shipments.values()):
-                raise OrderEnded(Outcome.CANCELLED, "stopped while it was being paid")
+            await self._go_on_with_what_is_left(Outcome.CANCELLED, "stopped while it was being paid")
+            return None
+        if answer.stock_gone:
+            await self._go_on_with_what_is_left(Outcome.EXPIRED, "its stock was gone before it was paid")
             return None
         return None if answer.status is PaymentStatus.AUTHORIZED else answer
+
+    async def _go_on_with_what_is_left(self, otherwise: Outcome, why: str) -> None:
+        await self.read_the_books()
+        if all(shipment.stopped for shipment in self._shipments.values()):
+            raise OrderEnded(otherwise, why)
 
     async def _wait_for_another_method(self, no: Authorization, method: int) -> None:
         """Wait until the customer pays another way; a bank that could not answer is asked once more by itself.
@@ -512,6 +516,8 @@ class OrderWorkflow(Desk):
         while True:
             await workflow.wait_condition(lambda: self._replanned)
             await self.read_the_books()
+            if self.promise_date:  # what a hold or a count kept back may go on now
+                await steps.confirm_order(self.order_id)
 
     async def read_the_books(self) -> None:
         """Take over the order as the books have it now."""

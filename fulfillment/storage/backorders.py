@@ -150,7 +150,8 @@ def announce(conn: Connection, touched: set[str], *, now: datetime) -> None:
             row.order_id,
             signals.STOCK_FILLED,
             {"shipment_ids": [row.shipment_id]},
-            fact_key=f"{row.shipment_id}:stock_filled",
+            # A shipment may wait again, when a count takes its stock away: then it is told again.
+            fact_key=f"{row.shipment_id}:stock_filled:{now.isoformat()}",
             at=now,
         )
 

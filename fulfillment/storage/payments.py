@@ -30,6 +30,7 @@ from fulfillment.storage import cases, holds, journal, locks, payment_news, risk
 from fulfillment.storage.advance import CONFIRMED, advance
 from fulfillment.storage.captures import Captures
 from fulfillment.storage.coverage import LIVE, OPEN_ATTEMPT
+from fulfillment.storage.lapsing import reclaim
 from fulfillment.storage.operations import Operations, lock, read
 from fulfillment.storage.orders import lock_order
 from fulfillment.storage.refunds import Refunds
@@ -85,19 +86,9 @@ _TO_PAGE: Final = (
     .group_by(orders.c.order_id)
 )
 
-Reclaim = Callable[..., bool]
-
-
-def _same_plan(_conn: Connection, _order: Row[Any], **_: Any) -> bool:
-    """Stock does not run out where nobody was given to claim it again."""
-    return True
-
 
 class PaymentStore:
-    """Payments and the operations asked of their provider. `now` is shop time, `real_now` the provider's.
-
-    `reclaim` claims stock again that ran out while nobody paid; it tells whether the plan is still the same.
-    """
+    """Payments and the operations asked of their provider. `now` is shop time, `real_now` the provider's."""
 
     def __init__(
         self,
@@ -105,10 +96,9 @@ class PaymentStore:
         now: Callable[[], datetime],
         real_now: Callable[[], datetime],
         *,
-        reclaim: Reclaim = _same_plan,
         policy: Policy = DEFAULT,
     ) -> None:
-        self._engine, self._now, self._policy, self._reclaim = engine, now, policy, reclaim
+        self._engine, self._now, self._policy = engine, now, policy
         self._operations = Operations(now, real_now)
         self._refunds = Refunds(self._operations, now, policy)
         self._captures = Captures(self._operations, now)
@@ -131,7 +121,7 @@ class PaymentStore:
             found = conn.execute(_ATTEMPT, attempted).one_or_none()
             if found is not None:
                 claimed = self._claim_again(conn, order, found)
-            elif not self._reclaim(conn, order, now=self._now(), policy=self._policy):
+            elif not reclaim(conn, order, now=self._now(), policy=self._policy):
                 return Authorization(payment_id="", status=_S.VOIDED, stock_gone=True)
             else:
                 claimed = self._claim_new(conn, order, attempt, tuple(wanted))

@@ -33,7 +33,7 @@ from fulfillment.domain.refund import (
     UnknownRefund,
     refund_id,
 )
-from fulfillment.domain.shipment import WorkStatus
+from fulfillment.domain.shipment import BEFORE_HAND_OVER, WorkStatus
 from fulfillment.storage import cases, journal, locks, shares
 from fulfillment.storage.operations import Operations, read
 from fulfillment.storage.orders import lines_of, lock_order, order_from
@@ -107,7 +107,7 @@ _BY_CUSTOMER: Final = (
         _STANDS,
     )
 )
-_SHIPMENT: Final = select(shipments.c.work_status, shipments.c.outcome).where(
+_SHIPMENT: Final = select(*shipments.c["work_status", "outcome", "value"]).where(
     shipments.c.shipment_id == bindparam("the_shipment")
 )
 _HELD_FOR: Final = select(
@@ -324,16 +324,23 @@ class Refunds:
         self._operations, self._now, self._policy = operations, now, policy
 
     def of_shipment(self, conn: Connection, order: Row[Any], shipment_id: str) -> str | None:
-        """Return the refund of all that is kept for a shipment, requesting it; None when nothing is."""
+        """Return the refund of what is kept for a shipment and not owed, requesting it; None when nothing is.
+
+        Before it leaves, its present value is owed: what was taken early for units that were cancelled is over.
+        Once it is lost, came back or was cancelled, nothing is owed for it.
+        """
         this = {"the_shipment": shipment_id}
         unfinished: str | None = conn.execute(_UNFINISHED, this).scalar_one_or_none()
         if unfinished is not None:
             return unfinished
-        kept = min(conn.execute(_HELD_FOR, this).scalar_one(), _refundable(conn, order.order_id))
+        shipment = conn.execute(_SHIPMENT, this).one()
+        still_owed = shipment.value if shipment.work_status in BEFORE_HAND_OVER else 0
+        over = conn.execute(_HELD_FOR, this).scalar_one() - still_owed
+        kept = min(over, _refundable(conn, order.order_id))
         if kept <= 0:
             return None
-        shipment = conn.execute(_SHIPMENT, this).one()
-        units = _not_back(conn, order.order_id, _ranges(conn.execute(_UNITS_IN, this)))
+        all_of_it = _not_back(conn, order.order_id, _ranges(conn.execute(_UNITS_IN, this)))
+        units = () if still_owed else all_of_it
         return self.by_system(
             conn,
             order,
@@ -604,6 +611,6 @@ def _ranges(rows: Any) -> tuple[UnitRange, ...]:
 
 
 def _cause(work_status: str, outcome: str | None) -> RefundCause:
-    if work_status == WorkStatus.CANCELLED:
+    if work_status == WorkStatus.CANCELLED or work_status in BEFORE_HAND_OVER:
         return RefundCause.CANCELLED
     return RefundCause.RETURNED if outcome == Outcome.RETURNED else RefundCause.LOST

@@ -31,6 +31,7 @@ from fulfillment.storage.tables import (
     stock_movements,
     unit_ranges,
 )
+from fulfillment.storage.units import drop_fees
 
 # Goods in a closed parcel are seen by nobody: what is missing there, a person must look for.
 OPEN: Final = (WorkStatus.SCHEDULED, WorkStatus.RELEASED, WorkStatus.PICKING, WorkStatus.PICKED)
@@ -427,6 +428,7 @@ def _cancel(conn: Connection, order: Row[Any], loss: _Loss, units: Sequence[Row[
     conn.execute(_SHIPMENT.values(value=shipments.c.value - worth), this)
     if not conn.execute(_CARRIES, this).scalar_one():
         ended = {"work_status": WorkStatus.CANCELLED.value, "waits_for": WaitsFor.NOTHING.value}
+        drop_fees(conn, loss.order_id, [loss.shipment_id])
         conn.execute(_SHIPMENT, this | ended | {"cancelled_reason": OUT_OF_STOCK, "closed_at": deed.at})
     _end_order(conn, order)
 

@@ -190,6 +190,8 @@ BREAKS: tuple[tuple[Invariant, str, Put, str], ...] = (
         "part of it came, and its state says none",
         edit("replenishments", "RO-1", state="ordered"),
         "RO-1: is ordered, and 1 of 5 came",
+    ),
+    (
         stock.transfers_balance,
         "a transfer without a movement",
         add("transfers", ARRIVED),

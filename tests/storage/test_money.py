@@ -18,7 +18,6 @@ from fulfillment.domain.payment_news import DisputeHint, MethodHint, PaymentHint
 from fulfillment.domain.record import StopShipments
 from fulfillment.domain.refund import RefundCause, RefundState, RequestRefund
 from fulfillment.domain.shipment import WorkStatus
-from fulfillment.storage.payments import PaymentStore
 from fulfillment.storage.tables import (
     audit_entries,
     cases,
@@ -234,7 +233,9 @@ def test_no_money_is_taken_while_a_hold_blocks_it(till: Till) -> None:
     assert till.bank.kept == 0
 
 
-def test_stock_that_ran_out_is_claimed_again_before_money_is_asked_for(till: Till) -> None:
+def test_stock_that_ran_out_is_claimed_again_before_money_is_asked_for(
+    till: Till, monkeypatch: pytest.MonkeyPatch
+) -> None:
     till.house.reserved()
     asked: list[str] = []
 
@@ -242,14 +243,12 @@ def test_stock_that_ran_out_is_claimed_again_before_money_is_asked_for(till: Til
         asked.append(order.order_id)
         return False
 
-    house = till.house
-    house.payments = PaymentStore(house.engine, house.now, house.now, reclaim=reclaim)
-    till.do = PaymentActivities(till.bank, house.payments, public_url="")
+    monkeypatch.setattr("fulfillment.storage.payments.reclaim", reclaim)
 
     answer = till.pay()
 
     assert (answer.stock_gone, asked) == (True, ["SO-1"])
-    assert (till.bank.calls, house.rows(payments)) == ([], [])
+    assert (till.bank.calls, till.house.rows(payments)) == ([], [])
 
 
 def test_the_page_for_another_way_to_pay_is_kept_with_the_order(till: Till) -> None:
