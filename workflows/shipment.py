@@ -237,8 +237,8 @@ class ShipmentProcess:
 
     async def give_back_surplus(self) -> None:
         """Give back what was taken early for units that are no longer owed."""
-        if self._captured_early:
-            await self._refund()
+        if self._captured_early and not await steps.refund_payment(self.id):
+            await self._open(CaseKind.REFUND_FAILED, "what was taken early could not be given back")
 
     async def undo(self) -> None:
         """Give back its label and its money."""
