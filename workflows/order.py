@@ -665,11 +665,12 @@ class OrderWorkflow(Desk):
 
     def _too_late(self) -> str:
         gone = ", ".join(
-            f"{s.parcel_id or s.id} was handed to {s.carrier or 'the carrier'}"
+            f"{s.parcel_id or s.id} was handed to {s.carrier or 'the carrier'} on {s.left_at:%a %d %b %H:%M}"
             for s in self._shipments.values()
-            if s.handed_over
+            if s.left_at
         )
-        return f"Too late: {gone or 'everything has left'}. Ask the carrier to redirect it, or take it back as a return."
+        until = f"{gone}; until then it was possible" if gone else "everything has left"
+        return f"Too late: {until}. Ask the carrier to redirect it, or take it back as a return."
 
     # --- what people see --------------------------------------------------------------------------------
 
