@@ -133,7 +133,7 @@ _SHIPMENT: Final = update(shipments).where(shipments.c.shipment_id == bindparam(
 _PLAN: Final = insert(shipments)
 _QUEUE: Final = pg_insert(backorders)
 _QUEUE_MORE: Final = _QUEUE.on_conflict_do_update(
-    index_elements=["order_id", "line_no"],
+    index_elements=["shipment_id", "line_no"],
     set_={"quantity": backorders.c.quantity + _QUEUE.excluded.quantity, "state": "waiting"},
 )
 _ORDER: Final = update(orders).where(_THE_ORDER)

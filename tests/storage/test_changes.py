@@ -503,8 +503,8 @@ def test_the_promise_follows_only_when_the_way_leads_abroad(house: House) -> Non
     changed = readdress(house, ABROAD, request_id="d-2")
 
     later = house.row(orders)["promise_date"]
-    assert later == date(2026, 12, 4) > first
-    assert "We now expect it to reach you by Friday, December 4." in changed.text
+    assert later == date(2026, 12, 7) > first
+    assert "We now expect it to reach you by Monday, December 7." in changed.text
     revised = house.row(promises, n=2)
     assert (revised["reason"], revised["promised_date"]) == ("it goes to another country", later)
     assert house.row(orders)["promise_first_date"] == first
