@@ -219,8 +219,10 @@ class ShipmentProcess:
             await self._void_the_label()
 
     async def _void_the_label(self) -> None:
-        if self._sent_back:
-            self._sent_back = False
+        if not self._sent_back:
+            return
+        self._sent_back = False
+        if self._label_of:  # else it was sent back before anybody asked for one
             await steps.void_label(self._label_of)
 
     async def _be_stopped(self) -> None:
