@@ -21,7 +21,7 @@ from fulfillment.domain.policy import OnExpiry, Policy
 from fulfillment.domain.provider_errors import LabelRefused
 from fulfillment.domain.record import DeclareLost, RevisePromise
 from fulfillment.domain.reservation import PlannedShipment
-from fulfillment.domain.shipment import Stop, WaitsFor, WorkStatus
+from fulfillment.domain.shipment import InvalidTransition, Stop, WaitsFor, WorkStatus
 from fulfillment.domain.tracking import ENDED, CarrierStatus
 from workflows import options, steps
 from workflows.casebook import Casebook
@@ -311,8 +311,20 @@ class ShipmentProcess:
                 raise StoppedOnTheWay from failure
             if is_refusal(failure, LabelRefused):
                 return False
+            if is_refusal(failure, InvalidTransition):
+                await self._packed_no_more(failure)
             raise
         return True
+
+    async def _packed_no_more(self, failure: ActivityError) -> None:
+        """Go back a step when the news of its packing was overtaken by a change of its goods.
+
+        Raises:
+            SentBack: it is to be packed anew.
+        """
+        await self._order.read_the_books()
+        if self.parcel_id is None:
+            raise SentBack from failure
 
     async def _label(self, parcel_id: str) -> None:
         """Buy it. When the carrier is down people hear of it, and the deed is tried on without end."""
