@@ -562,7 +562,7 @@ SCENARIOS: Final = (
         buyer=Buyer(name="Yuki Mori", line1="5 Bank St", city="Boise", region="ID", postal_code="83702"),
         card=_ASKS_THE_BANK,
         then=_confirms_with_the_bank,
-        expects=(*_DELIVERED, told("payment_action"), noted("confirmed with the bank")),
+        expects=(*_DELIVERED, noted("confirmed with the bank")),
     ),
     Scenario(
         order_id="SO-10505",

@@ -5,7 +5,7 @@ from collections import deque
 from collections.abc import Callable
 from datetime import date, datetime, timedelta
 from functools import partial
-from typing import Protocol
+from typing import NoReturn, Protocol
 
 from temporalio import workflow
 from temporalio.exceptions import ActivityError, FailureError, is_cancelled_exception
@@ -316,15 +316,14 @@ class ShipmentProcess:
             raise
         return True
 
-    async def _packed_no_more(self, failure: ActivityError) -> None:
-        """Go back a step when the news of its packing was overtaken by a change of its goods.
+    async def _packed_no_more(self, failure: ActivityError) -> NoReturn:
+        """Go back a step: its goods were changed while its label was asked for.
 
         Raises:
-            SentBack: it is to be packed anew.
+            SentBack: always.
         """
         await self._order.read_the_books()
-        if self.parcel_id is None:
-            raise SentBack from failure
+        raise SentBack from failure
 
     async def _label(self, parcel_id: str) -> None:
         """Buy it. When the carrier is down people hear of it, and the deed is tried on without end."""

@@ -116,7 +116,7 @@ def test_a_plain_order_that_went_well_has_no_complaints() -> None:
         ("SO-10494", a_good_ending(labels=(a_label(), a_label("shp_2"))), "1 parcels and 2 labels"),
         ("SO-10500", a_good_ending(), "was not seen: 409 too_late"),
         ("SO-10502", a_good_ending(), "no case bad_signal"),
-        ("SO-10504", a_good_ending(), "not told: payment_action"),
+        ("SO-10504", a_good_ending(), "was not seen: confirmed with the bank"),
         ("SO-10506", a_good_ending(), "not told: changed"),
         ("SO-10507", a_good_ending(), "no label was given back"),
         ("SO-10508", a_good_ending(), "0 was refunded, 0 by our books, not 24900"),

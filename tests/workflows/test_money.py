@@ -380,6 +380,36 @@ async def test_news_of_a_packing_that_no_longer_counts_sends_the_shipment_back(p
     assert world.did("case") == []
 
 
+async def test_a_shipment_packed_before_the_order_has_heard_of_it_is_looked_up_in_the_books(
+    place: PlaceOrder,
+) -> None:
+    world = World(a_shipment())
+    order, _ = await place(world)
+    world.states["SO-1-2"] = state_of(a_shipment(2), "packed", covered=True, parcel="SO-1-P2")
+
+    await order.packed(2)
+    await order.handed_over(2)
+    await order.packed()
+    await order.handed_over()
+    await order.scanned("delivered")
+    await order.scanned("delivered", 2)
+
+    assert (await order.result()).outcome == "delivered"
+    assert world.did("capture") == ["capture SO-1-2", "capture SO-1-1"]
+    assert world.did("case") == []
+
+
+async def test_a_shipment_that_the_books_do_not_know_either_is_shown_as_rejected(place: PlaceOrder) -> None:
+    world = World(a_shipment())
+    order, _ = await place(world)
+
+    await order.tell("packed", shipment_id="SO-1-9", parcel_id="SO-1-P9")
+    await order.did("read SO-1", "case bad_signal SO-1")
+
+    await order.ask("cancel", reason="enough")
+    await order.result()
+
+
 async def test_stock_that_a_count_took_away_is_waited_for_again(place: PlaceOrder) -> None:
     world = World(a_shipment())
     order, _ = await place(world)
