@@ -523,7 +523,12 @@ class OrderWorkflow(Desk):
     async def read_the_books(self) -> None:
         """Take over the order as the books have it now."""
         self._replanned = False
+        ahead, self._ahead = self._ahead, []
         self._take_over(await steps.read_state(self.order_id))
+        self._hear_what_came_ahead(ahead)
+
+    def _look_into_the_books(self) -> None:
+        self._replanned = True
 
     def _take_over_change(self, changed: Changed, *, known: bool = False) -> None:
         if not known:
@@ -635,9 +640,11 @@ class OrderWorkflow(Desk):
         self._say(f"{name} {about} {body.get('status', '')}".strip())
 
     def _shipment(self, shipment_id: str) -> ShipmentProcess:
-        if shipment_id not in self._shipments:
-            raise facts.BadFact(f"{self.order_id} has no shipment {shipment_id}")
-        return self._shipments[shipment_id]
+        if shipment_id in self._shipments:
+            return self._shipments[shipment_id]
+        why = f"{self.order_id} has no shipment {shipment_id}"
+        # The floor may be faster than the answer about a change that added the shipment.
+        raise facts.NotPlannedYet(why) if shipment_id.startswith(f"{self.order_id}-") else facts.BadFact(why)
 
     # --- what may be done now -----------------------------------------------------------------------------
 
