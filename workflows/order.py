@@ -517,6 +517,7 @@ class OrderWorkflow(Desk):
         while True:
             await workflow.wait_condition(lambda: self._replanned)
             await self.read_the_books()
+            await self.stock_came()
             if self.promise_date:  # what a hold or a count kept back may go on now
                 await steps.confirm_order(self.order_id)
 

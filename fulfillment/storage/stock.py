@@ -126,11 +126,11 @@ class StockStore:
         Raises:
             UnknownOrder: there is no such order.
         """
+        now = self._now()
         with self._reading.connect() as conn:
-            wanted = reservations.wanted(conn, order_id)
+            wanted = reservations.wanted(conn, order_id, now=now, policy=self._policy)
             if wanted is None:
                 return reservations.stored(conn, order_id)
-        now = self._now()
         claimed = self._claims.claim(reservations.ask(wanted, now=now, policy=self._policy))
         crashpoint("reserve.after_claim")
         with self._engine.begin() as conn:
