@@ -1,6 +1,6 @@
 """What follows when an order may go on: it is confirmed, and what is paid and not held goes to the floor."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any, Final
@@ -179,6 +179,15 @@ def advance(conn: Connection, order: Row[Any], *, now: datetime, policy: Policy)
     return Advanced(
         confirmed=status in CONFIRMED, promise_date=promise_date, released=released, holds=standing
     )
+
+
+def expected(
+    conn: Connection, order: Row[Any], those: Collection[str], *, now: datetime, policy: Policy
+) -> date:
+    """Return the day by which these shipments of the locked order should have reached the customer."""
+    parts = conn.execute(_PARTS, {"the_order": order.order_id, "now": now}).all()
+    chosen = [part for part in parts if part.shipment_id in those]
+    return _promise(order, chosen, now=now, policy=policy)
 
 
 def _may_confirm(parts: Sequence[Row[*tuple[Any, ...]]]) -> bool:

@@ -15,7 +15,7 @@ from fulfillment.domain.policy import DEFAULT, Policy
 from fulfillment.domain.refund import RefundState
 from fulfillment.domain.shipment import BEFORE_HAND_OVER, ON_THE_FLOOR, WorkStatus
 from fulfillment.domain.tracking import JOURNEY_OVER
-from fulfillment.storage import backorders, journal, lapsing, locks, signals
+from fulfillment.storage import backorders, journal, lapsing, late_receipts, locks, signals
 from fulfillment.storage import cases as case_rows
 from fulfillment.storage.advance import advance
 from fulfillment.storage.inbox import UNMATCHED
@@ -69,12 +69,13 @@ class ReconciliationStore:
         """Find what was missed. Shipments past their ship-by are queued as facts for their orders at once.
 
         Claims that ran out are given back. Units that a claim or a cancel let go, or that were found, are given to
-        those who wait for them.
+        those who wait for them. What was sold ahead goes to the floor on its day, and a vendor's late receipt is noted.
         """
         now = self._now()
         self._expire_claims(now)
         self._serve_who_waits(now)
         self._let_go_whose_day_came(now)
+        late_receipts.note(self._engine, now=now, at_most=_AT_MOST, policy=self._policy)
         doubtful = max(self._policy.unknown_sla, self._shop_span(_IN_DOUBT_AFTER))
         with self._engine.begin() as conn:
             _resolve_doubts(conn, now)

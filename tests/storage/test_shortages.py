@@ -86,7 +86,7 @@ def test_placing_that_is_repeated_after_a_crash_asks_once(house: House) -> None:
 
 
 def test_an_order_that_waits_for_an_answer_says_so_and_takes_one(asked: House) -> None:
-    view = asked.views.get("SO-1")
+    view = asked.views.view("SO-1")
 
     why = explain(view, asked.time)
     assert "an answer about missing stock" in why.waits_for
