@@ -29,7 +29,7 @@ from fulfillment.storage.coverage import OPEN_ATTEMPT
 from fulfillment.storage.inbox import APPLIED, IGNORED, UNMATCHED, receiving, record_once, settle
 from fulfillment.storage.operations import Operations
 from fulfillment.storage.orders import lock_order
-from fulfillment.storage.refunds import Refunds
+from fulfillment.storage.refunding import Refunds
 from fulfillment.storage.tables import inbox, orders, payments, provider_operations
 
 _S = PaymentStatus
