@@ -66,9 +66,12 @@ class HoldWatch:
 
     def take_over(self, holds: Iterable[Hold]) -> None:
         """Take over what stands in the books, and nothing else."""
-        self._standing = {}
+        before, self._standing = set(self._standing), {}
         for hold in holds:
             self.note(hold)
+        for reason in before - set(self._standing):
+            if case := _CASES.get(reason):
+                self._order.cases.over(self._order.order_id, case)
 
     def clear(self) -> None:
         """Forget them all: the order has ended."""

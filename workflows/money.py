@@ -98,8 +98,11 @@ class Till:
         """Note that the provider has news of an attempt; what they are is asked."""
         self._news.add(payment_id)
 
-    async def ask(self, *shipments: Payer) -> Authorization:
+    async def ask(self, *shipments: Payer, patient: bool = True) -> Authorization:
         """Try once to reserve the money that these shipments lack. A decline is an answer.
+
+        Where the bank asks the customer to confirm, a patient caller waits for that; for any other the attempt is
+        let go and counts as declined.
 
         Raises:
             StoppedOnTheWay: somebody stopped one of them first.
@@ -110,7 +113,10 @@ class Till:
         answer = await self._attempt(self._attempts, shipments)
         self._customer.take_over(answer)
         if answer.status in _WAITING and not answer.stock_gone:
-            answer = await self._wait_for_the_bank(answer, shipments)
+            if patient:
+                answer = await self._wait_for_the_bank(answer, shipments)
+            else:
+                answer = await self._let_go(answer)
         for shipment in shipments:
             shipment.note_money(answer)
         return answer
@@ -158,11 +164,12 @@ class Till:
             )  # asked even when nobody spoke: news may never come
             self._customer.take_over(answer)
             if answer.status in _WAITING and (moved_on() or not heard):
-                await steps.void_payment(payment_id)
-                return replace(
-                    answer, status=PaymentStatus.DECLINED, decline_group=DeclineGroup.CHECK_DETAILS.value
-                )
+                return await self._let_go(answer)
         return answer
+
+    async def _let_go(self, answer: Authorization) -> Authorization:
+        await steps.void_payment(answer.payment_id)
+        return replace(answer, status=PaymentStatus.DECLINED, decline_group=DeclineGroup.CHECK_DETAILS.value)
 
     async def _heard_of(self, payment_id: str, until: datetime, moved_on: Callable[[], bool]) -> bool:
         self._waiting += 1

@@ -27,7 +27,7 @@ from fulfillment.domain.order import Outcome
 from fulfillment.domain.payment import DeclineGroup, PaymentStatus
 from fulfillment.domain.policy import Shortage, ShortageChoice, SplitCapture
 from fulfillment.domain.record import ChangePaymentMethod, CloseOrder, StopShipments
-from fulfillment.domain.shipment import WaitsFor
+from fulfillment.domain.shipment import BEFORE_HAND_OVER, WaitsFor
 from workflows import cockpit, contract, facts, steps
 from workflows.casebook import Casebook
 from workflows.compensation import is_the_end
@@ -422,7 +422,8 @@ class OrderWorkflow(Desk):
         lacking = [
             ShipmentProcess(self, part.plan)
             for part in changed.state.shipments
-            if not part.covered
+            if part.work_status in BEFORE_HAND_OVER
+            and not part.covered
             and part.plan.waits_for is not WaitsFor.STOCK
             and self._is_new_to_pay(part.plan.shipment_id)
         ]
@@ -444,7 +445,7 @@ class OrderWorkflow(Desk):
 
     async def _is_paid(self, lacking: list[ShipmentProcess]) -> bool:
         try:
-            answer = await self.till.ask(*lacking)
+            answer = await self.till.ask(*lacking, patient=False)
         except StoppedOnTheWay:
             return False
         return answer.status is PaymentStatus.AUTHORIZED and not answer.stock_gone
@@ -595,13 +596,11 @@ class OrderWorkflow(Desk):
         self.promise_date = self.promise_date or answer.promise_date
 
     def must_act(self, answer: Authorization) -> None:
-        """Let the storefront know that the bank asks the customer to confirm."""
-        self._answer = self._answer or PlaceAnswer(
-            placed=Placed.DECLINED,
-            decline_group=answer.decline_group,
-            next_action_url=answer.next_action_url,
-            short=self._short,
-        )
+        """Let the storefront know that the bank asks the customer to confirm; a slow bank is no answer yet."""
+        if answer.status is PaymentStatus.ACTION_REQUIRED:
+            self._answer = self._answer or PlaceAnswer(
+                placed=Placed.DECLINED, next_action_url=answer.next_action_url, short=self._short
+            )
         self.show()
 
     # --- facts: noted here, acted on by the process -----------------------------------------------------
@@ -666,11 +665,12 @@ class OrderWorkflow(Desk):
 
     def _too_late(self) -> str:
         gone = ", ".join(
-            f"{s.parcel_id or s.id} was handed to {s.carrier or 'the carrier'}"
+            f"{s.parcel_id or s.id} was handed to {s.carrier or 'the carrier'} on {s.left_at:%a %d %b %H:%M}"
             for s in self._shipments.values()
-            if s.handed_over
+            if s.left_at
         )
-        return f"Too late: {gone or 'everything has left'}. Ask the carrier to redirect it, or take it back as a return."
+        until = f"{gone}; until then it was possible" if gone else "everything has left"
+        return f"Too late: {until}. Ask the carrier to redirect it, or take it back as a return."
 
     # --- what people see --------------------------------------------------------------------------------
 

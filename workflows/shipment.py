@@ -102,6 +102,7 @@ class ShipmentProcess:
         self.edd: date | None = None
         self.outcome: Outcome | None = None
         self.handed_over = False
+        self.left_at: datetime | None = None
         self.refunded = False
         self._order = order
         self._undo = Compensations()
@@ -179,7 +180,7 @@ class ShipmentProcess:
 
     def left(self, fact: HandedOver) -> None:
         """Note that the carrier has it."""
-        self.handed_over = True
+        self.handed_over, self.left_at = True, self._order.now()
         self.carrier, self.tracking_number = fact.carrier, fact.tracking_number
 
     def note(self, fact: Fact) -> None:
@@ -237,8 +238,8 @@ class ShipmentProcess:
 
     async def give_back_surplus(self) -> None:
         """Give back what was taken early for units that are no longer owed."""
-        if self._captured_early:
-            await self._refund()
+        if self._captured_early and not await steps.refund_payment(self.id):
+            await self._open(CaseKind.REFUND_FAILED, "what was taken early could not be given back")
 
     async def undo(self) -> None:
         """Give back its label and its money."""
