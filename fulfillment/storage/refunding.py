@@ -259,7 +259,7 @@ class Refunds:
         conn.execute(_CHANGE, {"the_refund": refund.refund_id, **changes})
 
 
-def tell_paid(conn: Connection, refund: Refund, *, now: datetime) -> None:
+def tell_paid(conn: Connection, refund: Refund, *, now: datetime, by_hand: bool = False) -> None:
     """Tell the customer that the money is on its way, and close the case about it."""
     amount = format_minor(refund.amount, refund.currency)
     data = {"refund_id": refund.refund_id}
