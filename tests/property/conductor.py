@@ -4,6 +4,7 @@ It knows what a workflow remembers (what it asked for, what it was told) and rea
 the deeds that are due comes next is chance, because the coroutines of an order run beside each other.
 """
 
+from collections import defaultdict, deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -19,7 +20,7 @@ from fulfillment.domain.findings import Unheard
 from fulfillment.domain.holds import DEFAULT as DEFAULTS
 from fulfillment.domain.holds import SCOPE, Hold, HoldDefault, HoldReason, HoldScope
 from fulfillment.domain.operation import Authorization
-from fulfillment.domain.order import ENDED, OrderStatus, Outcome
+from fulfillment.domain.order import OrderStatus, Outcome
 from fulfillment.domain.payment import AuthorizationExpired, DeclineGroup, Held, PaymentStatus, RefundRefused
 from fulfillment.domain.policy import OnExpiry, Policy, SplitCapture
 from fulfillment.domain.record import (
@@ -63,6 +64,7 @@ class Ask:
     payment_id: str = ""
     until: datetime | None = None
     methods: int = 0
+    is_given_up: bool = False
 
 
 @dataclass
@@ -92,7 +94,7 @@ class Process:
     left: set[str] = field(default_factory=set)
     lacks_money: set[str] = field(default_factory=set)
     captured: set[str] = field(default_factory=set)
-    milestones: dict[str, CarrierStatus] = field(default_factory=dict)
+    milestones: dict[str, deque[CarrierStatus]] = field(default_factory=lambda: defaultdict(deque))
     outcomes: dict[str, Outcome] = field(default_factory=dict)
     left_to_people: set[str] = field(default_factory=set)
     refund_tried_at: dict[str, datetime] = field(default_factory=dict)
@@ -135,8 +137,8 @@ class Conductor:
         return bool(deeds)
 
     def is_over(self, order_id: str) -> bool:
-        """Tell whether the order has ended."""
-        return self._status(order_id) in ENDED
+        """Tell whether the order was closed."""
+        return self.house.row(orders, order_id=order_id)["completed_at"] is not None
 
     def hear(self, fact: Unheard) -> None:
         """Take a fact in, as the signal handlers do: it is noted, and acted on later."""
@@ -147,7 +149,7 @@ class Conductor:
             case signals.HANDED_OVER:
                 process.left.add(body["shipment_id"])
             case signals.MILESTONE:
-                process.milestones[body["shipment_id"]] = CarrierStatus(body["status"])
+                process.milestones[body["shipment_id"]].append(CarrierStatus(body["status"]))
             case signals.STOCK_FILLED | signals.REPLANNED:
                 process.reads_again = True
             case signals.PAYMENT_NEWS:
@@ -296,9 +298,11 @@ class Conductor:
                 return self._ask_for_one(process, shipment_id)
             blocked = any(SCOPE[h.reason] in (HoldScope.CAPTURE, HoldScope.BOTH) for h in standing)
             return [] if blocked else [lambda: self._capture(process, shipment_id)]
-        if process.milestones.get(shipment_id) in _ENDS:
-            return [lambda: self._arrive(process, shipment_id)] if self._may_try(process, shipment_id) else []
-        return []
+        news = process.milestones[shipment_id]
+        while news and news[0] not in _ENDS:
+            news.popleft()
+        arrives = bool(news) and self._may_try(process, shipment_id)
+        return [lambda: self._arrive(process, shipment_id)] if arrives else []
 
     def _ask_for_one(self, process: Process, shipment_id: str) -> list[Deed]:
         waits = process.waits.get(shipment_id)
@@ -308,7 +312,7 @@ class Conductor:
         return [lambda: self._ask(process, (shipment_id,))]
 
     def _moves(self, process: Process, ask: Ask) -> bool:
-        if ask.until is None:
+        if ask.until is None or ask.is_given_up:
             return True
         heard = ask.payment_id in process.news
         return (
@@ -348,6 +352,9 @@ class Conductor:
         self._outcome(process, ask, answer)
 
     def _ask_again(self, process: Process, ask: Ask, until: datetime) -> None:
+        if ask.is_given_up:
+            self._give_up(process, ask)
+            return
         answer = self.money.check_payment(ask.payment_id)
         heard = ask.payment_id in process.news
         process.news.discard(ask.payment_id)
@@ -355,10 +362,14 @@ class Conductor:
             over = process.methods > ask.methods or self._stopped_one(ask) or until <= self.house.now()
             if not over and heard:
                 return
-            self.money.void_payment(ask.payment_id)
-            self._declined(process, ask, DeclineGroup.CHECK_DETAILS)
+            self._give_up(process, ask)
             return
         self._outcome(process, ask, answer)
+
+    def _give_up(self, process: Process, ask: Ask) -> None:
+        ask.is_given_up = True  # from here on it is not asked any more whether they confirmed after all
+        self.money.void_payment(ask.payment_id)
+        self._declined(process, ask, DeclineGroup.CHECK_DETAILS)
 
     def _outcome(self, process: Process, ask: Ask, answer: Authorization) -> None:
         if answer.stock_gone:
@@ -471,7 +482,7 @@ class Conductor:
         return True
 
     def _arrive(self, process: Process, shipment_id: str) -> None:
-        status = process.milestones[shipment_id]
+        status = process.milestones[shipment_id][0]
         if status is CarrierStatus.DELIVERED:
             process.outcomes[shipment_id] = Outcome.DELIVERED
             return
