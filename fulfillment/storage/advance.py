@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any, Final
 
-from sqlalchemy import Connection, Row, Text, bindparam, func, insert, literal, select, update
+from sqlalchemy import Connection, Row, Text, bindparam, case, func, insert, literal, select, update
 from sqlalchemy.dialects.postgresql import insert as pg_insert
 
 from fulfillment.domain.holds import SCOPE, Hold, HoldScope
@@ -137,7 +137,12 @@ _ALLOCATE: Final = _ALLOCATE_NEW.from_select(
     .where(_UNITS.c.units > _QUEUED),
 ).on_conflict_do_update(
     index_elements=["shipment_id", "sku"],
-    set_={"quantity": allocations.c.quantity + _ALLOCATE_NEW.excluded.quantity},
+    # A claim that was let go keeps its size, and counts no more.
+    set_={
+        "state": "active",
+        "quantity": _ALLOCATE_NEW.excluded.quantity
+        + case((allocations.c.state == "active", allocations.c.quantity), else_=0),
+    },
 )
 _PROMISE: Final = insert(promises)
 _ORDER: Final = update(orders).where(orders.c.order_id == bindparam("the_order"))

@@ -225,20 +225,21 @@ def _let_go(
     conn: Connection, order_id: str, units: Sequence[Placed], *, key: str, by: str, now: datetime
 ) -> None:
     shelf = _out_of_the_queue(conn, order_id, units)
-    held = {(row.shipment_id, row.sku) for row in conn.execute(_ALLOCATED, {"those": _shipments(units)})}
+    rows = conn.execute(_ALLOCATED, {"those": _shipments(units)})
+    held = {(row.shipment_id, row.sku): row.quantity for row in rows}
     # Several movements follow, so their rows are locked beforehand in the order everybody keeps.
     lock_levels(conn, {(sku, there) for _, sku, there in shelf})
     for (shipment_id, sku, there), count in sorted(shelf.items()):
-        this = {"the_sku": sku, "units": count}
-        if (shipment_id, sku) in held:
-            kind = Movement.ALLOCATION_RELEASED
-            claims = conn.execute(_UNALLOCATE, this | {"the_shipment": shipment_id})
-        else:
-            kind = Movement.RESERVATION_RELEASED
-            claims = conn.execute(_UNRESERVE, this | {"the_order": order_id, "there": there})
-        if claims.rowcount:
-            cause = shipment_id
-            move(conn, kind, {(sku, there): count}, key=f"{key}:{cause}", cause=cause, by=by, at=now)
+        # Before it is paid, what came by the queue is allocated, and what lay there from the first is reserved.
+        allocated = min(count, held.get((shipment_id, sku), 0))
+        of_it = {"the_shipment": shipment_id, "the_order": order_id, "the_sku": sku, "there": there}
+        for claim, kind, part in (
+            (_UNALLOCATE, Movement.ALLOCATION_RELEASED, allocated),
+            (_UNRESERVE, Movement.RESERVATION_RELEASED, count - allocated),
+        ):
+            if part and conn.execute(claim, of_it | {"units": part}).rowcount:
+                place, cause = (sku, there), shipment_id
+                move(conn, kind, {place: part}, key=f"{key}:{cause}", cause=cause, by=by, at=now)
 
 
 def _out_of_the_queue(conn: Connection, order_id: str, units: Sequence[Placed]) -> Counter[Claim]:

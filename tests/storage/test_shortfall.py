@@ -5,6 +5,7 @@ from datetime import timedelta
 
 import pytest
 
+from fulfillment.domain.change import CancelUnits, LineQuantity
 from fulfillment.domain.inventory import Condition, InsufficientStock, Level, PackedAlready
 from fulfillment.domain.record import Confirm, StopShipments
 from fulfillment.storage.tables import (
@@ -23,6 +24,7 @@ from fulfillment.storage.tables import (
 )
 from tests.storage.house import MUG, House, only
 from tests.storage.paying import pay
+from tests.storage.proof import check_books
 
 RENO = "wh-reno"
 
@@ -236,3 +238,48 @@ def test_p20_a_receipt_fills_by_priority_promise_placing_and_id_and_a_replay_giv
     again = [house.stock.receive(MUG, RENO, 2, key=f"R-{n}", by="dock").filled for n in range(3)]
 
     assert served == again == [("SO-1-1",), ("SO-2-1",), ("SO-3-1",)]
+
+
+def reserved_and_allocated(house: House) -> None:
+    """Let an unpaid shipment hold three mugs as reserved and two that came by the queue."""
+    house.stocked(mugs=5)
+    house.reserved(mugs=5, teas=0)
+    count(house, -2)
+    house.stock.receive(MUG, RENO, 2, key="R-1", by="dock")
+    assert (level(house).reserved, level(house).allocated) == (3, 2)
+
+
+def test_an_unpaid_shipment_with_both_kinds_of_claims_can_be_cancelled(house: House) -> None:
+    reserved_and_allocated(house)
+
+    house.records.stop_shipments(
+        StopShipments(order_id="SO-1", reason="changed_mind", by="ann", request_id="x")
+    )
+
+    assert (level(house).available, level(house).reserved, level(house).allocated) == (5, 0, 0)
+    assert {row["state"] for row in house.rows(reservations)} == {"released"}
+    assert house.row(allocations)["state"] == "released"
+    check_books(house)
+
+
+@pytest.mark.parametrize("units", [1, 2, 4])
+def test_units_of_both_kinds_of_claims_can_be_cancelled_and_the_rest_is_paid(
+    house: House, units: int
+) -> None:
+    reserved_and_allocated(house)
+    fewer = CancelUnits(
+        order_id="SO-1",
+        lines=(LineQuantity(line_no=1, quantity=units),),
+        reason="changed_mind",
+        by="ann",
+        request_id="c-1",
+    )
+
+    house.records.cancel_units(fewer)
+    check_books(house)
+    pay(house, "SO-1-1")
+
+    kept = house.row(allocations)
+    assert (kept["state"], kept["quantity"]) == ("active", 5 - units)
+    assert (level(house).available, level(house).reserved, level(house).allocated) == (units, 0, 5 - units)
+    check_books(house)
