@@ -208,6 +208,17 @@ def test_a_release_repeated_is_harmless_and_one_without_a_hold_is_refused(house:
         )
 
 
+@pytest.mark.parametrize("by", ["policy", "waybill", "temporal", "system"])
+def test_a_policy_that_comes_after_a_person_released_the_hold_is_harmless(house: House, by: str) -> None:
+    house.stocked().reserved()
+    house.records.place_hold(HOLD)
+    house.records.release_hold(RELEASE)
+
+    late = ReleaseHold(order_id="SO-1", reason=HoldReason.FRAUD, by=by, request_id="hold-watch")
+
+    assert house.records.release_hold(late).holds == ()
+
+
 def test_a_case_found_twice_is_one_case_and_its_next_life_is_another(house: House) -> None:
     house.stocked().reserved()
     case = OpenCase(
