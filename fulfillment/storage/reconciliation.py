@@ -306,7 +306,12 @@ def _surplus(conn: Connection, claimed_before: datetime) -> tuple[str, ...]:
     )
     under_way = exists().where(
         provider_operations.c.payment_id == payments.c.payment_id,
-        provider_operations.c.state.in_([OperationState.CLAIMED.value, OperationState.UNKNOWN.value]),
+        provider_operations.c.state.in_([state.value for state in _IN_DOUBT]),
+        # Asking alone settles no void that never took effect: an old one is sent again, under its own key.
+        or_(
+            provider_operations.c.kind != OperationKind.VOID.value,
+            provider_operations.c.claimed_at > claimed_before,
+        ),
     )
     waiting = payments.c.status == PaymentStatus.ACTION_REQUIRED.value
     ended = orders.c.status.in_([status.value for status in ENDED])

@@ -447,6 +447,30 @@ def test_p27_money_of_a_cancelled_order_does_not_stay(till: Till) -> None:
     assert till.house.reconciliation.sweep().surplus_payments == ()
 
 
+@pytest.mark.parametrize("lost", [True, False])
+def test_p27_a_release_that_never_took_effect_is_sent_again_under_its_key(till: Till, lost: bool) -> None:
+    """Attacks: the sweep names a payment whose release is in doubt. Asking alone would leave the money held."""
+    till.house.reserved()
+    till.pay()
+    stop = StopShipments(order_id="SO-1", reason="changed_mind", by="ann", request_id="")
+    till.house.records.stop_shipments(stop)
+    payment_id = till.house.row(payments)["payment_id"]
+    sent = till.house.payments.claim_payment_void(payment_id)
+    assert sent is not None
+    if lost:
+        till.house.payments.unknown(sent.key, "OutcomeUnknown")
+    early = till.house.reconciliation.sweep().surplus_payments
+    till.house.wait(timedelta(hours=1))
+
+    surplus = till.house.reconciliation.sweep().surplus_payments
+    till.do.void_payment(payment_id)
+
+    assert (early, surplus) == ((), (payment_id,))
+    assert till.bank.calls[-2:] == ["ask pi_1", f"void {sent.provider_key}"]
+    assert till.house.row(payments)["status"] == "voided"
+    assert till.house.reconciliation.sweep().surplus_payments == ()
+
+
 def test_p27_an_attempt_given_up_that_succeeds_late_is_let_go(till: Till) -> None:
     """Attacks: late news corrects the attempt (`_stands_after_all`). Without it the money stays and nobody knows."""
     till.house.reserved()
