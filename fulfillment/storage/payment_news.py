@@ -191,6 +191,7 @@ def _authorized_news(
         return "the rest of the payment ran out"
     if hint.status is _S.EXPIRED:
         _expire(conn, payment, now)
+        disputes.say_replanned(conn, order, f"{key}:expired", "an authorization ran out", now)
         return "the authorization ran out"
     if hint.status is _S.AUTHORIZED and hint.expires_at is not None:
         conn.execute(_CHANGE, {"the_payment": payment.payment_id, "expires_at": hint.expires_at})
@@ -210,7 +211,7 @@ def _rest_ran_out(conn: Connection, payment: Row[Any]) -> bool:
 
 
 def _expire(conn: Connection, payment: Row[Any], now: datetime) -> None:
-    """Note that the money is gone; the sweep tells the order, which gets it again before anything leaves."""
+    """Note that the money is gone; the order is told, and gets it again before anything leaves."""
     ended = _S.CAPTURED if payment.captured else _S.EXPIRED
     conn.execute(_CHANGE, {"the_payment": payment.payment_id, "status": ended.value})
     shares.let_go(conn, payment.payment_id)

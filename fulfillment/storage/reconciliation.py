@@ -18,6 +18,7 @@ from fulfillment.domain.tracking import JOURNEY_OVER
 from fulfillment.storage import backorders, journal, lapsing, late_receipts, locks, signals
 from fulfillment.storage import cases as case_rows
 from fulfillment.storage.advance import advance
+from fulfillment.storage.coverage import covered
 from fulfillment.storage.inbox import UNMATCHED
 from fulfillment.storage.orders import lock_order
 from fulfillment.storage.tables import (
@@ -223,11 +224,12 @@ def _queue_late_shipments(conn: Connection, now: datetime) -> None:
 
 def _queue_money_running_out(conn: Connection, now: datetime, soon: datetime) -> None:
     """Nothing leaves on an authorization that ran out, so its order must get the money again in time."""
-    later, its_share = payments.alias("later"), payment_shares.alias("its_share")
-    newest = ~exists().where(
-        its_share.c.shipment_id == payment_shares.c.shipment_id,
-        later.c.payment_id == its_share.c.payment_id,
-        later.c.attempt > payments.c.attempt,
+    live = (payments.c.status == PaymentStatus.AUTHORIZED.value) & (
+        payment_shares.c.asked > payment_shares.c.captured + payment_shares.c.released
+    )
+    # What ran out is let go in the books: it is missed as long as nothing came in its place.
+    gone = (payments.c.status == PaymentStatus.EXPIRED.value) & (
+        covered(shipments.c.shipment_id, and_asked=True) < shipments.c.value
     )
     running_out = (
         select(payments, payment_shares.c.shipment_id)
@@ -235,14 +237,13 @@ def _queue_money_running_out(conn: Connection, now: datetime, soon: datetime) ->
         .join(shipments, shipments.c.shipment_id == payment_shares.c.shipment_id)
         .where(
             shipments.c.work_status.in_([status.value for status in BEFORE_HAND_OVER]),
-            payments.c.status.in_([PaymentStatus.AUTHORIZED.value, PaymentStatus.EXPIRED.value]),
             payments.c.expires_at <= soon,
-            newest,
+            or_(live, gone),
         )
         .order_by(payments.c.expires_at)
         .limit(_AT_MOST)
     )
-    for payment in conn.execute(running_out).all():
+    for payment in conn.execute(running_out, {"now": now}).all():
         _queue_overdue(
             conn,
             payment.order_id,

@@ -8,7 +8,7 @@ from sqlalchemy import Engine
 
 from fulfillment.domain.payment import PaymentStatus
 from fulfillment.domain.payment_news import PaymentHint
-from fulfillment.storage.tables import cases, inbox, order_events, payments
+from fulfillment.storage.tables import cases, inbox, order_events, payments, signals
 from tests.storage.house import MORNING, House
 from tests.storage.paying import claim
 
@@ -36,6 +36,7 @@ def test_an_authorization_that_ran_out_is_noted_once(engine: Engine) -> None:
     assert house.row(payments)["status"] == "expired"
     assert (house.row(inbox)["state"], house.row(inbox)["order_id"]) == ("applied", "SO-1")
     assert len(house.rows(order_events, kind="authorization_expired")) == 1
+    assert len(house.rows(signals, name="replanned")) == 1
 
 
 @pytest.mark.parametrize("status", ["captured", "voided", "declined"])

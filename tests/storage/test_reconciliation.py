@@ -8,13 +8,15 @@ from sqlalchemy import Engine
 from fulfillment.domain.cases import CaseKind
 from fulfillment.domain.clock import ShopClock
 from fulfillment.domain.findings import Unstarted
+from fulfillment.domain.payment import Declined, DeclineGroup, PaymentStatus
+from fulfillment.domain.payment_news import PaymentHint
 from fulfillment.domain.record import OpenCase, ResolveCase
 from fulfillment.domain.tracking import CarrierStatus
 from fulfillment.storage.reconciliation import ReconciliationStore
 from fulfillment.storage.records import RecordStore
-from fulfillment.storage.tables import parcels, payments, provider_operations, signals
+from fulfillment.storage.tables import parcels, payments, provider_operations, shipments, signals
 from tests.storage.house import MORNING, House, a_scan, only
-from tests.storage.paying import claim
+from tests.storage.paying import claim, pay
 
 
 def overdue(house: House) -> list[dict[str, object]]:
@@ -255,3 +257,38 @@ def test_money_that_lasts_is_left_alone(engine: Engine) -> None:
     house.reconciliation.sweep()
 
     assert [fact["name"] for fact in house.rows(signals)] == ["packed"]
+
+
+@pytest.mark.parametrize("gone", [False, True])
+def test_money_about_to_run_out_is_told_though_another_attempt_was_declined(
+    engine: Engine, gone: bool
+) -> None:
+    house = House(engine).stocked()
+    ends = MORNING + timedelta(days=7)
+    shipment_id = house.released(expires_at=ends)
+    house.change(shipments, {"value": 3400}, shipment_id=shipment_id)
+    fee = claim(house, shipment_id, 2)
+    house.payments.declined(fee.key, Declined(DeclineGroup.OTHER_METHOD))
+    if gone:
+        expired = PaymentHint(kind="x", reference=f"pi_{shipment_id}", status=PaymentStatus.EXPIRED)
+        house.payment_news.record("stripe", "evt_1", expired, {})
+    house.wait(timedelta(days=6, hours=12))
+
+    for _ in range(2):
+        house.reconciliation.sweep()
+
+    told = [fact for fact in overdue(house) if fact["kind"] == "authorization_expiring"]
+    assert [fact["shipment_id"] for fact in told] == [shipment_id]
+
+
+def test_money_that_came_in_the_place_of_what_ran_out_is_not_missed(engine: Engine) -> None:
+    house = House(engine).stocked()
+    shipment_id = house.released(expires_at=MORNING + timedelta(days=7))
+    expired = PaymentHint(kind="x", reference=f"pi_{shipment_id}", status=PaymentStatus.EXPIRED)
+    house.payment_news.record("stripe", "evt_1", expired, {})
+    pay(house, shipment_id)
+
+    house.wait(timedelta(days=6, hours=12))
+    house.reconciliation.sweep()
+
+    assert "authorization_expiring" not in [fact["kind"] for fact in overdue(house)]
