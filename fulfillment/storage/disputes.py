@@ -14,7 +14,11 @@ from fulfillment.domain.payment_news import DisputeHint
 from fulfillment.domain.policy import Policy
 from fulfillment.domain.shipment import BEFORE_HAND_OVER
 from fulfillment.storage import cases, holds, journal, signals
-from fulfillment.storage.tables import disputes, shipments
+from fulfillment.storage.tables import disputes, payments, shipments
+from fulfillment.storage.tables import holds as holds_rows
+
+_SYSTEM: Final = "system"
+_LOST: Final = "lost"
 
 _ADD: Final = insert(disputes)
 _UPSERT: Final = _ADD.on_conflict_do_update(
@@ -29,6 +33,21 @@ _UPSERT: Final = _ADD.on_conflict_do_update(
     where=~disputes.c.is_over,
 )
 _ONE: Final = select(disputes).where(disputes.c.dispute_id == bindparam("the_dispute"))
+_OTHERS: Final = (
+    select(disputes.c.is_over, disputes.c.state)
+    .join(payments, payments.c.payment_id == disputes.c.payment_id)
+    .where(payments.c.order_id == bindparam("the_order"), disputes.c.dispute_id != bindparam("the_dispute"))
+)
+# Whoever released the hold had this dispute before them: a later word about it does not place it again.
+_LET_GO_ON: Final = select(
+    exists().where(
+        holds_rows.c.order_id == bindparam("the_order"),
+        holds_rows.c.reason == HoldReason.DISPUTE.value,
+        holds_rows.c.state == "released",
+        holds_rows.c.released_by != _SYSTEM,
+        holds_rows.c.ended_at >= bindparam("opened_at"),
+    )
+)
 _STAYS: Final = select(
     exists().where(
         shipments.c.order_id == bindparam("the_order"),
@@ -72,20 +91,26 @@ def _hold(conn: Connection, order: Row[Any], dispute: Row[Any], due_at: datetime
     stays = conn.execute(_STAYS, {"the_order": order_id}).scalar_one()
     if OrderStatus(order.status) in ENDED or not stays:
         return "a case is open"
+    if conn.execute(_LET_GO_ON, {"the_order": order_id, "opened_at": dispute.opened_at}).scalar_one():
+        return "a case is open, and a person let the order go on"
     note = f"{dispute.dispute_id}: {dispute.reason}"
-    _, is_new = holds.place(
-        conn, order_id, HoldReason.DISPUTE, by="system", due_at=due_at, note=note, now=now
+    hold, is_new = holds.place(
+        conn, order_id, HoldReason.DISPUTE, by=_SYSTEM, due_at=due_at, note=note, now=now
     )
     if is_new:
         journal.event(conn, order_id, "held", "Your order is on hold for a moment.", at=now)
-        say_replanned(conn, order, f"{dispute.dispute_id}:held", "a payment is disputed", now)
+        say_replanned(conn, order, f"{hold.hold_id}:held", "a payment is disputed", now)
     return "a case is open, and what has not left is held"
 
 
 def _over(conn: Connection, order: Row[Any], dispute: Row[Any], now: datetime) -> str:
     kind, order_id = CaseKind.DISPUTE, order.order_id
+    states = conn.execute(_OTHERS, {"the_order": order_id, "the_dispute": dispute.dispute_id}).all()
+    if any(not other.is_over for other in states):
+        return f"the dispute is {dispute.state}, and another is open"
     cases.resolve(conn, kind, subject=order_id, resolution=dispute.state, now=now)
-    if dispute.state != "lost" and holds.end(conn, order_id, HoldReason.DISPUTE, by="system", now=now):
+    is_lost = _LOST in (dispute.state, *(other.state for other in states))
+    if not is_lost and holds.end(conn, order_id, HoldReason.DISPUTE, by=_SYSTEM, now=now):
         journal.event(conn, order_id, "hold_released", "Your order goes on.", at=now)
         say_replanned(conn, order, f"{dispute.dispute_id}:over", "a dispute is over", now)
     return f"the dispute is {dispute.state}"

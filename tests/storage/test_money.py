@@ -15,7 +15,7 @@ from fulfillment.domain.operation import Authorization, Captured, Operation
 from fulfillment.domain.order import UnitRange
 from fulfillment.domain.payment import Declined, DeclineGroup, PaymentStatus, RefundStatus
 from fulfillment.domain.payment_news import DisputeHint, MethodHint, PaymentHint, RefundHint, ReviewHint
-from fulfillment.domain.record import StopShipments
+from fulfillment.domain.record import ReleaseHold, StopShipments
 from fulfillment.domain.refund import RefundCause, RefundState, RequestRefund
 from fulfillment.domain.shipment import WorkStatus
 from fulfillment.storage.tables import (
@@ -843,6 +843,49 @@ def test_a_dispute_holds_what_has_not_left_until_it_is_decided(till: Till) -> No
     assert held == ["dispute"]
     assert (case["kind"], case["due_at"], case["state"]) == ("dispute", due - timedelta(hours=48), "resolved")
     assert (till.house.row(holds)["state"], till.house.row(disputes)["state"]) == ("released", "won")
+
+
+def test_a_dispute_that_holds_again_is_heard_again(till: Till) -> None:
+    till.house.reserved()
+    till.pay()
+    till.news("evt_1", a_dispute())
+    release = {"reason": HoldReason.DISPUTE, "by": "policy", "request_id": "", "defaulted": True}
+    till.house.records.release_hold(ReleaseHold(order_id="SO-1", **release))
+
+    till.news("evt_2", a_dispute(state="under_review"))
+
+    assert [row["state"] for row in till.house.rows(holds)] == ["defaulted", "active"]
+    assert len(till.house.rows(signals, name="replanned")) == 2
+
+
+def test_what_a_person_released_is_not_held_again_by_the_same_dispute(till: Till) -> None:
+    till.house.reserved()
+    till.pay()
+    till.news("evt_1", a_dispute())
+    release = ReleaseHold(order_id="SO-1", reason=HoldReason.DISPUTE, by="sue", request_id="r-1")
+    till.house.records.release_hold(release)
+    till.house.wait(timedelta(hours=1))
+
+    till.news("evt_2", a_dispute(state="under_review"))
+    same = [row["state"] for row in till.house.rows(holds)]
+    till.news("evt_3", a_dispute(dispute="dp_2"))
+
+    assert same == ["released"]
+    assert sorted(row["state"] for row in till.house.rows(holds)) == ["active", "released"]
+
+
+def test_a_hold_stands_until_the_last_dispute_is_over(till: Till) -> None:
+    till.house.reserved()
+    till.pay()
+    till.news("evt_1", a_dispute())
+    till.news("evt_2", a_dispute(dispute="dp_2"))
+
+    till.news("evt_3", a_dispute(state="won", is_over=True))
+    still = till.house.row(holds)["state"], till.house.row(cases)["state"]
+    till.news("evt_4", a_dispute(dispute="dp_2", state="won", is_over=True))
+
+    assert still == ("active", "waiting")
+    assert (till.house.row(holds)["state"], till.house.row(cases)["state"]) == ("released", "resolved")
 
 
 def test_a_dispute_of_an_order_that_ended_opens_a_case_and_wakes_nobody(till: Till) -> None:
