@@ -22,6 +22,7 @@ from fulfillment.domain.payment import (
 from fulfillment.domain.provider_errors import Conflict
 from fulfillment.domain.shipment import BEFORE_HAND_OVER, Stop, WorkStatus
 from fulfillment.storage import holds, journal, shares
+from fulfillment.storage.coverage import given_back_early
 from fulfillment.storage.operations import Operations, read
 from fulfillment.storage.tables import payment_shares, payments, provider_operations, shipments
 
@@ -29,9 +30,9 @@ _S, _O = PaymentStatus, OperationState
 _LEFT: Final = (WorkStatus.HANDED_OVER, WorkStatus.CLOSED)
 _BLOCKS: Final = (HoldScope.CAPTURE, HoldScope.BOTH)
 
-_SHIPMENT: Final = select(shipments.c.value, shipments.c.work_status).where(
-    shipments.c.shipment_id == bindparam("the_shipment")
-)
+_SHIPMENT: Final = select(
+    *shipments.c["value", "work_status"], given_back_early(shipments.c.shipment_id).label("given_back")
+).where(shipments.c.shipment_id == bindparam("the_shipment"))
 _THE_PAYMENT: Final = payments.c.payment_id == bindparam("the_payment")
 _UNDER_WAY: Final = select(
     exists().where(
@@ -92,7 +93,8 @@ class Captures:
         """Claim the next capture of a shipment, the oldest payment first."""
         shipment = conn.execute(_SHIPMENT, {"the_shipment": shipment_id}).one()
         found = shares.of_shipment(conn, shipment_id, now=self._now())
-        due = shipment.value - sum(payment.share_captured for payment in found)
+        # What went back, or is to, because units were cancelled or too much was taken, is not ours to count.
+        due = shipment.value + shipment.given_back - sum(payment.share_taken for payment in found)
         if due <= 0:
             return Captured(amount=shipment.value, uncovered=self._uncovered(conn, shipment_id))
         _check_may_capture(conn, order, shipment_id, shipment.work_status, early=early)

@@ -7,7 +7,7 @@ from typing import Any, Final
 from sqlalchemy import Connection, Row, bindparam, case, insert, select, update
 
 from fulfillment.domain.payment import PaymentStatus
-from fulfillment.storage.coverage import HOLDS_MONEY, covered
+from fulfillment.storage.coverage import HOLDS_MONEY, TAKEN, covered
 from fulfillment.storage.tables import payment_shares, payments, shipments
 
 _THE_PAYMENT: Final = payment_shares.c.payment_id == bindparam("the_payment")
@@ -25,6 +25,7 @@ _OF_SHIPMENT: Final = (
         payments,
         payment_shares.c.asked.label("share"),
         payment_shares.c.captured.label("share_captured"),
+        TAKEN.label("share_taken"),
         payment_shares.c.refunded.label("share_refunded"),
         payment_shares.c.released.label("share_released"),
         HOLDS_MONEY.label("holds"),

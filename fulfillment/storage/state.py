@@ -9,7 +9,7 @@ from fulfillment.domain.change import LineState, OrderState, ShipmentState
 from fulfillment.domain.reservation import PlannedShipment
 from fulfillment.domain.shipment import WaitsFor
 from fulfillment.storage import holds
-from fulfillment.storage.coverage import covered
+from fulfillment.storage.coverage import covered, runs_out
 from fulfillment.storage.tables import order_lines, orders, parcels, shipments, unit_ranges
 
 _UNITS: Final = (
@@ -23,6 +23,7 @@ _SHIPMENTS: Final = (
         parcels.c.parcel_id,
         _UNITS.label("units"),
         (shipments.c.value <= covered(shipments.c.shipment_id)).label("covered"),
+        runs_out(shipments.c.shipment_id).label("expires_at"),
     )
     .outerjoin(parcels, parcels.c.shipment_id == shipments.c.shipment_id)
     .where(shipments.c.order_id == bindparam("the_order"))
@@ -71,5 +72,6 @@ def _shipment(row: Row[*tuple[Any, ...]]) -> ShipmentState:
         ),
         work_status=row.work_status,
         covered=row.covered,
+        expires_at=row.expires_at,
         parcel_id=row.parcel_id,
     )
