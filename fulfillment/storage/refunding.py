@@ -10,7 +10,7 @@ from fulfillment.domain.cases import CaseKind
 from fulfillment.domain.money import format_minor
 from fulfillment.domain.notifications import Fact
 from fulfillment.domain.operation import Operation
-from fulfillment.domain.order import Outcome, UnitRange
+from fulfillment.domain.order import Order, Outcome, UnitRange
 from fulfillment.domain.payment import (
     OperationKind,
     OperationState,
@@ -20,10 +20,11 @@ from fulfillment.domain.payment import (
 )
 from fulfillment.domain.policy import Policy
 from fulfillment.domain.refund import NEXT, Refund, RefundCause, RefundState, RequestRefund
-from fulfillment.domain.shipment import BEFORE_HAND_OVER, WorkStatus
+from fulfillment.domain.shipment import WorkStatus
 from fulfillment.storage import cases, journal, refund_rows, shares
+from fulfillment.storage.coverage import TAKEN
 from fulfillment.storage.operations import Operations, read
-from fulfillment.storage.orders import lock_order
+from fulfillment.storage.orders import lines_of, lock_order, order_from
 from fulfillment.storage.tables import (
     payment_shares,
     payments,
@@ -35,6 +36,8 @@ from fulfillment.storage.tables import (
 
 _S, _O = RefundState, OperationState
 _UNDER_WAY: Final = (_O.CLAIMED, _O.ACCEPTED, _O.UNKNOWN)
+# The carrier's word is written with the scan, before the order hears of it.
+_CAUSE: Final = {Outcome.LOST: RefundCause.LOST, Outcome.RETURNED: RefundCause.RETURNED}
 
 _CHANGE: Final = update(refunds).where(refunds.c.refund_id == bindparam("the_refund"))
 _UNITS_IN: Final = (
@@ -45,9 +48,18 @@ _UNITS_IN: Final = (
 _SHIPMENT: Final = select(*shipments.c["work_status", "outcome", "value"]).where(
     shipments.c.shipment_id == bindparam("the_shipment")
 )
-_HELD_FOR: Final = select(
-    func.coalesce(func.sum(payment_shares.c.captured - payment_shares.c.refunded), 0)
-).where(payment_shares.c.shipment_id == bindparam("the_shipment"))
+_PLACED: Final = select(unit_ranges).where(
+    unit_ranges.c.order_id == bindparam("the_order"), unit_ranges.c.shipment_id.is_not(None)
+)
+_TAKEN_FOR: Final = (
+    select(
+        func.coalesce(func.sum(payment_shares.c.captured), 0).label("captured"),
+        func.coalesce(func.sum(payment_shares.c.refunded), 0).label("refunded"),
+        func.coalesce(func.sum(payment_shares.c.captured - TAKEN), 0).label("overpaid"),
+    )
+    .join(payments, payments.c.payment_id == payment_shares.c.payment_id)
+    .where(payment_shares.c.shipment_id == bindparam("the_shipment"))
+)
 _UNFINISHED: Final = (
     select(refunds.c.refund_id)
     .where(
@@ -107,7 +119,7 @@ class Refunds:
     def of_shipment(self, conn: Connection, order: Row[Any], shipment_id: str) -> str | None:
         """Return the refund of what is kept for a shipment and not owed, requesting it; None when nothing is.
 
-        Before it leaves, its present value is owed: what was taken early for units that were cancelled is over.
+        Its present value is owed, left or not: what was taken early for units that were cancelled is over.
         Once it is lost, came back or was cancelled, nothing is owed for it.
         """
         this = {"the_shipment": shipment_id}
@@ -115,22 +127,41 @@ class Refunds:
         if unfinished is not None:
             return unfinished
         shipment = conn.execute(_SHIPMENT, this).one()
-        still_owed = shipment.value if shipment.work_status in BEFORE_HAND_OVER else 0
-        over = conn.execute(_HELD_FOR, this).scalar_one() - still_owed
+        units = refund_rows.ranges(conn.execute(_UNITS_IN, this))
+        still_owed = 0 if _is_not_owed(shipment) else shipment.value
+        over = self._not_given_back(conn, order, shipment_id, units) - still_owed
         kept = min(over, refund_rows.refundable(conn, order.order_id))
         if kept <= 0:
             return None
-        all_of_it = _not_back(conn, order.order_id, refund_rows.ranges(conn.execute(_UNITS_IN, this)))
-        units = () if still_owed else all_of_it
         return self.by_system(
             conn,
             order,
-            _cause(shipment.work_status, shipment.outcome),
+            _CAUSE.get(shipment.outcome, RefundCause.CANCELLED),
             kept,
             request_id=f"{shipment_id}:{refund_rows.next_n(conn, order.order_id)}",
             shipment_id=shipment_id,
-            units=units,
+            units=() if still_owed else _not_back(conn, order.order_id, units),
         )
+
+    def _not_given_back(
+        self, conn: Connection, order: Row[Any], shipment_id: str, units: tuple[UnitRange, ...]
+    ) -> int:
+        """Return what was taken for a shipment and no refund gives back, booked at the provider yet or not.
+
+        Refunds that a person pays never are, and one that waits for approval may be paid tomorrow.
+        """
+        held = conn.execute(_TAKEN_FOR, {"the_shipment": shipment_id}).one()
+        placed, inside = order_from(order, lines_of(conn, order.order_id)), refund_rows.numbers(units)
+        back, booked = held.overpaid, held.overpaid
+        for refund in refund_rows.of_order(conn, order.order_id):
+            if refund.state is _S.REJECTED or not (part := _part_of(placed, refund, shipment_id, inside)):
+                continue
+            back += part
+            asked = conn.execute(_OPERATIONS, {"the_refund": refund.refund_id})
+            booked += min(part, sum(o.amount for o in asked if o.state == _O.SUCCEEDED))
+        # The rest of what its shares gave back was for nothing in particular, such as goodwill.
+        taken: int = held.captured - back - max(held.refunded - booked, 0)
+        return taken
 
     def of_payment(self, conn: Connection, order_id: str, payment_id: str) -> str | None:
         """Return the refund of what one payment had taken too much."""
@@ -235,7 +266,7 @@ class Refunds:
     def _book(self, conn: Connection, operation: Row[Any], amount: int) -> None:
         refund = refund_rows.find(conn, operation.subject)
         conn.execute(_GIVEN_BACK, {"the_payment": operation.payment_id, "given_back": amount})
-        shares.give_back(conn, operation.payment_id, amount, first=refund.shipment_id)
+        shares.give_back(conn, operation.payment_id, amount, first=_shipments_of(conn, refund))
 
     def _failed(self, conn: Connection, refund: Refund, reason: str) -> None:
         self._become(conn, refund, _S.FAILED)
@@ -282,7 +313,25 @@ def _not_back(conn: Connection, order_id: str, units: tuple[UnitRange, ...]) -> 
     return tuple(part for part in units if not refund_rows.numbers((part,)) & back)
 
 
-def _cause(work_status: str, outcome: str | None) -> RefundCause:
-    if work_status == WorkStatus.CANCELLED or work_status in BEFORE_HAND_OVER:
-        return RefundCause.CANCELLED
-    return RefundCause.RETURNED if outcome == Outcome.RETURNED else RefundCause.LOST
+def _is_not_owed(shipment: Row[Any]) -> bool:
+    return shipment.work_status == WorkStatus.CANCELLED or shipment.outcome in _CAUSE
+
+
+def _part_of(order: Order, refund: Refund, shipment_id: str, inside: set[tuple[int, int]]) -> int:
+    """Return how much of a refund is for a shipment: by its name, or by the units that lie in it."""
+    if refund.shipment_id is not None or not refund.units:
+        return refund.amount if refund.shipment_id == shipment_id else 0
+    here = [
+        UnitRange(line_no=n, first=unit, count=1) for n, unit in inside & refund_rows.numbers(refund.units)
+    ]
+    return refund.amount * order.worth(tuple(here)) // max(order.worth(refund.units), 1)
+
+
+def _shipments_of(conn: Connection, refund: Refund) -> frozenset[str]:
+    if refund.shipment_id is not None:
+        return frozenset({refund.shipment_id})
+    named = refund_rows.numbers(refund.units)
+    rows = conn.execute(_PLACED, {"the_order": refund.order_id}).all()
+    return frozenset(
+        row.shipment_id for row in rows if refund_rows.numbers(refund_rows.ranges([row])) & named
+    )

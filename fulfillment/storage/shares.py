@@ -1,6 +1,6 @@
 """Which shipment a payment's money is for: shares of it, taken, given back or let go."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import datetime
 from typing import Any, Final
 
@@ -109,11 +109,11 @@ def let_go(conn: Connection, payment_id: str, shipment_id: str | None = None) ->
         conn.execute(_LET_ONE_GO, {"the_payment": payment_id, "the_shipment": shipment_id})
 
 
-def give_back(conn: Connection, payment_id: str, amount: int, *, first: str | None = None) -> None:
-    """Book an amount as given back (or, below zero, as not given back after all), `first` shipment first."""
+def give_back(conn: Connection, payment_id: str, amount: int, *, first: Collection[str] = ()) -> None:
+    """Book an amount as given back (or, below zero, as not given back after all), `first` shipments first."""
     rest = amount
     last_first = of_payment(conn, payment_id)[::-1]
-    for share in sorted(last_first, key=lambda share: share.shipment_id != first):
+    for share in sorted(last_first, key=lambda share: share.shipment_id not in first):
         room = share.captured - share.refunded if rest > 0 else share.refunded
         part = min(rest, room) if rest > 0 else max(rest, -room)
         if part:

@@ -63,6 +63,11 @@ class Till:
             gone = {"work_status": WorkStatus.HANDED_OVER.value}
             self.house.change(shipments, gone, shipment_id=shipment_id)
 
+    def lost(self, shipment_id: str = FIRST) -> None:
+        """Let the carrier have lost a shipment that had left."""
+        end = {"work_status": WorkStatus.CLOSED.value, "outcome": "lost"}
+        self.house.change(shipments, end, shipment_id=shipment_id)
+
     def capture(self, shipment_id: str = FIRST, **how: bool) -> Captured:
         return self.do.capture_payment(CapturePayment(shipment_id=shipment_id, **how))
 
@@ -342,6 +347,7 @@ def test_p23_p24_no_lock_and_no_transaction_is_open_while_the_bank_takes_its_tim
     till.pay()
     till.left(FIRST)
     till.capture()
+    till.lost()
     till.do.refund_payment(FIRST)
 
     assert [call.split()[0] for call in till.bank.calls] == ["authorize", "capture", "refund"]
@@ -379,6 +385,7 @@ def test_p25_a_refund_is_recorded_once_whether_its_event_or_its_answer_comes_fir
     till.pay()
     till.left(FIRST)
     till.capture()
+    till.lost()
     refund_id = till.house.payments.claim_refund(FIRST)
     assert refund_id is not None
     step = till.house.payments.next_of_refund(refund_id)
@@ -693,6 +700,7 @@ def captured(till: Till, **order: Any) -> House:
 
 def test_a_refund_that_the_bank_only_took_ends_by_its_event(till: Till) -> None:
     house = captured(till)
+    till.lost()
     till.bank.refunds_are = RefundStatus.PENDING
     till.do.refund_payment(FIRST)
     pending = (house.row(refunds)["state"], house.row(provider_operations, kind="refund")["state"])
@@ -709,6 +717,7 @@ def test_a_refund_that_the_bank_only_took_ends_by_its_event(till: Till) -> None:
 
 def test_a_refund_that_fails_after_it_had_succeeded_is_corrected_and_becomes_a_case(till: Till) -> None:
     house = captured(till)
+    till.lost()
     till.do.refund_payment(FIRST)
     key = house.row(provider_operations, kind="refund")["operation_key"]
 
@@ -725,6 +734,7 @@ def test_a_refund_that_fails_after_it_had_succeeded_is_corrected_and_becomes_a_c
 
 def test_a_refused_refund_may_be_paid_again_or_by_hand(till: Till) -> None:
     house = captured(till)
+    till.lost()
     till.bank.refuses_refunds_of = {"pi_1"}
 
     no = refused(till.do.refund_payment, FIRST)
@@ -817,6 +827,176 @@ def test_an_allowed_refund_that_nobody_pays_is_found(till: Till) -> None:
 
     assert due == (refund.refund_id,)
     assert house.reconciliation.sweep().due_refunds == ()
+
+
+def test_what_has_left_keeps_its_money_when_units_of_another_shipment_are_cancelled(till: Till) -> None:
+    till.two()
+    till.pay(FIRST, SECOND)
+    till.capture(FIRST, early=True)
+    till.left(FIRST)
+
+    till.do.refund_payment(FIRST)
+    kept = till.bank.kept
+    till.lost(FIRST)
+    till.do.refund_payment(FIRST)
+
+    assert (kept, till.bank.kept) == (12000, 0)
+
+
+def test_units_cancelled_after_an_early_capture_are_given_back_even_once_the_rest_has_left(
+    till: Till,
+) -> None:
+    till.house.reserved()
+    till.pay()
+    till.capture(early=True)
+    till.house.change(shipments, {"value": 1700}, shipment_id=FIRST)
+    till.left(FIRST)
+
+    for _ in range(2):
+        till.do.refund_payment(FIRST)
+    kept = till.bank.kept
+    till.lost()
+    till.do.refund_payment(FIRST)
+
+    assert (kept, till.bank.kept) == (1700, 0)
+    assert [row["cause"] for row in till.house.rows(refunds)] == ["cancelled", "lost"]
+
+
+def both_charged(till: Till) -> House:
+    """Let both shipments leave on payments of their own, and the second, smaller one be lost."""
+    till.two()
+    till.pay(FIRST)
+    till.pay(SECOND, attempt=2)
+    till.left(FIRST, SECOND)
+    till.capture(FIRST)
+    till.capture(SECOND)
+    till.lost(SECOND)
+    return till.house
+
+
+def test_a_refund_paid_by_hand_is_not_paid_again_from_the_money_of_another_shipment(till: Till) -> None:
+    house = both_charged(till)
+    till.bank.refuses_refunds_of = {"pi_1", "pi_2"}
+    refused(till.do.refund_payment, SECOND)
+    house.refunds.book_by_hand("SO-1-F1", reference="bank transfer 77", by="sue")
+    till.bank.refuses_refunds_of = set()
+
+    till.do.refund_payment(SECOND)
+
+    assert len(house.rows(refunds)) == 1
+    assert till.bank.kept == 13200
+
+
+@pytest.mark.parametrize("paid", [True, False])
+def test_units_a_person_gives_back_are_not_given_back_again_when_they_are_lost(
+    till: Till, paid: bool
+) -> None:
+    house = both_charged(till)
+    unit = UnitRange(line_no=1, first=11, count=1)
+    asked = RequestRefund(
+        order_id="SO-1", cause=RefundCause.LOST, by="sue", request_id="r-1", units=(unit,), amount=1200
+    )
+    refund = house.refunds.request(asked)
+    if paid:
+        till.do.pay_refund(refund.refund_id)
+
+    till.do.refund_payment(SECOND)
+
+    assert len(house.rows(refunds)) == 1
+    assert till.bank.kept == (12000 if paid else 13200)
+
+
+def test_units_given_back_of_a_payment_for_two_shipments_are_booked_on_their_own(till: Till) -> None:
+    till.two()
+    till.pay(FIRST, SECOND)
+    till.left(FIRST, SECOND)
+    till.capture(FIRST)
+    till.capture(SECOND)
+    unit = UnitRange(line_no=1, first=1, count=1)
+    asked = RequestRefund(
+        order_id="SO-1", cause=RefundCause.DAMAGED, by="sue", request_id="r-1", units=(unit,)
+    )
+
+    till.do.pay_refund(till.house.refunds.request(asked).refund_id)
+    till.lost(SECOND)
+    till.do.refund_payment(SECOND)
+
+    assert (till.share(FIRST), till.share(SECOND)) == ((12000, 1200, 0), (1200, 1200, 0))
+
+
+def test_what_is_only_goodwill_still_counts_against_what_is_lost(till: Till) -> None:
+    house = captured(till)
+    asked = RequestRefund(order_id="SO-1", cause=RefundCause.GOODWILL, by="sue", request_id="r", amount=800)
+    till.do.pay_refund(house.refunds.request(asked).refund_id)
+    till.lost()
+
+    till.do.refund_payment(FIRST)
+
+    assert [row["amount"] for row in house.rows(refunds)] == [800, 2100]
+    assert till.bank.kept == 0
+
+
+# --- money that went back covers nothing -------------------------------------------------------------
+
+
+def test_money_taken_beside_us_and_given_back_does_not_let_the_goods_leave(till: Till) -> None:
+    till.house.reserved()
+    till.pay()
+    till.bank.becomes("pi_1", PaymentStatus.CAPTURED, captured=2900)
+    again(till.do.void_authorization, FIRST)
+
+    covered = till.house.records.read_state("SO-1").shipments[0].covered
+    anew = till.pay(attempt=2)
+    till.left(FIRST)
+    till.capture()
+
+    assert not covered
+    assert anew.payment_id == "SO-1:authorize:SO-1-1:2"
+    assert till.bank.kept == 2900
+
+
+def test_a_fee_after_an_early_capture_and_its_surplus_is_charged(till: Till) -> None:
+    till.house.reserved()
+    till.pay()
+    till.capture(early=True)
+    till.house.change(shipments, {"value": 1700}, shipment_id=FIRST)
+    till.do.refund_payment(FIRST)
+    covered = till.house.records.read_state("SO-1").shipments[0].covered
+    till.house.change(shipments, {"value": 2200}, shipment_id=FIRST)
+
+    till.pay(attempt=2)
+    till.left(FIRST)
+    taken = till.capture()
+
+    assert covered
+    assert taken == Captured(amount=2200)
+    assert till.bank.kept == 2200
+
+
+def test_goodwill_leaves_what_is_covered_covered(till: Till) -> None:
+    till.house.reserved()
+    till.pay()
+    till.capture(early=True)
+    asked = RequestRefund(order_id="SO-1", cause=RefundCause.GOODWILL, by="sue", request_id="r", amount=800)
+    till.do.pay_refund(till.house.refunds.request(asked).refund_id)
+    till.left(FIRST)
+
+    till.capture()
+
+    assert till.house.records.read_state("SO-1").shipments[0].covered
+    assert till.bank.kept == 2100
+
+
+def test_an_order_is_told_when_its_money_runs_out_and_nothing_once_it_is_taken(till: Till) -> None:
+    till.two()
+    ends = till.house.now() + timedelta(days=7)
+    till.bank.authorizes = lambda said: replace(said, expires_at=ends)
+    till.pay(FIRST, SECOND)
+    till.capture(FIRST, early=True)
+
+    state = till.house.records.read_state("SO-1")
+
+    assert [part.expires_at for part in state.shipments] == [None, ends]
 
 
 # --- disputes, other methods -------------------------------------------------------------------------
