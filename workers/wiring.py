@@ -99,6 +99,7 @@ def deeds(books: Engine, outside: World, clock: ShopClock) -> Deeds:
             reconciliation.note_heard,
             reconciliation.note_doubt,
             reconciliation.note_silence,
+            reconciliation.note_doubt,
         ],
         payments=[
             payments.authorize_payment,

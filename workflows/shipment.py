@@ -5,7 +5,7 @@ from collections import deque
 from collections.abc import Callable
 from datetime import date, datetime, timedelta
 from functools import partial
-from typing import Protocol
+from typing import NoReturn, Protocol
 
 from temporalio import workflow
 from temporalio.exceptions import ActivityError, FailureError, is_cancelled_exception
@@ -21,7 +21,7 @@ from fulfillment.domain.policy import OnExpiry, Policy
 from fulfillment.domain.provider_errors import LabelRefused
 from fulfillment.domain.record import DeclareLost, RevisePromise
 from fulfillment.domain.reservation import PlannedShipment
-from fulfillment.domain.shipment import Stop, WaitsFor, WorkStatus
+from fulfillment.domain.shipment import InvalidTransition, Stop, WaitsFor, WorkStatus
 from fulfillment.domain.tracking import ENDED, CarrierStatus
 from workflows import options, steps
 from workflows.casebook import Casebook
@@ -220,8 +220,10 @@ class ShipmentProcess:
             await self._void_the_label()
 
     async def _void_the_label(self) -> None:
-        if self._sent_back:
-            self._sent_back = False
+        if not self._sent_back:
+            return
+        self._sent_back = False
+        if self._label_of:  # else it was sent back before anybody asked for one
             await steps.void_label(self._label_of)
 
     async def _be_stopped(self) -> None:
@@ -309,8 +311,19 @@ class ShipmentProcess:
                 raise StoppedOnTheWay from failure
             if is_refusal(failure, LabelRefused):
                 return False
+            if is_refusal(failure, InvalidTransition):
+                await self._packed_no_more(failure)
             raise
         return True
+
+    async def _packed_no_more(self, failure: ActivityError) -> NoReturn:
+        """Go back a step: its goods were changed while its label was asked for.
+
+        Raises:
+            SentBack: always.
+        """
+        await self._order.read_the_books()
+        raise SentBack from failure
 
     async def _label(self, parcel_id: str) -> None:
         """Buy it. When the carrier is down people hear of it, and the deed is tried on without end."""

@@ -5,10 +5,11 @@ from datetime import timedelta
 import pytest
 from temporalio.client import WorkflowUpdateFailedError
 
+from activities.errors import refusal
 from fulfillment.domain.holds import HoldReason
 from fulfillment.domain.payment import PaymentStatus
 from fulfillment.domain.policy import OnExpiry, Policy, SplitCapture
-from fulfillment.domain.shipment import WaitsFor
+from fulfillment.domain.shipment import InvalidTransition, WaitsFor, WorkStatus
 from tests.workflows.conftest import PlaceOrder
 from tests.workflows.world import World, a_shipment, state_of
 
@@ -338,6 +339,75 @@ async def test_a_shipment_that_lost_units_on_the_floor_is_packed_anew(place: Pla
     await order.scanned("delivered")
 
     assert (await order.result()).outcome == "delivered"
+
+
+async def test_a_shipment_that_lost_units_before_it_was_packed_has_no_label_to_give_back(
+    place: PlaceOrder,
+) -> None:
+    world = World(a_shipment())
+    order, _ = await place(world)
+    world.states["SO-1-1"] = state_of(a_shipment(value=4400), "released", covered=True)
+    world.changes("cancel-units", reworked=("SO-1-1",), delta=-2200)
+
+    await order.ask("cancel", reason="one too many", lines=[{"line_no": 1, "quantity": 1}])
+    await order.packed()
+    await order.handed_over()
+    await order.scanned("delivered")
+
+    assert (await order.result()).outcome == "delivered"
+    assert world.did("void-label") == []
+    assert world.did("case") == []
+
+
+def not_packed() -> None:
+    raise refusal(InvalidTransition("SO-1-1", WorkStatus.RELEASED, WorkStatus.LABELED))
+
+
+async def test_news_of_a_packing_that_no_longer_counts_sends_the_shipment_back(place: PlaceOrder) -> None:
+    world = World(a_shipment())
+    order, _ = await place(world)
+    world.states["SO-1-1"] = state_of(a_shipment(), "released", covered=True)
+    world.before["label"] = not_packed
+
+    await order.tell("packed", shipment_id="SO-1-1", parcel_id="SO-1-P1")
+    await order.did("read SO-1", "void-label SO-1-P1")
+    await order.tell("packed", shipment_id="SO-1-1", parcel_id="SO-1-P1")
+    await order.until(lambda: len(world.did("label ")) == 2)
+    await order.handed_over()
+    await order.scanned("delivered")
+
+    assert (await order.result()).outcome == "delivered"
+    assert world.did("case") == []
+
+
+async def test_a_shipment_packed_before_the_order_has_heard_of_it_is_looked_up_in_the_books(
+    place: PlaceOrder,
+) -> None:
+    world = World(a_shipment())
+    order, _ = await place(world)
+    world.states["SO-1-2"] = state_of(a_shipment(2), "packed", covered=True, parcel="SO-1-P2")
+
+    await order.packed(2)
+    await order.handed_over(2)
+    await order.packed()
+    await order.handed_over()
+    await order.scanned("delivered")
+    await order.scanned("delivered", 2)
+
+    assert (await order.result()).outcome == "delivered"
+    assert world.did("capture") == ["capture SO-1-2", "capture SO-1-1"]
+    assert world.did("case") == []
+
+
+async def test_a_shipment_that_the_books_do_not_know_either_is_shown_as_rejected(place: PlaceOrder) -> None:
+    world = World(a_shipment())
+    order, _ = await place(world)
+
+    await order.tell("packed", shipment_id="SO-1-9", parcel_id="SO-1-P9")
+    await order.did("read SO-1", "case bad_signal SO-1")
+
+    await order.ask("cancel", reason="enough")
+    await order.result()
 
 
 async def test_stock_that_a_count_took_away_is_waited_for_again(place: PlaceOrder) -> None:
