@@ -20,7 +20,7 @@ from fulfillment.storage import claims, journal, shortages, sourcing
 from fulfillment.storage.claims import Ask, available
 from fulfillment.storage.movements import Place as Shelf
 from fulfillment.storage.orders import OUT_OF_STOCK, line_from, lock_order, order_from
-from fulfillment.storage.sourcing import Place, Terms
+from fulfillment.storage.sourcing import Place
 from fulfillment.storage.tables import (
     backorders,
     order_lines,
@@ -93,7 +93,6 @@ _UNITS: Final = (
         unit_ranges.c.shipment_id,
         shipments.c.location_id,
         _FROM_QUEUE.label("from_queue"),
-        skus.c.available_from,
         (skus.c.backorderable & ~skus.c.archived).label("may_wait"),
     )
     .join(shipments, shipments.c.shipment_id == unit_ranges.c.shipment_id)
@@ -191,7 +190,7 @@ def reclaim(conn: Connection, order: Row[Any], *, now: datetime, policy: Policy)
     claimed = _claim(conn, whole, needed, n=found.made + 1, now=now, policy=policy)
     if claimed == needed:
         return True
-    lost = _lost(conn, whole, rows, dict(claimed), now=now, policy=policy)
+    lost = _lost(conn, whole, rows, dict(claimed))
     _replan(conn, whole, lost, now=now, policy=policy)
     return False
 
@@ -226,20 +225,8 @@ def _claim(
     return claimed.amounts
 
 
-def _lost(
-    conn: Connection,
-    order: Order,
-    rows: list[Row[Any]],
-    left: dict[Shelf, int],
-    *,
-    now: datetime,
-    policy: Policy,
-) -> list[_Lost]:
+def _lost(conn: Connection, order: Order, rows: list[Row[Any]], left: dict[Shelf, int]) -> list[_Lost]:
     """Leave in the shipments what was claimed, first come first, and take the other units out of them."""
-    terms = {
-        order.line(row.line_no).sku: Terms(available_from=row.available_from) for row in rows if row.may_wait
-    }
-    may_wait = sourcing.waitable(terms, now=now, policy=policy)
     lost: list[_Lost] = []
     for row in rows:
         sku = order.line(row.line_no).sku
@@ -251,12 +238,15 @@ def _lost(
         this = {"the_order": order.order_id, "the_line": row.line_no, "the_first": row.first_unit}
         conn.execute(_KEEP_FEWER.values(quantity=kept) if kept else _TAKE_AWAY, this)
         units = UnitRange(line_no=row.line_no, first=row.first_unit + kept, count=row.quantity - kept)
-        lost.append(_Lost(units=units, sku=sku, may_wait=sku in may_wait))
+        lost.append(_Lost(units=units, sku=sku, may_wait=row.may_wait))
     return lost
 
 
 def _replan(conn: Connection, order: Order, lost: list[_Lost], *, now: datetime, policy: Policy) -> None:
-    waiting, gone = [part for part in lost if part.may_wait], [part for part in lost if not part.may_wait]
+    terms = sourcing.terms(conn, {part.sku for part in lost if part.may_wait})
+    waits = sourcing.waitable(terms, now=now, policy=policy)
+    waiting = [part for part in lost if part.sku in waits]
+    gone = [part for part in lost if part.sku not in waits]
     until: Mapping[str, date] = {}
     if waiting:
         queue, until = _queue(conn, order, waiting, now=now, policy=policy)

@@ -259,12 +259,17 @@ class Refunds:
         conn.execute(_CHANGE, {"the_refund": refund.refund_id, **changes})
 
 
-def tell_paid(conn: Connection, refund: Refund, *, now: datetime) -> None:
+def tell_paid(conn: Connection, refund: Refund, *, now: datetime, by_hand: bool = False) -> None:
     """Tell the customer that the money is on its way, and close the case about it."""
     amount = format_minor(refund.amount, refund.currency)
     data = {"refund_id": refund.refund_id}
     journal.event(conn, refund.order_id, "refunded", f"We returned {amount} to you.", at=now, data=data)
-    told = {"amount": refund.amount, "currency": refund.currency, "cause": refund.cause.value}
+    told = {
+        "amount": refund.amount,
+        "currency": refund.currency,
+        "cause": refund.cause.value,
+        "by_hand": by_hand,
+    }
     fact = Fact.REFUNDED
     journal.tell(conn, refund.order_id, fact, subject=refund.refund_id, version=1, data=told, now=now)
     subject = refund.shipment_id or refund.order_id

@@ -131,7 +131,7 @@ class RefundStore:
             self._audit(
                 conn, refund_id, "paid_by_hand", f"{refund_id}: {reference}", by, request_id=request_id
             )
-            tell_paid(conn, refund_rows.find(conn, refund_id), now=self._now())
+            tell_paid(conn, refund_rows.find(conn, refund_id), now=self._now(), by_hand=True)
             return refund_rows.find(conn, refund_id)
 
     def _why_approval(self, conn: Connection, order: Row[Any], amount: int) -> str:
