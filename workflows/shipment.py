@@ -298,7 +298,7 @@ class ShipmentProcess:
             raise StoppedOnTheWay
 
     async def _wait_until_packed(self) -> None:
-        self.doing = "is picked and packed"
+        self.doing = "waits for its day" if self.plan.waits_for is WaitsFor.DATE else "is picked and packed"
         await self._until(lambda: self.parcel_id is not None)
         await self._renew_authorization()
 

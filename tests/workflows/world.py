@@ -97,6 +97,7 @@ class World:
         self.label_failures = 0
         self.expired_captures = 0
         self.promise = PROMISED
+        self.promised_later: date | None = None
         self.scans_say = CarrierStatus.LOST
         self.risky = False
         self.refused: dict[str, str] = {}
@@ -249,6 +250,7 @@ class World:
             shipments=tuple(self.states.values()),
             lines=self.lines,
             holds=tuple(self.holds.values()),
+            promise_date=self.promised_later,
         )
 
     def changes(self, deed: str, *, then: ShipmentState | None = None, **came_to: Any) -> None:
