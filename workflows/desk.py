@@ -238,6 +238,10 @@ class Desk(ABC):
         assert self._answer  # the condition just waited for
         return self._answer
 
+    @place.validator  # noqa: B027 - meant: whoever asks hears the same answer
+    def check_place(self, _request: Any = None, *_more: Any) -> None:
+        """Refuse nothing."""
+
     @workflow.update(name=contract.CANCEL, description=CancelOrder.FORM)
     async def cancel(self, request: Any = None, *_more: Any) -> VerbAnswer:
         """Stop everything that has not left, or only some units."""

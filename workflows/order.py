@@ -25,7 +25,7 @@ from fulfillment.domain.inventory import ShortLine
 from fulfillment.domain.operation import Authorization
 from fulfillment.domain.order import Outcome
 from fulfillment.domain.payment import DeclineGroup, PaymentStatus
-from fulfillment.domain.policy import Shortage, ShortageChoice, SplitCapture
+from fulfillment.domain.policy import ShortageChoice, SplitCapture
 from fulfillment.domain.record import ChangePaymentMethod, CloseOrder, StopShipments
 from fulfillment.domain.shipment import BEFORE_HAND_OVER, WaitsFor
 from workflows import cockpit, contract, facts, steps
@@ -80,7 +80,6 @@ class OrderWorkflow(Desk):
         self._short: tuple[ShortLine, ...] = ()
         self._pay_by: datetime | None = None
         self._retried = False
-        self._waits_for_all = start.policy.shortage is Shortage.SHIP_COMPLETE
         self._replanned = False
         self._cancelled: CancelOrder | None = None
         self._ended = False
@@ -371,6 +370,7 @@ class OrderWorkflow(Desk):
             self._cancelled = CancelOrder(reason=reason, by=verb.by, request_id=verb.request_id)
         for shipment in self._shipments.values():
             await shipment.give_back_surplus()
+        await self.stock_came()  # what was missing may be what was cancelled
         return _did(changed)
 
     async def _change_items(self, verb: ChangeItems) -> VerbAnswer:
@@ -430,6 +430,7 @@ class OrderWorkflow(Desk):
         if lacking and not await self._is_paid(lacking):
             undo = UndoChange(order_id=self.order_id, change_id=changed.change_id, reason="not paid")
             self._take_over_change(await steps.undo_change(undo))
+            await self.stock_came()
             raise NotAllowed(
                 "The bank declined what it would cost more; the order is as it was. Pay another way first."
             )
@@ -453,7 +454,6 @@ class OrderWorkflow(Desk):
     async def _answer_shortage(self, verb: AnswerShortage) -> VerbAnswer:
         match verb.choice:
             case ShortageChoice.WAIT:
-                self._waits_for_all = True
                 self.holds.leave_to_people(HoldReason.STOCK)
                 return VerbAnswer(text="It waits until everything is there, and then leaves together.")
             case ShortageChoice.DROP:
@@ -517,6 +517,7 @@ class OrderWorkflow(Desk):
         while True:
             await workflow.wait_condition(lambda: self._replanned)
             await self.read_the_books()
+            await self.stock_came()
             if self.promise_date:  # what a hold or a count kept back may go on now
                 await steps.confirm_order(self.order_id)
 
@@ -545,6 +546,8 @@ class OrderWorkflow(Desk):
                 self._shipments[shipment_id] = ShipmentProcess(self, part.plan)
             self._shipments[shipment_id].replanned(part)
         self.holds.take_over(state.holds)
+        if self.promise_date:
+            self.promise_date = state.promise_date or self.promise_date
         self.show()
 
     # --- what its shipments, its holds and its till need of it -------------------------------------------
@@ -580,9 +583,12 @@ class OrderWorkflow(Desk):
             await self.holds.release(reason, by="policy", request_id=f"{self.order_id}:{reason}:gone")
 
     async def stock_came(self) -> None:
-        """Let go what waited for the last missing piece."""
+        """Let go what waited for the last missing piece, or for an answer about it."""
         missing = any(not s.has_stock for s in self._shipments.values() if not s.stopped)
-        if self._waits_for_all and not missing:
+        asked = any(
+            hold.reason is HoldReason.STOCK and hold.placed_by == "policy" for hold in self.holds.standing
+        )
+        if asked and not missing:
             await self.release_hold(HoldReason.STOCK)
 
     async def nothing_blocks_capture(self) -> None:

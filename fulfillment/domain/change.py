@@ -1,6 +1,7 @@
 """Changing an order that stands: fewer units, more, another address, another service."""
 
 from dataclasses import dataclass
+from datetime import date
 from enum import StrEnum
 
 from fulfillment.domain.errors import FulfillmentError
@@ -131,6 +132,7 @@ class OrderState:
     shipments: tuple[ShipmentState, ...]
     lines: tuple[LineState, ...] = ()
     holds: tuple[Hold, ...] = ()
+    promise_date: date | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any, Final
 
 from sqlalchemy import Connection, Row, bindparam, delete, exists, func, insert, or_, select, update
@@ -16,11 +16,11 @@ from fulfillment.domain.policy import Policy
 from fulfillment.domain.promise import ship_by
 from fulfillment.domain.reservation import ReservationState, claim_key
 from fulfillment.domain.shipment import WaitsFor, WorkStatus, shipment_id
-from fulfillment.storage import claims, journal, sourcing
+from fulfillment.storage import claims, journal, shortages, sourcing
 from fulfillment.storage.claims import Ask, available
 from fulfillment.storage.movements import Place as Shelf
 from fulfillment.storage.orders import OUT_OF_STOCK, line_from, lock_order, order_from
-from fulfillment.storage.sourcing import Place
+from fulfillment.storage.sourcing import Place, Terms
 from fulfillment.storage.tables import (
     backorders,
     order_lines,
@@ -93,6 +93,7 @@ _UNITS: Final = (
         unit_ranges.c.shipment_id,
         shipments.c.location_id,
         _FROM_QUEUE.label("from_queue"),
+        skus.c.available_from,
         (skus.c.backorderable & ~skus.c.archived).label("may_wait"),
     )
     .join(shipments, shipments.c.shipment_id == unit_ranges.c.shipment_id)
@@ -133,7 +134,7 @@ _SHIPMENT: Final = update(shipments).where(shipments.c.shipment_id == bindparam(
 _PLAN: Final = insert(shipments)
 _QUEUE: Final = pg_insert(backorders)
 _QUEUE_MORE: Final = _QUEUE.on_conflict_do_update(
-    index_elements=["order_id", "line_no"],
+    index_elements=["shipment_id", "line_no"],
     set_={"quantity": backorders.c.quantity + _QUEUE.excluded.quantity, "state": "waiting"},
 )
 _ORDER: Final = update(orders).where(_THE_ORDER)
@@ -190,7 +191,7 @@ def reclaim(conn: Connection, order: Row[Any], *, now: datetime, policy: Policy)
     claimed = _claim(conn, whole, needed, n=found.made + 1, now=now, policy=policy)
     if claimed == needed:
         return True
-    lost = _lost(conn, whole, rows, dict(claimed))
+    lost = _lost(conn, whole, rows, dict(claimed), now=now, policy=policy)
     _replan(conn, whole, lost, now=now, policy=policy)
     return False
 
@@ -225,8 +226,20 @@ def _claim(
     return claimed.amounts
 
 
-def _lost(conn: Connection, order: Order, rows: list[Row[Any]], left: dict[Shelf, int]) -> list[_Lost]:
+def _lost(
+    conn: Connection,
+    order: Order,
+    rows: list[Row[Any]],
+    left: dict[Shelf, int],
+    *,
+    now: datetime,
+    policy: Policy,
+) -> list[_Lost]:
     """Leave in the shipments what was claimed, first come first, and take the other units out of them."""
+    terms = {
+        order.line(row.line_no).sku: Terms(available_from=row.available_from) for row in rows if row.may_wait
+    }
+    may_wait = sourcing.waitable(terms, now=now, policy=policy)
     lost: list[_Lost] = []
     for row in rows:
         sku = order.line(row.line_no).sku
@@ -238,18 +251,20 @@ def _lost(conn: Connection, order: Order, rows: list[Row[Any]], left: dict[Shelf
         this = {"the_order": order.order_id, "the_line": row.line_no, "the_first": row.first_unit}
         conn.execute(_KEEP_FEWER.values(quantity=kept) if kept else _TAKE_AWAY, this)
         units = UnitRange(line_no=row.line_no, first=row.first_unit + kept, count=row.quantity - kept)
-        lost.append(_Lost(units=units, sku=sku, may_wait=row.may_wait))
+        lost.append(_Lost(units=units, sku=sku, may_wait=sku in may_wait))
     return lost
 
 
 def _replan(conn: Connection, order: Order, lost: list[_Lost], *, now: datetime, policy: Policy) -> None:
     waiting, gone = [part for part in lost if part.may_wait], [part for part in lost if not part.may_wait]
+    until: Mapping[str, date] = {}
     if waiting:
-        queue = _queue(conn, order, waiting, now=now, policy=policy)
+        queue, until = _queue(conn, order, waiting, now=now, policy=policy)
         _place(conn, order, waiting, shipment=queue, reason=None)
     if gone:
         _place(conn, order, gone, shipment=None, reason=OUT_OF_STOCK)
     alive = _write_values(conn, order, now=now)
+    shortages.hold_back(conn, order.order_id, until, now=now, policy=policy)
     _tell(conn, order, waiting, gone, now=now)
     if not alive:
         _expire_order(conn, order, now=now)
@@ -272,8 +287,13 @@ def _place(
     conn.execute(_PLACE_UNITS, rows)
 
 
-def _queue(conn: Connection, order: Order, parts: list[_Lost], *, now: datetime, policy: Policy) -> str:
-    """Queue these units with what the order waits for already, or in a shipment of their own; return it."""
+def _queue(
+    conn: Connection, order: Order, parts: list[_Lost], *, now: datetime, policy: Policy
+) -> tuple[str, Mapping[str, date]]:
+    """Queue these units with what the order waits for already, or in a shipment of their own.
+
+    Return the shipment, and by SKU until when they wait.
+    """
     standing = conn.execute(_PARTS, {"the_order": order.order_id}).all()
     queued = [part for part in standing if part.queued and part.work_status == WorkStatus.SCHEDULED]
     place = _where(conn, order, parts, queued[0].location_id if queued else None, policy=policy)
@@ -309,7 +329,7 @@ def _queue(conn: Connection, order: Order, parts: list[_Lost], *, now: datetime,
         for (line_no, sku), count in counts.items()
     ]
     conn.execute(_QUEUE_MORE, rows)
-    return queue
+    return queue, until
 
 
 def _where(
