@@ -1,6 +1,7 @@
 """Changing an order that stands: fewer units, more, another address, another service."""
 
 from dataclasses import dataclass
+from datetime import datetime
 from datetime import date
 from enum import StrEnum
 
@@ -111,6 +112,7 @@ class ShipmentState:
     plan: PlannedShipment
     work_status: str
     covered: bool  # money for all of its value is held or taken
+    expires_at: datetime | None = None  # when the first of what is held for it runs out
     parcel_id: str | None = None
 
 

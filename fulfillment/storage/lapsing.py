@@ -82,8 +82,14 @@ _CLAIMS: Final = select(
         False,
     ).label("expired"),
 ).where(reservations.c.order_id == bindparam("the_order"))
-_FROM_QUEUE: Final = exists().where(
-    backorders.c.shipment_id == shipments.c.shipment_id, backorders.c.line_no == unit_ranges.c.line_no
+_QUEUED: Final = (
+    select(func.coalesce(func.sum(backorders.c.quantity), 0))
+    .where(
+        backorders.c.shipment_id == shipments.c.shipment_id,
+        backorders.c.line_no == unit_ranges.c.line_no,
+        backorders.c.state != "cancelled",
+    )
+    .scalar_subquery()
 )
 _UNITS: Final = (
     select(
@@ -92,8 +98,8 @@ _UNITS: Final = (
         unit_ranges.c.quantity,
         unit_ranges.c.shipment_id,
         shipments.c.location_id,
-        _FROM_QUEUE.label("from_queue"),
         skus.c.available_from,
+        _QUEUED.label("queued"),
         (skus.c.backorderable & ~skus.c.archived).label("may_wait"),
     )
     .join(shipments, shipments.c.shipment_id == unit_ranges.c.shipment_id)
@@ -138,6 +144,15 @@ _QUEUE_MORE: Final = _QUEUE.on_conflict_do_update(
     set_={"quantity": backorders.c.quantity + _QUEUE.excluded.quantity, "state": "waiting"},
 )
 _ORDER: Final = update(orders).where(_THE_ORDER)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Part:
+    """A range of units of which `count` need a claim on what is at `place`."""
+
+    range: Row[Any]
+    place: Shelf
+    count: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -186,21 +201,34 @@ def reclaim(conn: Connection, order: Row[Any], *, now: datetime, policy: Policy)
     whole = order_from(
         order, [line_from(line) for line in conn.execute(_LINES, {"the_order": order.order_id})]
     )
-    rows = [row for row in conn.execute(_UNITS, {"the_order": order.order_id}) if not row.from_queue]
-    needed = _needed(whole, rows)
+    parts = _claimable(whole, conn.execute(_UNITS, {"the_order": order.order_id}).all())
+    needed = _needed(parts)
     claimed = _claim(conn, whole, needed, n=found.made + 1, now=now, policy=policy)
     if claimed == needed:
         return True
-    lost = _lost(conn, whole, rows, dict(claimed), now=now, policy=policy)
+    lost = _lost(conn, order.order_id, parts, dict(claimed), now=now, policy=policy)
     _replan(conn, whole, lost, now=now, policy=policy)
     return False
 
 
-def _needed(order: Order, rows: list[Row[Any]]) -> dict[Shelf, int]:
-    needed: dict[Shelf, int] = {}
+def _claimable(order: Order, rows: Sequence[Row[Any]]) -> list[_Part]:
+    """Return the units that were claimed when the order was placed: all but those that wait or came from the queue."""
+    queued = {(row.shipment_id, row.line_no): row.queued for row in rows}
+    parts: list[_Part] = []
     for row in rows:
-        place = order.line(row.line_no).sku, row.location_id
-        needed[place] = needed.get(place, 0) + row.quantity
+        line = row.shipment_id, row.line_no
+        waiting = min(row.quantity, queued[line])
+        queued[line] -= waiting
+        if waiting < row.quantity:
+            place = order.line(row.line_no).sku, row.location_id
+            parts.append(_Part(range=row, place=place, count=row.quantity - waiting))
+    return parts
+
+
+def _needed(parts: list[_Part]) -> dict[Shelf, int]:
+    needed: dict[Shelf, int] = {}
+    for part in parts:
+        needed[part.place] = needed.get(part.place, 0) + part.count
     return needed
 
 
@@ -228,30 +256,29 @@ def _claim(
 
 def _lost(
     conn: Connection,
-    order: Order,
-    rows: list[Row[Any]],
+    order_id: str,
+    parts: list[_Part],
     left: dict[Shelf, int],
     *,
     now: datetime,
     policy: Policy,
 ) -> list[_Lost]:
     """Leave in the shipments what was claimed, first come first, and take the other units out of them."""
-    terms = {
-        order.line(row.line_no).sku: Terms(available_from=row.available_from) for row in rows if row.may_wait
-    }
+    terms = {p.place[0]: Terms(available_from=p.range.available_from) for p in parts if p.range.may_wait}
     may_wait = sourcing.waitable(terms, now=now, policy=policy)
     lost: list[_Lost] = []
-    for row in rows:
-        sku = order.line(row.line_no).sku
-        kept = min(row.quantity, left.get((sku, row.location_id), 0))
-        if kept:
-            left[sku, row.location_id] -= kept
-        if kept == row.quantity:
+    for part in parts:
+        there = min(part.count, left.get(part.place, 0))
+        if there:
+            left[part.place] -= there
+        if there == part.count:
             continue
-        this = {"the_order": order.order_id, "the_line": row.line_no, "the_first": row.first_unit}
+        row, gone = part.range, part.count - there
+        kept = row.quantity - gone
+        this = {"the_order": order_id, "the_line": row.line_no, "the_first": row.first_unit}
         conn.execute(_KEEP_FEWER.values(quantity=kept) if kept else _TAKE_AWAY, this)
-        units = UnitRange(line_no=row.line_no, first=row.first_unit + kept, count=row.quantity - kept)
-        lost.append(_Lost(units=units, sku=sku, may_wait=sku in may_wait))
+        units = UnitRange(line_no=row.line_no, first=row.first_unit + kept, count=gone)
+        lost.append(_Lost(units=units, sku=part.place[0], may_wait=part.place[0] in may_wait))
     return lost
 
 

@@ -264,7 +264,12 @@ def tell_paid(conn: Connection, refund: Refund, *, now: datetime, by_hand: bool 
     amount = format_minor(refund.amount, refund.currency)
     data = {"refund_id": refund.refund_id}
     journal.event(conn, refund.order_id, "refunded", f"We returned {amount} to you.", at=now, data=data)
-    told = {"amount": refund.amount, "currency": refund.currency, "cause": refund.cause.value}
+    told = {
+        "amount": refund.amount,
+        "currency": refund.currency,
+        "cause": refund.cause.value,
+        "by_hand": by_hand,
+    }
     fact = Fact.REFUNDED
     journal.tell(conn, refund.order_id, fact, subject=refund.refund_id, version=1, data=told, now=now)
     subject = refund.shipment_id or refund.order_id

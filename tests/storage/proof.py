@@ -26,4 +26,5 @@ def check_books(house: House) -> None:
     """Fail with every violation the audit would name in the books alone."""
     evidence = Evidence(books=AuditStore(house.engine, house.now).books())
     broken = {check.name: check.violations for check in (judge(evidence) for judge in _ALWAYS)}
-    assert not {name: why for name, why in broken.items() if why}
+    wrong = {name: why for name, why in broken.items() if why}
+    assert not wrong, wrong
