@@ -100,6 +100,7 @@ class World:
         self.promised_later: date | None = None
         self.scans_say = CarrierStatus.LOST
         self.risky = False
+        self.late_holds: tuple[Hold, ...] = ()  # named by an authorization that began before they ended
         self.refused: dict[str, str] = {}
         self.refused_refunds = 0
         self.refused_labels = 0
@@ -177,7 +178,7 @@ class World:
             return Authorization(
                 payment_id=payment_id, status=PaymentStatus.DECLINED, decline_group=self.declines.pop(0)
             )
-        holds = ()
+        holds = self.late_holds
         if self.risky:
             fraud = PlaceHold(
                 order_id="SO-1",
