@@ -1,4 +1,4 @@
-"""`waybill demo`: the whole world on this computer, two dozen orders, blows on the way, and the proof at the end."""
+"""`waybill demo`: the whole world on this computer, 29 orders, blows on the way, and the proof at the end."""
 
 import asyncio
 import os
@@ -164,10 +164,12 @@ class Demo:
         board = Board(OrderViews(engine, self._now), [s.order_id for s in self.scenarios], self._now)
         with (
             api_client(self.stack.urls["web"], self._settings.api_key) as shop,
+            api_client(self.stack.urls["web"], self.stack.state.secrets()["second_key"]) as second,
             api_client(self._settings.simulator_url) as simulator,
         ):
             yield Hands(
                 shop=shop,
+                second=second,
                 simulator=simulator,
                 board=board,
                 told=self._tell,

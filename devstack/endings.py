@@ -82,6 +82,17 @@ def charged(ending: Ending) -> str | None:
     return f"{ending.captured} was charged for goods of {ending.shipped}"
 
 
+def refunded_in_part(amount: int) -> Expect:
+    """Expect that this much was given back (minor units), and the rest kept."""
+
+    def expect(ending: Ending) -> str | None:
+        if ending.refunded == ending.view.payment.refunded == amount:
+            return None
+        return f"{ending.refunded} was refunded, {ending.view.payment.refunded} by our books, not {amount}"
+
+    return expect
+
+
 def never_charged(ending: Ending) -> str | None:
     """Expect that no money was taken."""
     return f"{ending.captured} was charged" if ending.captured else None
@@ -134,6 +145,22 @@ def came_in(parcels: int) -> Expect:
         if len(ending.parcels) == len(paid) == parcels:
             return None
         return f"{len(ending.parcels)} parcels and {len(paid)} labels, not {parcels}"
+
+    return expect
+
+
+def relabeled(ending: Ending) -> str | None:
+    """Expect that a label was given back, and another one bought."""
+    given_back = [label for label in ending.labels if label.state != "purchased"]
+    return came_in(1)(ending) if given_back else "no label was given back"
+
+
+def has_lines(lines: int) -> Expect:
+    """Expect the order to have so many lines in the end."""
+
+    def expect(ending: Ending) -> str | None:
+        found = len(ending.view.order.lines)
+        return None if found == lines else f"has {found} lines, not {lines}"
 
     return expect
 

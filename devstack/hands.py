@@ -31,10 +31,12 @@ class NotSeen(Exception):
 class Hands:
     """What stories do, done for real. Threads may share it.
 
-    `told` hears what is worth telling about an order; `stopping` ends every wait.
+    `second` is another person of the shop. `told` hears what is worth telling about an order; `stopping` ends
+    every wait.
     """
 
     shop: ApiClient
+    second: ApiClient
     simulator: ApiClient
     board: Board
     told: Callable[[str, str], None]
@@ -65,6 +67,24 @@ class Hands:
     def ask(self, path: str, body: Body) -> Any:
         """Ask our API for a change; the same question twice is one change."""
         return self._until_answered(lambda: self.shop.post(path, body, key=f"demo {path}"))
+
+    def confirms(self, order_id: str) -> bool:
+        """Let the customer say yes on the bank's page; False where the bank does not ask, or asks no more."""
+        order = self._until_answered(lambda: self.shop.get(f"/v1/orders/{order_id}"))
+        asked = order["payment"]["next_action"] or {}
+        if asked.get("type") != "confirm":
+            return False
+        payment = asked["url"].rpartition("/")[2]
+        try:
+            self._until_answered(lambda: self.simulator.post(f"/_sim/payments/{payment}/authenticate"))
+        except ApiRefused:
+            return False
+        return True
+
+    def approves(self, refund_id: str) -> Any:
+        """Let a second person allow a refund."""
+        path = f"/v1/refunds/{refund_id}/approve"
+        return self._until_answered(lambda: self.second.post(path, key=f"demo {path}"))
 
     def release(self, order_id: str, reason: str) -> Any:
         """End a hold over our API; that it is gone already is as good, when an answer was lost before."""

@@ -5,7 +5,7 @@ and how it ended is judged by `Ending`, so that tests can play and judge it with
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from types import MappingProxyType
 from typing import Any, Final, Protocol
 
@@ -17,11 +17,14 @@ from devstack.endings import (
     ended,
     every_scan_once,
     had,
+    has_lines,
     in_scan_order,
     lost_a_part,
     never_charged,
     noted,
     refunded,
+    refunded_in_part,
+    relabeled,
     struck,
     told,
     told_before_it_came,
@@ -54,6 +57,14 @@ class World(Protocol):
 
     def ask(self, path: str, body: Body) -> Any:
         """Ask our API for a change. Raises ApiRefused."""
+        ...
+
+    def confirms(self, order_id: str) -> bool:
+        """Let the customer say yes on the bank's page; False where the bank does not ask, or asks no more."""
+        ...
+
+    def approves(self, refund_id: str) -> Any:
+        """Let a second person allow a refund. Raises ApiRefused."""
         ...
 
     def release(self, order_id: str, reason: str) -> Any:
@@ -222,6 +233,55 @@ def _pays_another_way(world: World, order_id: str) -> None:
     world.note(order_id, "the customer paid with another card")
 
 
+def _confirms_with_the_bank(world: World, order_id: str) -> None:
+    # The bank waits an hour of the shop's, which is half a second here: a slow customer pays once more.
+    if not world.confirms(order_id):
+        world.ask(f"/v1/orders/{order_id}/payment", {"method": _ASKS_THE_BANK})
+        if not world.confirms(order_id):
+            return
+    world.note(order_id, "the customer confirmed with the bank")
+
+
+def _wants_one_less(world: World, order_id: str) -> None:
+    lines = [{"line_no": 1, "quantity": 1}]
+    world.ask(f"/v1/orders/{order_id}/cancel", {"reason": "one is enough", "lines": lines})
+    world.note(order_id, "the customer cancelled one of them")
+
+
+def _wants_one_more(world: World, order_id: str) -> None:
+    world.ask(f"/v1/orders/{order_id}/items", {"add": [{"sku": "SOCK-2", "quantity": 1}]})
+    world.note(order_id, "the customer added a line")
+
+
+def _label_takes_its_time(world: World, order_id: str) -> None:
+    match = {"provider": "easypost", "route": "POST /v2/shipments/*/buy", "order": order_id}
+    world.fault(match=match, kind="latency", ms=_LABEL_TAKES_MS, times=1)
+
+
+def _moves_after_the_label(world: World, order_id: str) -> None:
+    """Hold the parcel while its label is bought: else it would have left before anybody could write."""
+    world.see(order_id, lambda view: stands(view, WorkStatus.PACKED))
+    world.ask(f"/v1/orders/{order_id}/holds", {"reason": "address", "note": "the customer is moving"})
+    world.see(order_id, lambda view: stands(view, WorkStatus.LABELED))
+    world.ask(f"/v1/orders/{order_id}/address", asdict(_NEW_HOME))
+    world.note(order_id, "the customer moved: the label is bought again")
+    world.release(order_id, "address")
+
+
+def _large_refund(world: World, order_id: str) -> None:
+    """The one who asks may not allow it; another person does."""
+    world.see(order_id, lambda view: view.outcome == Outcome.DELIVERED)
+    wanted = {"cause": "damaged", "units": [{"line": 1, "first": 1, "count": 1}]}
+    refund = world.ask(f"/v1/orders/{order_id}/refunds", wanted)
+    try:
+        world.ask(f"/v1/refunds/{refund['id']}/approve", {})
+    except ApiRefused as no:
+        world.note(order_id, f"support may not approve its own refund: {no.status} {no.code}")
+    world.approves(refund["id"])
+    world.note(order_id, "a second person approved the refund")
+    world.see(order_id, lambda view: view.payment.refunded > 0)
+
+
 def _changes_mind(world: World, order_id: str) -> None:
     world.ask(f"/v1/orders/{order_id}/cancel", {"reason": "changed my mind"})
     world.note(order_id, "the customer cancelled before it left")
@@ -257,6 +317,11 @@ def _nonsense_from_the_ui(world: World, order_id: str) -> None:
     world.note(order_id, 'somebody sent it the signal cancel {"raisin": 42}')
 
 
+def stands(view: OrderView, status: WorkStatus) -> bool:
+    """Test whether a part of the order stands there."""
+    return any(part.work_status is status for part in view.shipments)
+
+
 def has_left(view: OrderView) -> bool:
     """Test whether every part of the order is with a carrier."""
     gone = (WorkStatus.HANDED_OVER, WorkStatus.CLOSED)
@@ -264,6 +329,9 @@ def has_left(view: OrderView) -> bool:
 
 
 _LABEL_FAILURES: Final = 6
+_LABEL_TAKES_MS: Final = 4000
+_ASKS_THE_BANK: Final = "pm_card_authenticationRequired"
+_NEW_HOME: Final = Buyer(name="Bo Lang", line1="350 New St", city="Eugene", region="OR", postal_code="97401")
 # Real seconds.
 _SUPPORT_THINKS: Final = 5.0
 _CUSTOMER_LOOKS: Final = 2.0
@@ -486,6 +554,56 @@ SCENARIOS: Final = (
         buyer=Buyer(name="Wes Tran", line1="90 Gate Rd", city="Denver", region="CO", postal_code="80202"),
         lines=(("TEE-BLK-M", 2), ("SOCK-2", 1), ("MUG-12", 1), ("LAMP-HD", 1)),
         expects=(*_DELIVERED, came_in(1)),
+    ),
+    Scenario(
+        order_id="SO-10504",
+        name="the bank asks first (3-D Secure)",
+        ends="confirmed, delivered",
+        buyer=Buyer(name="Yuki Mori", line1="5 Bank St", city="Boise", region="ID", postal_code="83702"),
+        card=_ASKS_THE_BANK,
+        then=_confirms_with_the_bank,
+        expects=(*_DELIVERED, noted("confirmed with the bank")),
+    ),
+    Scenario(
+        order_id="SO-10505",
+        name="one of three cancelled",
+        ends="two delivered and charged",
+        buyer=Buyer(name="Zoe Katz", line1="44 Hop Ln", city="Denver", region="CO", postal_code="80202"),
+        lines=(("MUG-12", 3),),
+        then=_wants_one_less,
+        expects=(*_DELIVERED, lost_a_part, came_in(1), noted("cancelled one of them")),
+    ),
+    Scenario(
+        order_id="SO-10506",
+        name="a line added afterwards",
+        ends="all delivered and charged",
+        buyer=Buyer(name="Amir Fox", line1="61 Sand Rd", city="Boise", region="ID", postal_code="83702"),
+        lines=(("BTL-750", 1),),
+        then=_wants_one_more,
+        expects=(*_DELIVERED, has_lines(2), told("changed")),
+    ),
+    Scenario(
+        order_id="SO-10507",
+        name="moved after the label",
+        ends="new label, delivered, charged once",
+        buyer=Buyer(name="Bo Lang", line1="1 Old St", city="Portland", region="OR", postal_code="97205"),
+        before=_label_takes_its_time,
+        then=_moves_after_the_label,
+        expects=(*_DELIVERED, struck("latency"), relabeled, told("changed")),
+    ),
+    Scenario(
+        order_id="SO-10508",
+        name="large refund",
+        ends="paid once a second person approved",
+        buyer=Buyer(name="Cy Dunn", line1="70 Elk St", city="Denver", region="CO", postal_code="80202"),
+        lines=(("TENT-2", 1), ("MUG-12", 1)),
+        then=_large_refund,
+        expects=(
+            *_DELIVERED,
+            refunded_in_part(24900),
+            noted("may not approve its own"),
+            told("refunded"),
+        ),
     ),
 )
 

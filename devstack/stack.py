@@ -1,5 +1,6 @@
 """The whole world on one computer: servers, migrations, simulator, workers, web and bots, started and stopped as one."""
 
+import json
 import os
 import sys
 import threading
@@ -336,11 +337,16 @@ class Stack:
         }
 
     def _doors(self) -> dict[str, str]:
-        key = self.state.secrets()["api_key"]
+        keys = self.state.secrets()
+        # The second key is the second person whom a large refund needs.
+        scopes = {
+            keys["api_key"]: ["storefront", "support", "warehouse", "ops"],
+            keys["second_key"]: ["support"],
+        }
         return {
             "WAYBILL_PUBLIC_URL": self.urls["web"],
-            "WAYBILL_API_KEY": key,
-            "WAYBILL_API_KEYS": f'{{"{key}": ["storefront", "support", "warehouse", "ops"]}}',
+            "WAYBILL_API_KEY": keys["api_key"],
+            "WAYBILL_API_KEYS": json.dumps(scopes),
         }
 
     def _providers(self) -> dict[str, str]:

@@ -16,6 +16,7 @@ from devstack.processes import is_same_process, start_time
 _KEPT_SECRETS: dict[str, Callable[[], str]] = {
     "postgres_password": lambda: secrets.token_urlsafe(24),
     "api_key": lambda: f"wb_{secrets.token_urlsafe(24)}",
+    "second_key": lambda: f"wb_{secrets.token_urlsafe(24)}",
     "stripe_key": lambda: f"sk_test_{secrets.token_hex(16)}",
     "stripe_webhook_secret": lambda: f"whsec_{secrets.token_hex(16)}",
     "easypost_key": lambda: f"EZTK{secrets.token_hex(20)}",

@@ -21,7 +21,7 @@ if __name__ == "__main__":
     sys.path.insert(0, str(ROOT))
 
 from devstack.temporal import NAMESPACE, SEARCH_ATTRIBUTES
-from fulfillment.domain import order, payment, shipment
+from fulfillment.domain import counts, order, payment, refund, replenishment, reservation, shipment
 from fulfillment.domain.cases import OWNER, SEVERITY, CaseKind
 from fulfillment.domain.policy import Policy
 from fulfillment.settings import Settings
@@ -58,10 +58,27 @@ SETTINGS: Final[Mapping[str, str]] = MappingProxyType(
 POLICY: Final[Mapping[str, str]] = MappingProxyType(
     {
         "version": "The name of this set of rules",
+        "reservation_ttl": "A claim on stock that nobody pays for lasts this long; a payment under way keeps it",
+        "reservation_grace": "The audit complains of a claim that has run out only after this time",
+        "shortage": "When not everything is there: `split`, `ask` the customer, `ship_complete` or `cancel` the rest",
+        "shortage_default": "What is done when the customer does not answer: `wait`, `split` or `drop`",
+        "ask_customer_wait": "How long the customer is waited for about a shortage",
+        "count_review_over_units": "A count that differs by more units is decided by a second person",
+        "count_review_over_value": "So is one that differs by more than this in value, minor units",
+        "split_capture": "One authorization per shipment, or one for all where the charge allows several captures",
         "payment_retry_wait": "A declined order waits this long for another way to pay, then expires",
-        "authorization_lead": "An authorization that ends within this time is renewed before a label is bought",
-        "unknown_sla": "A payment request in doubt for this long is asked about by the sweep",
+        "payment_auto_retry": "A bank that could not answer is asked once more by itself after this time",
+        "payment_action_wait": "A customer has this long to confirm a payment with their bank",
+        "authorization_lead": "Something is done about an authorization that ends within this time, before its goods leave",
+        "on_expiry": "What: `reauthorize`, `capture_early`, or `hold` and ask the customer",
+        "unknown_sla": "A payment request in doubt for this long is asked about by the sweep, and is a case",
+        "refund_approval_over": "A refund of more waits for a second person; minor units",
+        "refund_approval_count": "So does one for a customer with so many refunds before",
+        "refund_approval_within": "Refunds of this time count as before",
+        "dispute_lead": "Evidence in a dispute is due this long before the bank's own deadline",
         "risk_hold_score": "From this risk score on an order waits for a person",
+        "risk_reject_score": "From this risk score on a payment is refused",
+        "risk_value": "Above this total a card from another country than the goods' waits for a person; minor units",
         "hold_default_after": "A hold nobody answers takes its default after this time",
         "handling": "What the warehouse needs, in the promise: business days, the first one included",
         "ship_within": "A shipment should have left within so many business days of its location",
@@ -82,6 +99,7 @@ POLICY: Final[Mapping[str, str]] = MappingProxyType(
         "lost_after": "A parcel silent for this long is given up and refunded",
         "future_scan_tolerance": "A scan dated further ahead than this waits until its time comes",
         "support_answer_within": "How long a case may wait for its owner",
+        "unmatched_after": "A provider's event that nothing of ours explains is a case after this time",
         "tracking_link_life": "A tracking link works this long after its order ended",
     }
 )
@@ -181,6 +199,10 @@ PARTS: Final[Mapping[str, Callable[[], str]]] = MappingProxyType(
         "shipment-states": lambda: picture(shipment.NEXT),
         "payment-states": lambda: picture(payment.NEXT),
         "operation-states": lambda: picture(payment.NEXT_OPERATION),
+        "refund-states": lambda: picture(refund.NEXT),
+        "reservation-states": lambda: picture(reservation.NEXT),
+        "replenishment-states": lambda: picture(replenishment.NEXT),
+        "count-states": lambda: picture(counts.NEXT),
         "settings": settings,
         "policy": policy,
         "search-attributes": attributes,
@@ -214,6 +236,8 @@ def _default(field: Any) -> str:
 
 
 def _shown(value: object) -> str:
+    if isinstance(value, tuple):
+        return ", ".join(map(str, value))
     if not isinstance(value, timedelta):
         return str(value)
     hours = value / timedelta(hours=1)

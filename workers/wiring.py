@@ -98,6 +98,7 @@ def deeds(books: Engine, outside: World, clock: ShopClock) -> Deeds:
             reconciliation.find_what_was_missed,
             reconciliation.note_heard,
             reconciliation.note_silence,
+            reconciliation.note_doubt,
         ],
         payments=[
             payments.authorize_payment,

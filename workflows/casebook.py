@@ -42,6 +42,10 @@ class Casebook:
             case_id=case_id, kind=kind, subject=subject, opened_at=now, due_at=due_at, note=note
         )
 
+    def over(self, subject: str, kind: CaseKind) -> None:
+        """Note that the books ended a case beside the workflow."""
+        self._open.pop((subject, kind), None)
+
     async def resolve(self, subject: str, *kinds: CaseKind, resolution: str) -> None:
         """End the cases of these kinds about `subject`, where there are any."""
         for kind in kinds:

@@ -13,6 +13,7 @@ from activities.errors import why_refused
 from fulfillment.domain.errors import FulfillmentError
 from workflows import contract
 from workflows.contract import PlaceAnswer, VerbAnswer
+from workflows.facts import NotPlannedYet
 from workflows.verbs import (
     AnswerShortage,
     CancelOrder,
@@ -48,6 +49,7 @@ class Desk(ABC):
         self._asked: dict[str, Request] = {}
         self._unreadable: deque[str] = deque()
         self._early: list[tuple[str, Any]] = []
+        self._ahead: list[tuple[str, Any]] = []
         self._heard: set[str] = set()
         self._acting = False
 
@@ -61,7 +63,12 @@ class Desk(ABC):
 
         Raises:
             BadFact: it cannot be read, or is about nothing we have.
+            NotPlannedYet: it is about a shipment that only the books may know.
         """
+
+    @abstractmethod
+    def _look_into_the_books(self) -> None:
+        """See to it that the books are read soon, and `_hear_what_came_ahead` called with them."""
 
     @abstractmethod
     def _why_not(self, verb: Verb) -> str | None:
@@ -119,8 +126,8 @@ class Desk(ABC):
         if self.rejected <= _REJECTED_KEPT:
             self._unreadable.append(f"{name}: {why}")
 
-    def _hear(self, name: str, body: Any) -> None:
-        """Take a fact once, however often it is told."""
+    def _hear(self, name: str, body: Any, *, by_the_books: bool = False) -> None:
+        """Take a fact once, however often it is told. `by_the_books`: they were read since it came."""
         if not self._takes_facts():
             self._early.append((name, body))
             return
@@ -129,6 +136,12 @@ class Desk(ABC):
             if not isinstance(key, str) or key not in self._heard:
                 self._take(name, body)
                 self._heard |= {str(key)}
+        except NotPlannedYet as no:
+            if by_the_books:
+                self.command_rejected(name, str(no))
+            else:
+                self._ahead.append((name, body))
+                self._look_into_the_books()
         except FulfillmentError as no:
             self.command_rejected(name, str(no))
 
@@ -136,6 +149,10 @@ class Desk(ABC):
         early, self._early = self._early, []
         for name, body in early:
             self._hear(name, body)
+
+    def _hear_what_came_ahead(self, facts: list[tuple[str, Any]]) -> None:
+        for name, body in facts:
+            self._hear(name, body, by_the_books=True)
 
     async def _ask(self, verb: Verb) -> VerbAnswer:
         """Hand a verb to the desk and wait for what comes of it; the same request is asked once."""
@@ -220,6 +237,10 @@ class Desk(ABC):
         await workflow.wait_condition(lambda: self._answer is not None)
         assert self._answer  # the condition just waited for
         return self._answer
+
+    @place.validator  # noqa: B027 - meant: whoever asks hears the same answer
+    def check_place(self, _request: Any = None, *_more: Any) -> None:
+        """Refuse nothing."""
 
     @workflow.update(name=contract.CANCEL, description=CancelOrder.FORM)
     async def cancel(self, request: Any = None, *_more: Any) -> VerbAnswer:

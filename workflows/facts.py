@@ -14,6 +14,10 @@ class BadFact(FulfillmentError):
     """The fact cannot be read."""
 
 
+class NotPlannedYet(BadFact):
+    """The fact is about a shipment that the order has not heard of: the books may know it already."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Packed:
     """The floor has packed a shipment into a parcel."""

@@ -8,7 +8,7 @@ from temporalio import workflow
 
 from fulfillment.domain.cases import CaseKind
 from fulfillment.domain.holds import SCOPE, Hold, HoldDefault, HoldReason, HoldScope
-from fulfillment.domain.policy import Policy
+from fulfillment.domain.policy import Policy, Shortage
 from fulfillment.domain.record import PlaceHold, ReleaseHold
 from workflows import steps
 from workflows.casebook import Casebook
@@ -48,7 +48,7 @@ class HoldWatch:
     def __init__(self, order: HeldOrder) -> None:
         self._order = order
         self._standing: dict[HoldReason, Hold] = {}
-        self._left_to_people: set[Hold] = set()
+        self._left_to_people: set[str] = set()  # by id: a hold may be given more time
 
     @property
     def standing(self) -> tuple[Hold, ...]:
@@ -66,9 +66,12 @@ class HoldWatch:
 
     def take_over(self, holds: Iterable[Hold]) -> None:
         """Take over what stands in the books, and nothing else."""
-        self._standing = {}
+        before, self._standing = set(self._standing), {}
         for hold in holds:
             self.note(hold)
+        for reason in before - set(self._standing):
+            if case := _CASES.get(reason):
+                self._order.cases.over(self._order.order_id, case)
 
     def clear(self) -> None:
         """Forget them all: the order has ended."""
@@ -77,17 +80,21 @@ class HoldWatch:
     def note(self, hold: Hold) -> None:
         """Note a hold that a deed placed."""
         self._standing[hold.reason] = hold
-        case = {HoldReason.FRAUD: CaseKind.FRAUD_REVIEW, HoldReason.STOCK: CaseKind.OUT_OF_STOCK}.get(
-            hold.reason
-        )
-        if case:
+        case = _CASES.get(hold.reason)
+        if case and self._needs_a_person(hold):
             self._order.cases.joined(
                 self._order.order_id, case, now=hold.placed_at, due_at=hold.due_at, note=hold.note
             )
 
+    def _needs_a_person(self, hold: Hold) -> bool:
+        """Whether the books opened a case with it: an order that ships only whole asks nobody."""
+        if hold.reason is HoldReason.STOCK:
+            return self._order.policy.shortage is Shortage.ASK
+        return hold.reason is HoldReason.FRAUD
+
     def leave_to_people(self, reason: HoldReason) -> None:
         """Let a hold stand without a default: it was answered with "wait"."""
-        self._left_to_people.add(self._standing[reason])
+        self._left_to_people.add(self._standing[reason].hold_id)
 
     async def place(
         self, reason: HoldReason, due_at: datetime, *, by: str, request_id: str, note: str
@@ -130,12 +137,12 @@ class HoldWatch:
             await workflow.wait_condition(lambda: bool(self._watched()))
             hold = min(self._watched(), key=lambda h: (h.due_at, h.hold_id))
             if await self._is_not_answered(hold):
-                self._left_to_people.add(hold)
+                self._left_to_people.add(hold.hold_id)
                 await self._default(hold)
                 self._order.show()
 
     def _watched(self) -> set[Hold]:
-        return set(self._standing.values()) - self._left_to_people
+        return {hold for hold in self._standing.values() if hold.hold_id not in self._left_to_people}
 
     async def _is_not_answered(self, hold: Hold) -> bool:
         def answered() -> bool:

@@ -12,7 +12,7 @@ from fulfillment.domain.operation import Authorization
 from fulfillment.domain.payment import DeclineGroup, PaymentStatus
 from fulfillment.domain.policy import Policy
 from fulfillment.domain.shipment import Stop
-from workflows import steps
+from workflows import options, steps
 
 _WAITING: Final = (PaymentStatus.ACTION_REQUIRED, PaymentStatus.AUTHORIZING)
 
@@ -98,8 +98,11 @@ class Till:
         """Note that the provider has news of an attempt; what they are is asked."""
         self._news.add(payment_id)
 
-    async def ask(self, *shipments: Payer) -> Authorization:
+    async def ask(self, *shipments: Payer, patient: bool = True) -> Authorization:
         """Try once to reserve the money that these shipments lack. A decline is an answer.
+
+        Where the bank asks the customer to confirm, a patient caller waits for that; for any other the attempt is
+        let go and counts as declined. A provider that does not answer is asked without end only by the patient.
 
         Raises:
             StoppedOnTheWay: somebody stopped one of them first.
@@ -107,10 +110,13 @@ class Till:
         self._attempts += 1
         for shipment in shipments:
             shipment.asks_for_money()
-        answer = await self._attempt(self._attempts, shipments)
+        answer = await self._attempt(self._attempts, shipments, patient=patient)
         self._customer.take_over(answer)
         if answer.status in _WAITING and not answer.stock_gone:
-            answer = await self._wait_for_the_bank(answer, shipments)
+            if patient:
+                answer = await self._wait_for_the_bank(answer, shipments)
+            else:
+                answer = await self._let_go(answer)
         for shipment in shipments:
             shipment.note_money(answer)
         return answer
@@ -127,12 +133,17 @@ class Till:
         finally:
             self._waiting -= 1
 
-    async def _attempt(self, attempt: int, shipments: Sequence[Payer]) -> Authorization:
+    async def _attempt(self, attempt: int, shipments: Sequence[Payer], *, patient: bool) -> Authorization:
         ids = tuple(shipment.id for shipment in shipments)
         amount = sum(shipment.value for shipment in shipments)
         try:
             return await steps.authorize_payment(
-                self._customer.order_id, attempt, ids, amount, self._customer.currency
+                self._customer.order_id,
+                attempt,
+                ids,
+                amount,
+                self._customer.currency,
+                patience=options.PAYMENT if patient else options.PAYMENT_SOON,
             )
         except ActivityError as failure:
             if is_refusal(failure, Stop):
@@ -158,11 +169,12 @@ class Till:
             )  # asked even when nobody spoke: news may never come
             self._customer.take_over(answer)
             if answer.status in _WAITING and (moved_on() or not heard):
-                await steps.void_payment(payment_id)
-                return replace(
-                    answer, status=PaymentStatus.DECLINED, decline_group=DeclineGroup.CHECK_DETAILS.value
-                )
+                return await self._let_go(answer)
         return answer
+
+    async def _let_go(self, answer: Authorization) -> Authorization:
+        await steps.void_payment(answer.payment_id)
+        return replace(answer, status=PaymentStatus.DECLINED, decline_group=DeclineGroup.CHECK_DETAILS.value)
 
     async def _heard_of(self, payment_id: str, until: datetime, moved_on: Callable[[], bool]) -> bool:
         self._waiting += 1

@@ -73,6 +73,10 @@ class Calendar:
             day = self.open_day(day + _DAY)
         return day
 
+    def today(self, now: datetime) -> date:
+        """Return the day it is there."""
+        return now.astimezone(ZoneInfo(self.zone)).date()
+
     def work_day(self, now: datetime) -> date:
         """Return the day for which work asked for at `now` counts: today until the cut-off, then the next one."""
         local = now.astimezone(ZoneInfo(self.zone))

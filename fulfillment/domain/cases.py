@@ -22,6 +22,7 @@ class CaseKind(StrEnum):
     UNMATCHED_EVENT = "unmatched_event"
     OUT_OF_STOCK = "out_of_stock"
     STOCK_DRIFT = "stock_drift"
+    RECEIPT_LATE = "receipt_late"
     CARRIER_DOWN = "carrier_down"
     LABEL_REFUSED = "label_refused"
     WAREHOUSE_LATE = "warehouse_late"
@@ -32,6 +33,7 @@ class CaseKind(StrEnum):
     DAMAGED = "damaged"
     RETURN_TO_SENDER = "return_to_sender"
     CARRIER_PROBLEM = "carrier_problem"
+    LEFT_UNRECORDED = "left_unrecorded"  # the carrier has goods of which our books say that they are here
     LOST = "lost"
     BAD_SIGNAL = "bad_signal"
     STUCK = "stuck"
@@ -67,6 +69,7 @@ SEVERITY: Final[Mapping[CaseKind, int]] = MappingProxyType(
             _K.DISPUTE,
             _K.STOCK_DRIFT,
             _K.STUCK,
+            _K.LEFT_UNRECORDED,
         ),
         1,
     )
@@ -98,6 +101,7 @@ OWNER: Final[Mapping[CaseKind, Owner]] = MappingProxyType(
         _K.UNMATCHED_EVENT: Owner.OPS,
         _K.OUT_OF_STOCK: Owner.CUSTOMER,
         _K.STOCK_DRIFT: Owner.OPS,
+        _K.RECEIPT_LATE: Owner.OPS,
         _K.CARRIER_DOWN: Owner.OPS,
         _K.LABEL_REFUSED: Owner.SUPPORT,
         _K.WAREHOUSE_LATE: Owner.WAREHOUSE,
@@ -108,6 +112,7 @@ OWNER: Final[Mapping[CaseKind, Owner]] = MappingProxyType(
         _K.DAMAGED: Owner.SUPPORT,
         _K.RETURN_TO_SENDER: Owner.SUPPORT,
         _K.CARRIER_PROBLEM: Owner.SUPPORT,
+        _K.LEFT_UNRECORDED: Owner.SUPPORT,
         _K.LOST: Owner.SYSTEM,
         _K.BAD_SIGNAL: Owner.SUPPORT,
         _K.STUCK: Owner.OPS,

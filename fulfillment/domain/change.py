@@ -1,6 +1,7 @@
 """Changing an order that stands: fewer units, more, another address, another service."""
 
 from dataclasses import dataclass
+from datetime import date, datetime
 from enum import StrEnum
 
 from fulfillment.domain.errors import FulfillmentError
@@ -110,6 +111,7 @@ class ShipmentState:
     plan: PlannedShipment
     work_status: str
     covered: bool  # money for all of its value is held or taken
+    expires_at: datetime | None = None  # when the first of what is held for it runs out
     parcel_id: str | None = None
 
 
@@ -131,6 +133,7 @@ class OrderState:
     shipments: tuple[ShipmentState, ...]
     lines: tuple[LineState, ...] = ()
     holds: tuple[Hold, ...] = ()
+    promise_date: date | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

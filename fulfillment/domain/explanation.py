@@ -123,6 +123,7 @@ _CASES: Final[Mapping[CaseKind, tuple[str, str]]] = MappingProxyType(
         CaseKind.UNMATCHED_EVENT: ("a home for an event of a provider", "it escalates"),
         CaseKind.OUT_OF_STOCK: ("an answer about missing stock", "the shop's rule for a shortage decides"),
         CaseKind.STOCK_DRIFT: ("a count: book and shelf differ", "it escalates"),
+        CaseKind.RECEIPT_LATE: ("goods that a vendor should have brought", "it escalates"),
         CaseKind.CARRIER_DOWN: ("a label from a carrier that does not answer", "it escalates"),
         CaseKind.LABEL_REFUSED: ("a label the carrier refuses to make", "it escalates"),
         CaseKind.WAREHOUSE_LATE: ("the warehouse, which is past its ship-by time", "it escalates"),
@@ -133,6 +134,10 @@ _CASES: Final[Mapping[CaseKind, tuple[str, str]]] = MappingProxyType(
         CaseKind.DAMAGED: ("a decision about a damaged parcel", "it escalates"),
         CaseKind.RETURN_TO_SENDER: ("a parcel that is coming back", "it escalates"),
         CaseKind.CARRIER_PROBLEM: ("a problem at the carrier", "it escalates"),
+        CaseKind.LEFT_UNRECORDED: (
+            "a person: the carrier has goods that should not have left",
+            "it escalates",
+        ),
         CaseKind.LOST: ("a lost parcel to be settled", "it escalates"),
         CaseKind.STUCK: ("a person: a step was refused that never should be", "it escalates"),
         CaseKind.BAD_SIGNAL: ("a command to be given again, it could not be read", "it escalates"),
@@ -213,6 +218,12 @@ def _scheduled(view: OrderView, shipment: ShipmentSummary) -> _Wait:
                 waits_for=f"the bank to reserve the money for {name}",
                 since=view.confirmed_at,
                 next="Then it goes to the floor.",
+            )
+        case WaitsFor.DATE:
+            return _Wait(
+                waits_for=f"the day from which what is in {name} may be sent",
+                since=view.confirmed_at,
+                next="Then it goes to the floor by itself.",
             )
         case _:
             return _Wait(

@@ -12,7 +12,7 @@ from typing import Final
 
 from fulfillment.domain.cases import Case, CaseKind
 from fulfillment.domain.holds import HoldReason
-from fulfillment.domain.order import OrderStatus
+from fulfillment.domain.order import ENDED, OrderStatus
 from fulfillment.domain.payment import OrderPayment
 from fulfillment.domain.shipment import BEFORE_HAND_OVER, WorkStatus
 from fulfillment.domain.stage import Stage
@@ -80,10 +80,16 @@ _RETURN_REASONS: Final[Mapping[str, str]] = MappingProxyType(
     }
 )
 _NOTHING_TO_DO: Final = "You don't need to do anything."
+_ASKED_BY_BANK: Final = Headline(
+    text="Please confirm the payment",
+    line="Your bank asks whether it is you who pays. We keep your things for you meanwhile.",
+)
 
 
 def headline(view: OrderView, now: datetime) -> Headline:
     """Return the news of the whole order: that of the part which is furthest behind."""
+    if view.payment.confirm_url and view.status not in ENDED:
+        return _ASKED_BY_BANK
     if view.status in _WHOLE_ORDER:
         return _of_status(view)
     behind = _furthest_behind(view)

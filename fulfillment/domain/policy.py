@@ -81,7 +81,6 @@ class Policy:
     refund_approval_over: int = 20000
     refund_approval_count: int = 3
     refund_approval_within: timedelta = timedelta(days=90)
-    change_wait: timedelta = timedelta(hours=24)
     dispute_lead: timedelta = timedelta(hours=48)
 
     risk_hold_score: int = 75

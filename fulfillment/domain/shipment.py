@@ -48,6 +48,7 @@ class WaitsFor(StrEnum):
     PAYMENT = "payment"
     STOCK = "stock"
     HOLD = "hold"
+    DATE = "date"  # something in it is not for sale yet
     NOTHING = "nothing"
 
 

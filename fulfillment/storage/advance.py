@@ -1,6 +1,6 @@
 """What follows when an order may go on: it is confirmed, and what is paid and not held goes to the floor."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any, Final
@@ -29,6 +29,7 @@ from fulfillment.storage.tables import (
     promises,
     reservations,
     shipments,
+    skus,
     unit_ranges,
 )
 
@@ -53,6 +54,18 @@ _WAITS_UNTIL: Final = (
     )
     .scalar_subquery()
 )
+# A SKU's day may be moved by the shop while orders wait for it: it is never copied.
+_SHIPS_FROM: Final = (
+    select(func.max(skus.c.available_from))
+    .select_from(unit_ranges)
+    .join(
+        order_lines,
+        (order_lines.c.order_id == unit_ranges.c.order_id) & (order_lines.c.line_no == unit_ranges.c.line_no),
+    )
+    .join(skus, skus.c.sku == order_lines.c.sku)
+    .where(unit_ranges.c.shipment_id == shipments.c.shipment_id)
+    .scalar_subquery()
+)
 _SOME_GONE: Final = (
     select(unit_ranges.c.line_no)
     .where(unit_ranges.c.order_id == bindparam("the_order"), unit_ranges.c.cancelled_reason == OUT_OF_STOCK)
@@ -70,6 +83,7 @@ _PARTS: Final = (
         (covered(shipments.c.shipment_id) >= shipments.c.value).label("paid"),
         _FROM_QUEUE.label("from_queue"),
         _SOME_GONE.label("some_gone"),
+        _SHIPS_FROM.label("ships_from"),
         holds.any_active(bindparam("the_order")).label("held"),
     )
     .join(locations, locations.c.location_id == shipments.c.location_id)
@@ -167,6 +181,15 @@ def advance(conn: Connection, order: Row[Any], *, now: datetime, policy: Policy)
     )
 
 
+def expected(
+    conn: Connection, order: Row[Any], those: Collection[str], *, now: datetime, policy: Policy
+) -> date:
+    """Return the day by which these shipments of the locked order should have reached the customer."""
+    parts = conn.execute(_PARTS, {"the_order": order.order_id, "now": now}).all()
+    chosen = [part for part in parts if part.shipment_id in those]
+    return _promise(order, chosen, now=now, policy=policy)
+
+
 def _may_confirm(parts: Sequence[Row[*tuple[Any, ...]]]) -> bool:
     # What came from the queue is paid when its stock has come, which may be weeks after the rest.
     return bool(parts) and all(part.paid for part in parts if not part.from_queue)
@@ -182,6 +205,7 @@ def _promise(
             calendar=calendar_from(part),
             abroad=part.country != order.ship_to["country"],
             policy=policy,
+            not_before=part.ships_from,
         )
         for part in parts
     )
@@ -263,12 +287,15 @@ def _release(
     now: datetime,
     policy: Policy,
 ) -> tuple[str, ...]:
-    """Send to the floor what is paid and there, or note that a hold keeps it."""
+    """Send to the floor what is paid and there and for sale, or note what keeps it."""
     ready = {
         part.shipment_id: part
         for part in parts
         if part.work_status == WorkStatus.SCHEDULED and part.paid and part.waits_for != WaitsFor.STOCK
     }
+    if early := [shipment_id for shipment_id, part in ready.items() if _is_early(part, now)]:
+        conn.execute(_WAIT, {"those": early, "waits_for": WaitsFor.DATE.value})
+        ready = {shipment_id: part for shipment_id, part in ready.items() if shipment_id not in early}
     if not ready:
         return ()
     if any(SCOPE[hold.reason] in BLOCKING for hold in standing):
@@ -286,6 +313,10 @@ def _release(
         text = f"Our warehouse is preparing shipment {ready[shipment_id].n}."
         happened.append(("released", text, {"shipment_id": shipment_id}))
     return released
+
+
+def _is_early(part: Row[*tuple[Any, ...]], now: datetime) -> bool:
+    return part.ships_from is not None and part.ships_from > calendar_from(part).today(now)
 
 
 def _by_due(

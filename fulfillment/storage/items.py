@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any, Final
 
 from sqlalchemy import Connection, Row, bindparam, insert, select
@@ -24,8 +24,8 @@ from fulfillment.domain.order import OrderLine
 from fulfillment.domain.policy import Policy
 from fulfillment.domain.reservation import PlannedShipment
 from fulfillment.domain.shipment import BEFORE_HAND_OVER, WaitsFor, WorkStatus
-from fulfillment.storage import changes, delivery, reservations, stopping, units
-from fulfillment.storage.advance import advance
+from fulfillment.storage import changes, delivery, promises, reservations, stopping, units
+from fulfillment.storage.advance import advance, expected
 from fulfillment.storage.changes import Made
 from fulfillment.storage.orders import lines_of, lock_order
 from fulfillment.storage.tables import order_lines, shipments, skus, unit_ranges
@@ -181,22 +181,39 @@ def add_lines(conn: Connection, request: AddLines, *, now: datetime, policy: Pol
     delta = sum(line.value for line in lines)
     added = _claim(conn, order, lines, now=now, policy=policy)
     changes.owe(conn, order_id, delta)
+    shipment_ids = tuple(shipment.shipment_id for shipment in added)
+    later = _promise_later(conn, order, shipment_ids, now=now, policy=policy)
     _go_on(conn, order, now=now, policy=policy)
     named = ", ".join(f"{line.quantity} × {line.name}" for line in lines)
+    text = f"Added: {named}.{changes.difference(delta, order.currency)}"
+    if later:
+        text += f" We now expect all of it to reach you by {later:%A, %B} {later.day}."
     return changes.keep(
         conn,
         order,
         Made(
             change_id=changes.next_id(conn, order_id),
             kind=kind,
-            text=f"Added: {named}.{changes.difference(delta, order.currency)}",
+            text=text,
             delta=delta,
             by=request.by,
             request_id=request.request_id,
-            added=tuple(shipment.shipment_id for shipment in added),
+            added=shipment_ids,
+            before={"promised": order.promise_date.isoformat(), "now": later.isoformat()} if later else {},
         ),
         now=now,
     )
+
+
+def _promise_later(
+    conn: Connection, order: Row[Any], added: tuple[str, ...], *, now: datetime, policy: Policy
+) -> date | None:
+    """Promise another day where what was added comes later than the rest; return it, None where it does not."""
+    day = expected(conn, order, added, now=now, policy=policy)
+    if order.promise_date is None or day <= order.promise_date:
+        return None
+    promises.revise(conn, order.order_id, day, source="change", reason="more was added", now=now)
+    return day
 
 
 def _new_lines(conn: Connection, order: Row[Any], asked: Sequence[NewLine]) -> list[OrderLine]:
@@ -264,6 +281,8 @@ def _take_lines_back(
     ]
     key = f"{row.change_id}:undo"
     taken = units.cancel(conn, order.order_id, added, reason=reason, key=key, by="system", now=now)
+    if set(row.added) <= set(taken.emptied):
+        _promise_as_before(conn, order, row, now=now)
     _go_on(conn, order, now=now, policy=policy)
     lines = {line.line_no: line for line in lines_of(conn, order.order_id)}
     return changes.undone(
@@ -276,3 +295,10 @@ def _take_lines_back(
         reason=reason,
         now=now,
     )
+
+
+def _promise_as_before(conn: Connection, order: Row[Any], row: Row[Any], *, now: datetime) -> None:
+    """Promise the day that stood before lines were added, unless another was promised since."""
+    if row.before and order.promise_date == date.fromisoformat(row.before["now"]):
+        day = date.fromisoformat(row.before["promised"])
+        promises.revise(conn, order.order_id, day, source="change", reason="nothing was added", now=now)

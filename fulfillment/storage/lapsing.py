@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any, Final
 
 from sqlalchemy import Connection, Row, bindparam, delete, exists, func, insert, or_, select, update
@@ -16,11 +16,11 @@ from fulfillment.domain.policy import Policy
 from fulfillment.domain.promise import ship_by
 from fulfillment.domain.reservation import ReservationState, claim_key
 from fulfillment.domain.shipment import WaitsFor, WorkStatus, shipment_id
-from fulfillment.storage import claims, journal, sourcing
+from fulfillment.storage import claims, journal, shortages, sourcing
 from fulfillment.storage.claims import Ask, available
 from fulfillment.storage.movements import Place as Shelf
 from fulfillment.storage.orders import OUT_OF_STOCK, line_from, lock_order, order_from
-from fulfillment.storage.sourcing import Place
+from fulfillment.storage.sourcing import Place, Terms
 from fulfillment.storage.tables import (
     backorders,
     order_lines,
@@ -98,6 +98,7 @@ _UNITS: Final = (
         unit_ranges.c.quantity,
         unit_ranges.c.shipment_id,
         shipments.c.location_id,
+        skus.c.available_from,
         _QUEUED.label("queued"),
         (skus.c.backorderable & ~skus.c.archived).label("may_wait"),
     )
@@ -205,7 +206,7 @@ def reclaim(conn: Connection, order: Row[Any], *, now: datetime, policy: Policy)
     claimed = _claim(conn, whole, needed, n=found.made + 1, now=now, policy=policy)
     if claimed == needed:
         return True
-    lost = _lost(conn, order.order_id, parts, dict(claimed))
+    lost = _lost(conn, order.order_id, parts, dict(claimed), now=now, policy=policy)
     _replan(conn, whole, lost, now=now, policy=policy)
     return False
 
@@ -253,8 +254,18 @@ def _claim(
     return claimed.amounts
 
 
-def _lost(conn: Connection, order_id: str, parts: list[_Part], left: dict[Shelf, int]) -> list[_Lost]:
+def _lost(
+    conn: Connection,
+    order_id: str,
+    parts: list[_Part],
+    left: dict[Shelf, int],
+    *,
+    now: datetime,
+    policy: Policy,
+) -> list[_Lost]:
     """Leave in the shipments what was claimed, first come first, and take the other units out of them."""
+    terms = {p.place[0]: Terms(available_from=p.range.available_from) for p in parts if p.range.may_wait}
+    may_wait = sourcing.waitable(terms, now=now, policy=policy)
     lost: list[_Lost] = []
     for part in parts:
         there = min(part.count, left.get(part.place, 0))
@@ -267,18 +278,20 @@ def _lost(conn: Connection, order_id: str, parts: list[_Part], left: dict[Shelf,
         this = {"the_order": order_id, "the_line": row.line_no, "the_first": row.first_unit}
         conn.execute(_KEEP_FEWER.values(quantity=kept) if kept else _TAKE_AWAY, this)
         units = UnitRange(line_no=row.line_no, first=row.first_unit + kept, count=gone)
-        lost.append(_Lost(units=units, sku=part.place[0], may_wait=row.may_wait))
+        lost.append(_Lost(units=units, sku=part.place[0], may_wait=part.place[0] in may_wait))
     return lost
 
 
 def _replan(conn: Connection, order: Order, lost: list[_Lost], *, now: datetime, policy: Policy) -> None:
     waiting, gone = [part for part in lost if part.may_wait], [part for part in lost if not part.may_wait]
+    until: Mapping[str, date] = {}
     if waiting:
-        queue = _queue(conn, order, waiting, now=now, policy=policy)
+        queue, until = _queue(conn, order, waiting, now=now, policy=policy)
         _place(conn, order, waiting, shipment=queue, reason=None)
     if gone:
         _place(conn, order, gone, shipment=None, reason=OUT_OF_STOCK)
     alive = _write_values(conn, order, now=now)
+    shortages.hold_back(conn, order.order_id, until, now=now, policy=policy)
     _tell(conn, order, waiting, gone, now=now)
     if not alive:
         _expire_order(conn, order, now=now)
@@ -301,8 +314,13 @@ def _place(
     conn.execute(_PLACE_UNITS, rows)
 
 
-def _queue(conn: Connection, order: Order, parts: list[_Lost], *, now: datetime, policy: Policy) -> str:
-    """Queue these units with what the order waits for already, or in a shipment of their own; return it."""
+def _queue(
+    conn: Connection, order: Order, parts: list[_Lost], *, now: datetime, policy: Policy
+) -> tuple[str, Mapping[str, date]]:
+    """Queue these units with what the order waits for already, or in a shipment of their own.
+
+    Return the shipment, and by SKU until when they wait.
+    """
     standing = conn.execute(_PARTS, {"the_order": order.order_id}).all()
     queued = [part for part in standing if part.queued and part.work_status == WorkStatus.SCHEDULED]
     place = _where(conn, order, parts, queued[0].location_id if queued else None, policy=policy)
@@ -338,7 +356,7 @@ def _queue(conn: Connection, order: Order, parts: list[_Lost], *, now: datetime,
         for (line_no, sku), count in counts.items()
     ]
     conn.execute(_QUEUE_MORE, rows)
-    return queue
+    return queue, until
 
 
 def _where(

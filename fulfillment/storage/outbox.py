@@ -8,9 +8,11 @@ from typing import Any, Final
 from sqlalchemy import ColumnElement, Connection, Engine, and_, exists, or_, select, update
 
 from fulfillment.domain.clock import ShopClock
+from fulfillment.domain.holds import HoldReason
 from fulfillment.domain.notifications import Fact, NotificationState
 from fulfillment.domain.order import OrderStatus
-from fulfillment.storage.tables import backorders, orders, outbox, shipments
+from fulfillment.domain.payment import PaymentStatus
+from fulfillment.storage.tables import backorders, holds, orders, outbox, payments, shipments
 
 _LEASE: Final = timedelta(seconds=60)  # real time: longer than any mail server's patience
 _STALE: Final = "no longer true"
@@ -101,8 +103,20 @@ def _no_longer_true() -> ColumnElement[bool]:
     stopped = exists().where(
         orders.c.order_id == outbox.c.order_id, orders.c.status.in_([status.value for status in _STOPPED])
     )
+    asks = exists().where(
+        payments.c.order_id == outbox.c.order_id,
+        payments.c.attempt == outbox.c.version,
+        payments.c.status == PaymentStatus.ACTION_REQUIRED.value,
+    )
+    unanswered = exists().where(
+        holds.c.order_id == outbox.c.order_id,
+        holds.c.reason == HoldReason.STOCK.value,
+        holds.c.state == "active",
+    )
     return or_(
         and_(outbox.c.fact == Fact.BACKORDERED.value, ~waits),
+        and_(outbox.c.fact == Fact.PAYMENT_ACTION.value, ~asks),
+        and_(outbox.c.fact == Fact.SHORTAGE_ASKED.value, ~unanswered),
         and_(outbox.c.fact == Fact.DELAYED.value, or_(superseded, arrived)),
         and_(outbox.c.fact == Fact.CONFIRMED.value, stopped),
     )

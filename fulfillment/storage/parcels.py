@@ -8,6 +8,7 @@ from typing import Any, Final
 from sqlalchemy import Connection, Row, select, update
 from sqlalchemy.dialects.postgresql import insert
 
+from fulfillment.domain.cases import CaseKind
 from fulfillment.domain.notifications import Fact
 from fulfillment.domain.order import ENDED as ORDER_ENDED
 from fulfillment.domain.order import Outcome
@@ -23,10 +24,12 @@ from fulfillment.domain.tracking import (
     Tracked,
     fold,
 )
-from fulfillment.storage import hand_over, journal, locks, signals
+from fulfillment.storage import cases, hand_over, journal, locks, signals
 from fulfillment.storage.tables import labels, parcels, shipments, tracking_events
 
 _C = CarrierStatus
+# Those the carrier may have: the label is on it, or it has left.
+_MAY_MOVE: Final = (WorkStatus.LABELED, WorkStatus.HANDED_OVER, WorkStatus.CLOSED)
 _UNHEARD_OF: Final = (_C.PRE_TRANSIT, _C.UNKNOWN)
 _SENTENCE: Final = MappingProxyType(
     {
@@ -74,7 +77,8 @@ def record(
 ) -> CarrierStatus:
     """Record scans, write what follows from all the parcel's scans and return it; a repeat changes nothing.
 
-    A carrier's scan of a labeled parcel that the dock never handed over is the evidence that it left.
+    A carrier's scan of a labeled parcel that the dock never handed over is the evidence that it left. Where the books
+    cannot follow, because the shipment was changed or cancelled, a person is called: the goods are gone.
     """
     order = locks.order_of_parcel(conn, parcel_id)
     before = _parcel(conn, parcel_id)
@@ -86,6 +90,9 @@ def record(
         hand_over.leave(conn, order, before.shipment_id, by="carrier", now=now, policy=policy)
     _write(conn, before, after, new_edd, _next_check(before, after, known, now, policy))
     _note_events(conn, before, after, source=source, now=now)
+    if _should_be_here(before, after):
+        _call_a_person(conn, before, after, now=now, policy=policy)
+        return after.status
     if outcome := _OUTCOME.get(after.status):
         _close(conn, order, before, outcome, now)
     if _is_news(before, after, new_edd, order.promise_date):
@@ -158,8 +165,34 @@ def _is_newest(scans: Sequence[Scan], before: Row[Any]) -> bool:
 
 
 def _left_unseen(before: Row[Any], after: Tracked) -> bool:
-    moved = RANK[after.status] >= RANK[_C.PICKED_UP] and after.status is not _C.CANCELLED
-    return bool(moved and before.work_status == WorkStatus.LABELED.value)
+    return bool(_moved(after) and before.work_status == WorkStatus.LABELED.value)
+
+
+def _should_be_here(before: Row[Any], after: Tracked) -> bool:
+    return _moved(after) and before.work_status not in _MAY_MOVE
+
+
+def _moved(after: Tracked) -> bool:
+    return RANK[after.status] >= RANK[_C.PICKED_UP] and after.status is not _C.CANCELLED
+
+
+def _call_a_person(
+    conn: Connection, before: Row[Any], after: Tracked, *, now: datetime, policy: Policy
+) -> None:
+    """Open a case: the shipment's order is not told, as nothing it could do now would be right."""
+    note = (
+        f"the carrier says that {before.parcel_id} is {after.status.replace('_', ' ')}, our books say that it is "
+        f"{before.work_status}: get it back, or book by hand what is owed for it"
+    )
+    cases.open_case(
+        conn,
+        before.order_id,
+        CaseKind.LEFT_UNRECORDED,
+        subject=before.shipment_id,
+        due_at=now + policy.support_answer_within,
+        now=now,
+        note=note,
+    )
 
 
 def _next_check(

@@ -12,7 +12,7 @@ from sqlalchemy import Connection, Engine, Row, bindparam, exists, or_, select, 
 from fulfillment.domain.findings import Unheard
 from fulfillment.domain.holds import HoldReason
 from fulfillment.domain.order import ENDED, OrderStatus
-from fulfillment.domain.payment import PaymentStatus
+from fulfillment.domain.payment import OperationKind, OperationState, PaymentStatus
 from fulfillment.domain.payment_news import (
     DisputeHint,
     Hint,
@@ -29,7 +29,7 @@ from fulfillment.storage.coverage import OPEN_ATTEMPT
 from fulfillment.storage.inbox import APPLIED, IGNORED, UNMATCHED, receiving, record_once, settle
 from fulfillment.storage.operations import Operations
 from fulfillment.storage.orders import lock_order
-from fulfillment.storage.refunds import Refunds
+from fulfillment.storage.refunding import Refunds
 from fulfillment.storage.tables import inbox, orders, payments, provider_operations
 
 _S = PaymentStatus
@@ -47,6 +47,13 @@ _NAMED: Final = (
 )
 _PAYMENT: Final = select(payments).where(payments.c.payment_id == bindparam("the_payment"))
 _CHANGE: Final = update(payments).where(payments.c.payment_id == bindparam("the_payment"))
+_BEING_TAKEN: Final = select(
+    exists().where(
+        provider_operations.c.payment_id == bindparam("the_payment"),
+        provider_operations.c.kind == OperationKind.CAPTURE.value,
+        provider_operations.c.state.in_([OperationState.CLAIMED.value, OperationState.UNKNOWN.value]),
+    )
+)
 _REFUND: Final = select(provider_operations.c.operation_key).where(
     or_(
         provider_operations.c.operation_key == bindparam("the_key"),
@@ -163,7 +170,7 @@ def _payment_news(
     conn: Connection, order: Row[Any], payment: Row[Any], hint: PaymentHint, *, key: str, now: datetime
 ) -> str:
     if payment.status == _S.AUTHORIZED:
-        return _authorized_news(conn, payment, hint, now)
+        return _authorized_news(conn, order, payment, hint, key=key, now=now)
     if payment.status in OPEN_ATTEMPT:
         # Before the provider has answered us, its answer is on its way and says more.
         if payment.provider_ref is not None and OrderStatus(order.status) not in ENDED:
@@ -175,7 +182,13 @@ def _payment_news(
     return f"the payment is {payment.status}"
 
 
-def _authorized_news(conn: Connection, payment: Row[Any], hint: PaymentHint, now: datetime) -> str:
+def _authorized_news(
+    conn: Connection, order: Row[Any], payment: Row[Any], hint: PaymentHint, *, key: str, now: datetime
+) -> str:
+    if hint.status is _S.CAPTURED and _rest_ran_out(conn, payment):
+        _expire(conn, payment, now)
+        disputes.say_replanned(conn, order, f"{key}:rest", "the rest of a payment ran out", now)
+        return "the rest of the payment ran out"
     if hint.status is _S.EXPIRED:
         _expire(conn, payment, now)
         return "the authorization ran out"
@@ -183,6 +196,17 @@ def _authorized_news(conn: Connection, payment: Row[Any], hint: PaymentHint, now
         conn.execute(_CHANGE, {"the_payment": payment.payment_id, "expires_at": hint.expires_at})
         return "the authorization's end is known"
     return "a hint without effect"
+
+
+def _rest_ran_out(conn: Connection, payment: Row[Any]) -> bool:
+    """Whether a payment that is charged part by part ended without our doing.
+
+    The provider lets the rest go when its time is over, and calls the payment succeeded. It says the same of our own
+    last capture, whose answer may still be on its way.
+    """
+    if not payment.multicapture or not payment.captured:
+        return False
+    return not conn.execute(_BEING_TAKEN, {"the_payment": payment.payment_id}).scalar_one()
 
 
 def _expire(conn: Connection, payment: Row[Any], now: datetime) -> None:

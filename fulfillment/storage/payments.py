@@ -33,7 +33,7 @@ from fulfillment.storage.coverage import LIVE, OPEN_ATTEMPT
 from fulfillment.storage.lapsing import reclaim
 from fulfillment.storage.operations import Operations, lock, read
 from fulfillment.storage.orders import lock_order
-from fulfillment.storage.refunds import Refunds
+from fulfillment.storage.refunding import Refunds
 from fulfillment.storage.tables import orders, payment_shares, payments, shipments
 from fulfillment.storage.voids import Voids
 

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from sqlalchemy import Connection, Engine, Row, exists, or_, select, update
+from sqlalchemy import Connection, Engine, Row, exists, or_, select, text, update
 
 from fulfillment.domain.cases import CaseKind, CaseState
 from fulfillment.domain.clock import ShopClock
@@ -15,8 +15,9 @@ from fulfillment.domain.policy import DEFAULT, Policy
 from fulfillment.domain.refund import RefundState
 from fulfillment.domain.shipment import BEFORE_HAND_OVER, ON_THE_FLOOR, WorkStatus
 from fulfillment.domain.tracking import JOURNEY_OVER
-from fulfillment.storage import backorders, journal, lapsing, locks, signals
+from fulfillment.storage import backorders, journal, lapsing, late_receipts, locks, signals
 from fulfillment.storage import cases as case_rows
+from fulfillment.storage.advance import advance
 from fulfillment.storage.inbox import UNMATCHED
 from fulfillment.storage.orders import lock_order
 from fulfillment.storage.tables import (
@@ -39,6 +40,21 @@ _IN_DOUBT_AFTER: Final = timedelta(seconds=30)
 _UNDER_WAY: Final = (OperationState.CLAIMED, OperationState.ACCEPTED, OperationState.UNKNOWN)
 _IN_DOUBT: Final = (OperationState.CLAIMED, OperationState.UNKNOWN)
 _MONEY: Final = (OperationKind.AUTHORIZE, OperationKind.CAPTURE, OperationKind.VOID, OperationKind.REFUND)
+# A day begins where the goods are.
+_DAY_CAME: Final = text(
+    """
+    SELECT DISTINCT s.order_id
+    FROM shipments s JOIN locations l USING (location_id)
+    WHERE s.work_status = 'scheduled' AND s.waits_for = 'date' AND NOT EXISTS (
+        SELECT FROM unit_ranges u
+        JOIN order_lines i USING (order_id, line_no)
+        JOIN skus k USING (sku)
+        WHERE u.shipment_id = s.shipment_id
+            AND k.available_from > (CAST(:now AS timestamptz) AT TIME ZONE l.zone)::date
+    )
+    ORDER BY s.order_id LIMIT :at_most
+    """
+)
 
 
 class ReconciliationStore:
@@ -53,11 +69,13 @@ class ReconciliationStore:
         """Find what was missed. Shipments past their ship-by are queued as facts for their orders at once.
 
         Claims that ran out are given back. Units that a claim or a cancel let go, or that were found, are given to
-        those who wait for them.
+        those who wait for them. What was sold ahead goes to the floor on its day, and a vendor's late receipt is noted.
         """
         now = self._now()
         self._expire_claims(now)
         self._serve_who_waits(now)
+        self._let_go_whose_day_came(now)
+        late_receipts.note(self._engine, now=now, at_most=_AT_MOST, policy=self._policy)
         doubtful = max(self._policy.unknown_sla, self._shop_span(_IN_DOUBT_AFTER))
         with self._engine.begin() as conn:
             _resolve_doubts(conn, now)
@@ -140,6 +158,14 @@ class ReconciliationStore:
             with self._engine.begin() as conn:
                 # A moment is a key of its own: a line that was served in part is served again by a later sweep.
                 backorders.serve(conn, place, key=f"sweep:{now.isoformat()}", by="system", now=now)
+
+    def _let_go_whose_day_came(self, now: datetime) -> None:
+        """Each order in a transaction of its own: what was sold ahead goes to the floor."""
+        with self._engine.connect() as conn:
+            order_ids = conn.execute(_DAY_CAME, {"now": now, "at_most": _AT_MOST}).scalars().all()
+        for order_id in order_ids:
+            with self._engine.begin() as conn:
+                advance(conn, lock_order(conn, order_id), now=now, policy=self._policy)
 
     def _shop_span(self, real: timedelta) -> timedelta:
         return real * self._clock.speed

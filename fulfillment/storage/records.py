@@ -72,7 +72,8 @@ _SENTENCE: Final = {
     Outcome.EXPIRED: "Your order was cancelled, because it was not paid.",
     Outcome.REJECTED: "We could not accept your order.",
 }
-_CASES: Final = (CaseKind.FRAUD_REVIEW, CaseKind.ON_HOLD)
+_CASE_OF: Final = {HoldReason.FRAUD: CaseKind.FRAUD_REVIEW, HoldReason.STOCK: CaseKind.OUT_OF_STOCK}
+_CASES: Final = (*_CASE_OF.values(), CaseKind.ON_HOLD)
 
 _ORDER: Final = update(orders).where(orders.c.order_id == bindparam("the_order"))
 _DELIVERED_AT: Final = select(func.max(parcel_rows.c.delivered_at)).where(
@@ -359,4 +360,4 @@ class RecordStore:
 
 
 def _case_of(reason: HoldReason) -> CaseKind:
-    return CaseKind.FRAUD_REVIEW if reason is HoldReason.FRAUD else CaseKind.ON_HOLD
+    return _CASE_OF.get(reason, CaseKind.ON_HOLD)

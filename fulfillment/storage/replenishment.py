@@ -25,7 +25,7 @@ from fulfillment.domain.replenishment import (
     days_of_supply,
     reckon,
 )
-from fulfillment.storage import locks
+from fulfillment.storage import late_receipts, locks
 from fulfillment.storage.movements import AVAILABLE, lock_levels, move
 from fulfillment.storage.orders import OUT_OF_STOCK
 from fulfillment.storage.tables import replenishment_orders, skus, stock_levels
@@ -200,6 +200,7 @@ class ReplenishmentStore:
             if row.state in COMING:
                 missing = row.quantity - row.received
                 self._expect(conn, row, -missing, key=f"{replenishment_id}:withdrawn", by=by)
+            late_receipts.resolve(conn, replenishment_id, resolution="cancelled", now=self._now())
 
     def due(self) -> tuple[Ordered, ...]:
         """Return what should have arrived by now; `quantity` is what is still missing."""

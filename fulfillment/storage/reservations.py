@@ -6,7 +6,7 @@ claimed. The reservation is the record: after a crash in between, a repeat finds
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any, Final
 
 from sqlalchemy import Connection, Row, bindparam, func, insert, select, update
@@ -15,12 +15,12 @@ from fulfillment.domain.errors import UnknownOrder
 from fulfillment.domain.inventory import InsufficientStock, Level, Movement, ShortLine
 from fulfillment.domain.notifications import Fact
 from fulfillment.domain.order import ENDED, UNPAID, Order, OrderLine, OrderStatus, Outcome, UnitRange
-from fulfillment.domain.policy import Policy
+from fulfillment.domain.policy import Policy, Shortage
 from fulfillment.domain.promise import ship_by
 from fulfillment.domain.reservation import PlannedShipment, Reservation, ReservationState, claim_key
 from fulfillment.domain.shipment import WaitsFor, WorkStatus, shipment_id
 from fulfillment.domain.sourcing import Sourced, shipped, source
-from fulfillment.storage import claims, holds, journal, sourcing
+from fulfillment.storage import claims, holds, journal, shortages, sourcing
 from fulfillment.storage.claims import Ask, Claimed
 from fulfillment.storage.movements import Place as Shelf
 from fulfillment.storage.movements import move
@@ -96,13 +96,17 @@ _PLANNED: Final = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wanted:
-    """An order whose stock is not claimed yet; `may_wait` has how units of a SKU may wait, and `room` how many more."""
+    """An order whose stock is not claimed yet; `may_wait` has how units of a SKU may wait, and `room` how many more.
+
+    `ahead` are the SKUs that are sold ahead, with the day from which they may leave.
+    """
 
     order: Order
     may_wait: Mapping[str, Terms]
     room: Mapping[str, int | None]
     places: tuple[Place, ...]
     key: str
+    ahead: Mapping[str, date]
     held: bool = False
 
 
@@ -115,7 +119,7 @@ class _Planned:
     units: tuple[UnitRange, ...]
 
 
-def wanted(conn: Connection, order_id: str) -> Wanted | None:
+def wanted(conn: Connection, order_id: str, *, now: datetime, policy: Policy) -> Wanted | None:
     """Read what the order asks for, without a lock; None when its stock was claimed and planned before.
 
     Raises:
@@ -128,12 +132,14 @@ def wanted(conn: Connection, order_id: str) -> Wanted | None:
         return None
     found = conn.execute(_LINES, {"the_order": order_id}).all()
     terms = {line.sku: _terms(line) for line in found if line.may_wait}
+    terms = sourcing.waitable(terms, now=now, policy=policy)
     return Wanted(
         order=order_from(row, [line_from(line) for line in found]),
         may_wait=terms,
         room=_room(conn, terms),
         places=sourcing.places(conn),
         key=claim_key(order_id, row.claims_ended + 1),
+        ahead=sourcing.sold_ahead({line.sku: line.available_from for line in found}, now=now),
         held=found[0].held,
     )
 
@@ -159,19 +165,20 @@ def plan(conn: Connection, want: Wanted, claimed: Claimed, *, now: datetime, pol
     """
     order = want.order
     sourced = _shipped(want, claimed, policy)
-    planned = _plan(order, sourced.from_location, first_n=1)
+    planned = _plan(want, sourced.from_location, first_n=1)
     waiting = _waiting(conn, want, sourced, n=len(planned) + 1, policy=policy)
     if not _become(conn, order, sourced, shipped=bool(planned or waiting), now=now):
         _give_back_if_stopped(conn, order, now=now)
         return stored(conn, order.order_id)
     _write(conn, want, [*planned, *waiting], now=now, policy=policy)
-    _queue(conn, want, waiting, now=now, policy=policy)
+    until = _queue(conn, want, waiting, now=now, policy=policy)
     _place_units(conn, order.order_id, [*planned, *waiting], sourced.cancelled)
+    held = _hold_back(conn, want, until, now=now, policy=policy)
     return Reservation(
         order_id=order.order_id,
         shipments=tuple(part.shipment for part in [*planned, *waiting]),
         short=sourced.short,
-        holds=holds.active(conn, order.order_id) if want.held else (),
+        holds=holds.active(conn, order.order_id) if held or want.held else (),
     )
 
 
@@ -191,16 +198,17 @@ def add(
     Raises:
         InsufficientStock: something can neither ship nor wait; nothing was written.
     """
-    want = _added(conn, order, lines)
+    want = _added(conn, order, lines, now=now, policy=policy)
     claimed = _claim_added(conn, want, now=now, policy=policy)
     sourced = _shipped(want, claimed, policy)
-    planned = _plan(want.order, sourced.from_location, first_n=first_n)
+    planned = _plan(want, sourced.from_location, first_n=first_n)
     waiting = _waiting(conn, want, sourced, n=first_n + len(planned), policy=policy)
     _write(conn, want, [*planned, *waiting], now=now, policy=policy)
     if claimed.amounts and order.status not in UNPAID:
         _allocate(conn, want, claimed, planned, now=now)
-    _queue(conn, want, waiting, now=now, policy=policy)
+    until = _queue(conn, want, waiting, now=now, policy=policy)
     _place_units(conn, order.order_id, [*planned, *waiting], ())
+    _hold_back(conn, want, until, now=now, policy=policy)
     return tuple(part.shipment for part in [*planned, *waiting])
 
 
@@ -247,16 +255,19 @@ def _room(conn: Connection, terms: Mapping[str, Terms]) -> dict[str, int | None]
     return sourcing.rooms(terms, owed)
 
 
-def _added(conn: Connection, order: Row[Any], lines: Sequence[OrderLine]) -> Wanted:
+def _added(
+    conn: Connection, order: Row[Any], lines: Sequence[OrderLine], *, now: datetime, policy: Policy
+) -> Wanted:
     asked = {line.sku for line in lines}
     made: int = conn.execute(_CLAIMS_MADE, {"the_order": order.order_id}).scalar_one()
-    terms = sourcing.terms(conn, asked)
+    terms = sourcing.waitable(sourcing.terms(conn, asked), now=now, policy=policy)
     return Wanted(
         order=order_from(order, lines),
         may_wait=terms,
         room=_room(conn, terms),
         places=sourcing.places(conn),
         key=claim_key(order.order_id, made + 1),
+        ahead=sourcing.sold_ahead(sourcing.available_from(conn, asked), now=now),
     )
 
 
@@ -286,12 +297,35 @@ def _allocate(
 
 
 def _plan(
-    order: Order, from_location: Mapping[str, tuple[UnitRange, ...]], *, first_n: int
+    want: Wanted, from_location: Mapping[str, tuple[UnitRange, ...]], *, first_n: int
 ) -> list[_Planned]:
-    return [
-        _planned(order, n, location_id, units, WaitsFor.PAYMENT)
-        for n, (location_id, units) in enumerate(from_location.items(), start=first_n)
+    parts = [
+        (location_id, together)
+        for location_id, units in from_location.items()
+        for together in _by_day(want, units)
     ]
+    return [
+        _planned(want.order, n, location_id, units, WaitsFor.PAYMENT)
+        for n, (location_id, units) in enumerate(parts, start=first_n)
+    ]
+
+
+def _by_day(want: Wanted, units: Sequence[UnitRange]) -> list[tuple[UnitRange, ...]]:
+    """Part what may leave now from what is sold ahead: nothing waits for another's day."""
+    by_day: dict[date, list[UnitRange]] = {}
+    for part in units:
+        day = want.ahead.get(want.order.line(part.line_no).sku, date.min)
+        by_day.setdefault(day, []).append(part)
+    return [tuple(together) for _, together in sorted(by_day.items())]
+
+
+def _hold_back(
+    conn: Connection, want: Wanted, until: Mapping[str, date], *, now: datetime, policy: Policy
+) -> bool:
+    """Hold the order for what is missing. What is sold ahead was known to come later: nobody is asked about it."""
+    if policy.shortage is Shortage.ASK:
+        until = {sku: day for sku, day in until.items() if sku not in want.ahead}
+    return shortages.hold_back(conn, want.order.order_id, until, now=now, policy=policy)
 
 
 def _waiting(conn: Connection, want: Wanted, sourced: Sourced, *, n: int, policy: Policy) -> list[_Planned]:
@@ -356,9 +390,10 @@ def _write(conn: Connection, want: Wanted, planned: list[_Planned], *, now: date
 
 def _queue(
     conn: Connection, want: Wanted, waiting: Sequence[_Planned], *, now: datetime, policy: Policy
-) -> None:
+) -> Mapping[str, date]:
+    """Queue what waits; return by SKU until when."""
     if not waiting:
-        return
+        return {}
     (part,), order = waiting, want.order
     place = next(place for place in want.places if place.location_id == part.shipment.location_id)
     sku_of = {units.line_no: order.line(units.line_no).sku for units in part.units}
@@ -385,6 +420,7 @@ def _queue(
         for units in part.units
     ]
     conn.execute(_QUEUE, rows)
+    return until
 
 
 def _place_units(

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from typing import Any, Final
 
 from sqlalchemy import Connection, Engine, Row, bindparam, case, func, select
@@ -11,7 +11,7 @@ from fulfillment.domain.address import Address
 from fulfillment.domain.calendars import Calendar
 from fulfillment.domain.inventory import Level, UnknownSku
 from fulfillment.domain.order import OrderLine, UnitRange
-from fulfillment.domain.policy import DEFAULT, Policy
+from fulfillment.domain.policy import DEFAULT, Policy, Shortage
 from fulfillment.domain.promise import CartPart, CartPromise, promised, stock_expected
 from fulfillment.domain.replenishment import COMING
 from fulfillment.domain.shipment import ON_THE_FLOOR
@@ -138,6 +138,25 @@ def terms(conn: Connection, asked: Collection[str]) -> dict[str, Terms]:
     }
 
 
+def available_from(conn: Connection, asked: Collection[str]) -> dict[str, date | None]:
+    """Return the day from which these SKUs may leave; None where they always may."""
+    return {row.sku: row.available_from for row in conn.execute(_SKUS, {"asked": sorted(asked)})}
+
+
+def sold_ahead(days: Mapping[str, date | None], *, now: datetime) -> dict[str, date]:
+    """Return of these SKUs those whose day has not come yet, in UTC."""
+    today = now.astimezone(UTC).date()
+    return {sku: day for sku, day in days.items() if day is not None and day > today}
+
+
+def waitable(terms: Mapping[str, Terms], *, now: datetime, policy: Policy) -> dict[str, Terms]:
+    """Return of these terms those that the policy lets count: where nothing waits, only what is sold ahead does."""
+    if policy.shortage is not Shortage.CANCEL:
+        return dict(terms)
+    ahead = sold_ahead({sku: its.available_from for sku, its in terms.items()}, now=now)
+    return {sku: its for sku, its in terms.items() if sku in ahead}
+
+
 def rooms(terms: Mapping[str, Terms], owed: Mapping[str, int]) -> dict[str, int | None]:
     """Return by SKU how many units more may wait; None is any number."""
     return {sku: _room(its.limit, owed.get(sku, 0)) for sku, its in terms.items()}
@@ -225,6 +244,7 @@ class SourcingStore:
                 for row in known.values()
                 if row.may_wait
             }
+            waiting = waitable(waiting, now=self._now(), policy=self._policy)
             everywhere = places(conn)
             found, owed = levels(conn, cart)
             sourced = source(
@@ -235,7 +255,8 @@ class SourcingStore:
                 may_wait=rooms(waiting, owed),
                 policy=self._policy,
             )
-            return self._promise(conn, sourced, everywhere, lines, ship_to, waiting)
+            days = {row.sku: row.available_from for row in known.values()}
+            return self._promise(conn, sourced, everywhere, lines, ship_to, waiting, days)
 
     def _promise(
         self,
@@ -245,6 +266,7 @@ class SourcingStore:
         lines: tuple[OrderLine, ...],
         ship_to: Address,
         waiting: Mapping[str, Terms],
+        days: Mapping[str, date | None],
     ) -> CartPromise:
         sku_of = {line.line_no: line.sku for line in lines}
         place_of = {place.location_id: place for place in everywhere}
@@ -257,6 +279,9 @@ class SourcingStore:
                     calendar=place_of[place_id].calendar,
                     abroad=place_of[place_id].country != ship_to.country,
                     policy=self._policy,
+                    not_before=max(
+                        (day for part in units if (day := days[sku_of[part.line_no]])), default=None
+                    ),
                 ),
                 waits_for_stock=False,
             )

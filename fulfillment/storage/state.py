@@ -10,7 +10,7 @@ from fulfillment.domain.reservation import PlannedShipment
 from fulfillment.domain.shipment import WaitsFor
 from fulfillment.storage import holds
 from fulfillment.storage.coverage import covered
-from fulfillment.storage.tables import order_lines, parcels, shipments, unit_ranges
+from fulfillment.storage.tables import order_lines, orders, parcels, shipments, unit_ranges
 
 _UNITS: Final = (
     select(func.coalesce(func.sum(unit_ranges.c.quantity), 0))
@@ -45,6 +45,7 @@ _LINES: Final = (
     .group_by(order_lines.c.order_id, order_lines.c.line_no)
     .order_by(order_lines.c.line_no)
 )
+_PROMISE: Final = select(orders.c.promise_date).where(orders.c.order_id == bindparam("the_order"))
 
 
 def read(conn: Connection, order_id: str, *, now: datetime) -> OrderState:
@@ -55,6 +56,7 @@ def read(conn: Connection, order_id: str, *, now: datetime) -> OrderState:
         shipments=tuple(_shipment(row) for row in rows),
         lines=tuple(LineState(**row) for row in conn.execute(_LINES, {"the_order": order_id}).mappings()),
         holds=holds.active(conn, order_id),
+        promise_date=conn.execute(_PROMISE, {"the_order": order_id}).scalar_one_or_none(),
     )
 
 

@@ -16,8 +16,9 @@ from fulfillment.domain.errors import FulfillmentError
 from fulfillment.domain.inventory import Deed, Level, Movement, StockNews, UnknownSku
 from fulfillment.domain.location import Location
 from fulfillment.domain.policy import DEFAULT, Policy
+from fulfillment.domain.replenishment import ReplenishmentState
 from fulfillment.domain.reservation import Reservation
-from fulfillment.storage import backorders, locations, reservations, shortfall
+from fulfillment.storage import backorders, late_receipts, locations, reservations, shortfall
 from fulfillment.storage.claims import Claims
 from fulfillment.storage.movements import Place, lock_levels, move
 from fulfillment.storage.tables import locations as places
@@ -69,7 +70,7 @@ _ARRIVED: Final = text(
         FROM replenishment_orders WHERE replenishment_id = :replenishment_id AND state IN ('ordered', 'partially_received') FOR UPDATE
     ) o
     WHERE r.replenishment_id = o.replenishment_id
-    RETURNING o.part
+    RETURNING o.part, r.state
     """
 )
 
@@ -126,11 +127,11 @@ class StockStore:
         Raises:
             UnknownOrder: there is no such order.
         """
+        now = self._now()
         with self._reading.connect() as conn:
-            wanted = reservations.wanted(conn, order_id)
+            wanted = reservations.wanted(conn, order_id, now=now, policy=self._policy)
             if wanted is None:
                 return reservations.stored(conn, order_id)
-        now = self._now()
         claimed = self._claims.claim(reservations.ask(wanted, now=now, policy=self._policy))
         crashpoint("reserve.after_claim")
         with self._engine.begin() as conn:
@@ -258,8 +259,10 @@ class StockStore:
             return False
         if replenishment_id is not None:
             asked = {"replenishment_id": replenishment_id, "quantity": quantity, "at": at}
-            if part := conn.execute(_ARRIVED, asked).scalar_one_or_none():
-                move(conn, Movement.EXPECTED, {place: -part}, key=key, cause=cause, by=by, at=at)
+            if (arrived := conn.execute(_ARRIVED, asked).one_or_none()) and arrived.part:
+                move(conn, Movement.EXPECTED, {place: -arrived.part}, key=key, cause=cause, by=by, at=at)
+            if arrived and arrived.state == ReplenishmentState.RECEIVED:
+                late_receipts.resolve(conn, replenishment_id, resolution="received", now=at)
         return True
 
     def _start_with(self, conn: Connection, products: Sequence[Product], place: str, *, by: str) -> None:

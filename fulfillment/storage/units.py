@@ -64,7 +64,7 @@ _QUEUED: Final = select(backorders).where(
     backorders.c.state.in_(["waiting", "filled"]),
 )
 _REQUEUE: Final = update(backorders).where(
-    backorders.c.order_id == bindparam("the_order"), backorders.c.line_no == bindparam("the_line")
+    backorders.c.shipment_id == bindparam("the_shipment"), backorders.c.line_no == bindparam("the_line")
 )
 _ALLOCATED: Final = select(allocations).where(
     allocations.c.shipment_id.in_(bindparam("those", expanding=True)), allocations.c.state == "active"
@@ -243,27 +243,33 @@ def _let_go(
 
 def _out_of_the_queue(conn: Connection, order_id: str, units: Sequence[Placed]) -> Counter[Claim]:
     """Take from the queue what still waits there first; return what is claimed of the shelf."""
-    queued = {row.line_no: row for row in conn.execute(_QUEUED, {"those": _shipments(units)})}
+    rows = conn.execute(_QUEUED, {"those": _shipments(units)})
+    queued = {(row.shipment_id, row.line_no): row for row in rows}
     shelf: Counter[Claim] = Counter()
     asked: Counter[tuple[int, str, str, str]] = Counter()
     for unit in units:
         asked[unit.line_no, unit.shipment_id, unit.sku, unit.location_id] += unit.count
     for (line_no, shipment_id, sku, there), count in asked.items():
-        row = queued.get(line_no)
-        if row is not None and row.shipment_id == shipment_id:
+        if (row := queued.get((shipment_id, line_no))) is not None:
             count = _shorten(conn, row, count)
         shelf[shipment_id, sku, there] += count
     return +shelf
 
 
 def _shorten(conn: Connection, row: Row[Any], count: int) -> int:
-    """Ask for `count` units less of the next receipts; return how many of them had come already."""
-    came = count - min(count, row.quantity - row.filled)
-    quantity, filled = row.quantity - count, row.filled - came
+    """Ask for `count` units less of the next receipts; return how many of them are claimed of the shelf.
+
+    Those may have come by the queue, or lain there from the first: where a count took a part of a shipment's
+    units away, only that part waits.
+    """
+    waiting = min(count, row.quantity - row.filled)
+    claimed = count - waiting
+    came = min(row.filled, claimed)
+    quantity, filled = row.quantity - waiting - came, row.filled - came
     state = "filled" if filled == quantity else "waiting"
     values = {"quantity": quantity, "filled": filled, "state": state} if quantity else {"state": "cancelled"}
-    conn.execute(_REQUEUE, {"the_order": row.order_id, "the_line": row.line_no, **values})
-    return int(came)
+    conn.execute(_REQUEUE, {"the_shipment": row.shipment_id, "the_line": row.line_no, **values})
+    return int(claimed)
 
 
 def _shipments(units: Sequence[Placed]) -> list[str]:

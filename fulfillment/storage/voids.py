@@ -21,7 +21,7 @@ from fulfillment.domain.shipment import Stop, WorkStatus
 from fulfillment.storage import journal, shares
 from fulfillment.storage.coverage import LIVE
 from fulfillment.storage.operations import Operations, read
-from fulfillment.storage.refunds import Refunds
+from fulfillment.storage.refunding import Refunds
 from fulfillment.storage.tables import payments, provider_operations, shipments
 
 _S, _O = PaymentStatus, OperationState

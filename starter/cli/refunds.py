@@ -16,9 +16,12 @@ from starter.cli.terminal import (
     RequestOption,
     answering,
     no_card_number,
+    table,
 )
 
 app = typer.Typer()
+
+RefundArgument = Annotated[str, typer.Argument(metavar="REFUND", help="For example SO-10483-F1.")]
 
 
 @app.command()
@@ -49,9 +52,22 @@ def refund(
         _show(out, books.refunds.request(wanted))
 
 
+@app.command("refunds")
+def refunds(order: OrderArgument, as_json: JsonOption = False) -> None:
+    """List the refunds of an order, and how much could still be given back."""
+    with answering(as_json=as_json) as out, reach.books() as books:
+        found, left = books.refunds.of_order(order), books.refunds.refundable(order)
+        shown = table("Refund", "Amount", "State", "Why", "Asked by", "Allowed by", right=("Amount",))
+        for one in found:
+            amount = format_minor(one.amount, one.currency)
+            shown.add_row(one.refund_id, amount, one.state, one.cause, one.by, one.approved_by or "-")
+        data = {"refunds": [_data(one) for one in found], "refundable": left}
+        out.answer(data, shown if found else "nothing was given back", f"refundable: {left} (minor units)")
+
+
 @app.command("approve-refund")
 def approve_refund(
-    refund_id: Annotated[str, typer.Argument(metavar="REFUND", help="For example SO-10483-F1.")],
+    refund_id: RefundArgument,
     by: ByOption,
     request_id: RequestOption,
     as_json: JsonOption = False,
@@ -61,11 +77,50 @@ def approve_refund(
         _show(out, books.refunds.approve(refund_id, by=by, request_id=request_id))
 
 
+@app.command("reject-refund")
+def reject_refund(
+    refund_id: RefundArgument,
+    reason: Annotated[str, typer.Option(callback=no_card_number, help="Why not.")],
+    by: ByOption,
+    request_id: RequestOption,
+    as_json: JsonOption = False,
+) -> None:
+    """Refuse a refund that waits for a second person; what it had reserved can be given back again."""
+    with answering(as_json=as_json) as out, reach.books() as books:
+        _show(out, books.refunds.reject(refund_id, by=by, request_id=request_id, reason=reason))
+
+
+@app.command("refund-by-hand")
+def refund_by_hand(
+    refund_id: RefundArgument,
+    reference: Annotated[str, typer.Option(callback=no_card_number, help="Of the payment you made.")],
+    by: ByOption,
+    request_id: RequestOption,
+    as_json: JsonOption = False,
+) -> None:
+    """Note that a person paid a refund which the provider had refused."""
+    with answering(as_json=as_json) as out, reach.books() as books:
+        paid = books.refunds.book_by_hand(refund_id, reference=reference, by=by, request_id=request_id)
+        _show(out, paid)
+
+
+def _data(refund: Refund) -> dict[str, object]:
+    return {
+        "refund_id": refund.refund_id,
+        "state": refund.state,
+        "amount": refund.amount,
+        "currency": refund.currency,
+        "cause": refund.cause,
+        "by": refund.by,
+        "approved_by": refund.approved_by,
+        "why_approval": refund.why_approval,
+    }
+
+
 def _show(out: Out, refund: Refund) -> None:
-    data = {"refund_id": refund.refund_id, "state": refund.state, "amount": refund.amount}
     text = f"{refund.refund_id}: {format_minor(refund.amount, refund.currency)}, {refund.state}"
     waits = [f"  a second person must allow it: {refund.why_approval}"] if refund.state == "requested" else []
-    out.answer(data | {"why_approval": refund.why_approval}, text, *waits)
+    out.answer(_data(refund), text, *waits)
 
 
 def _range(text: str) -> UnitRange:

@@ -66,8 +66,8 @@ def a_good_ending(**changes: Any) -> Ending:
 # --- the orders ------------------------------------------------------------------------------------------
 
 
-def test_there_are_twenty_four_stories_with_numbers_in_a_row() -> None:
-    assert [one.order_id for one in SCENARIOS] == [f"SO-{number}" for number in range(10480, 10504)]
+def test_there_are_twenty_nine_stories_with_numbers_in_a_row() -> None:
+    assert [one.order_id for one in SCENARIOS] == [f"SO-{number}" for number in range(10480, 10509)]
 
 
 def test_every_story_has_a_name_of_its_own_and_is_judged() -> None:
@@ -75,12 +75,12 @@ def test_every_story_has_a_name_of_its_own_and_is_judged() -> None:
     assert all(one.expects for one in SCENARIOS)
 
 
-@pytest.mark.parametrize("one", [*SCENARIOS, another(10504)], ids=lambda one: one.order_id)
+@pytest.mark.parametrize("one", [*SCENARIOS, another(10509)], ids=lambda one: one.order_id)
 def test_every_story_is_told_in_eighty_columns(one: Scenario) -> None:
     assert len(f"PASS  {one.order_id} {one.name}: {one.ends}") <= 80
 
 
-@pytest.mark.parametrize("one", [*SCENARIOS, another(10504)], ids=lambda one: one.order_id)
+@pytest.mark.parametrize("one", [*SCENARIOS, another(10509)], ids=lambda one: one.order_id)
 def test_the_api_takes_every_order(one: Scenario) -> None:
     order = PlaceOrder.model_validate(one.body).order(one.order_id, placed_at=NOON)
 
@@ -116,6 +116,10 @@ def test_a_plain_order_that_went_well_has_no_complaints() -> None:
         ("SO-10494", a_good_ending(labels=(a_label(), a_label("shp_2"))), "1 parcels and 2 labels"),
         ("SO-10500", a_good_ending(), "was not seen: 409 too_late"),
         ("SO-10502", a_good_ending(), "no case bad_signal"),
+        ("SO-10504", a_good_ending(), "was not seen: confirmed with the bank"),
+        ("SO-10506", a_good_ending(), "not told: changed"),
+        ("SO-10507", a_good_ending(), "no label was given back"),
+        ("SO-10508", a_good_ending(), "0 was refunded, 0 by our books, not 24900"),
     ],
 )
 def test_a_wrong_end_is_named(order_id: str, ending: Ending, complaint: str) -> None:
@@ -150,6 +154,11 @@ def test_a_refund_must_be_whole_in_both_books() -> None:
     assert endings.refunded(a_good_ending(payments=(paid,), view=delivered(payment=back))) is None
 
 
+def test_lines_in_the_end_are_counted() -> None:
+    assert endings.has_lines(2)(a_good_ending()) is None
+    assert endings.has_lines(3)(a_good_ending()) == "has 2 lines, not 3"
+
+
 def test_cancelled_units_are_a_lost_part() -> None:
     assert endings.lost_a_part(a_good_ending(view=delivered(cancelled_units=TEES))) is None
 
@@ -177,10 +186,10 @@ def test_a_parcel_that_moves_after_its_delivery_is_seen() -> None:
 class Played:
     """A world in which everything is written down, and views come as they are given."""
 
-    def __init__(self, *views: OrderView, refusal: ApiRefused | None = None) -> None:
+    def __init__(self, *views: OrderView, refusal: ApiRefused | None = None, slow: int = 0) -> None:
         self.did: list[str] = []
         self.notes: list[str] = []
-        self._views, self._refusal = list(views), refusal
+        self._views, self._refusal, self._slow = list(views), refusal, slow
 
     def fault(self, **what: Any) -> None:
         self.did.append(f"fault {what['kind']}")
@@ -193,8 +202,16 @@ class Played:
 
     def ask(self, path: str, body: dict[str, Any]) -> Any:
         self.did.append(f"ask {path.removeprefix('/v1/orders/')}")
-        if self._refusal:
+        if self._refusal and not path.endswith("/refunds"):
             raise self._refusal
+        return {"id": "SO-10508-F1"}
+
+    def confirms(self, order_id: str) -> bool:
+        self.did.append("confirm")
+        return self.did.count("confirm") > self._slow
+
+    def approves(self, refund_id: str) -> Any:
+        self.did.append(f"approve {refund_id}")
 
     def release(self, order_id: str, reason: str) -> Any:
         self.did.append(f"release {reason}")
@@ -233,6 +250,9 @@ def play(order_id: str, world: Played) -> Played:
         ("SO-10497", ["travels disordered", "fault reorder"]),
         ("SO-10499", ["ask SO-10499/cancel"]),
         ("SO-10501", ["ask SO-10501/holds", "release manual"]),
+        ("SO-10504", ["confirm"]),
+        ("SO-10505", ["ask SO-10505/cancel"]),
+        ("SO-10506", ["ask SO-10506/items"]),
     ],
 )
 def test_a_story_does_what_it_says(order_id: str, did: list[str]) -> None:
@@ -257,6 +277,42 @@ def test_a_refused_cancel_is_shown_with_its_code() -> None:
     world = play("SO-10500", Played(a_view(a_shipment()), a_view(a_shipment(parcel=a_parcel())), refusal=no))
 
     assert world.notes == ["cancel refused: 409 too_late. SO-10500-P1 was handed to USPS."]
+
+
+def test_a_customer_who_was_too_slow_for_the_bank_pays_once_more() -> None:
+    world = play("SO-10504", Played(slow=1))
+
+    assert world.did == ["confirm", "ask SO-10504/payment", "confirm"]
+    assert world.notes == ["the customer confirmed with the bank"]
+
+
+def test_a_customer_who_is_always_too_slow_is_not_said_to_have_confirmed() -> None:
+    assert play("SO-10504", Played(slow=2)).notes == []
+
+
+def test_an_address_changes_once_the_label_is_there_and_the_parcel_is_kept() -> None:
+    packed, labeled = (a_view(a_shipment(work_status=at)) for at in (WorkStatus.PACKED, WorkStatus.LABELED))
+
+    assert play("SO-10507", Played(a_view(), packed, labeled)).did == [
+        "fault latency",
+        "ask SO-10507/holds",
+        "ask SO-10507/address",
+        "release address",
+    ]
+
+
+def test_a_large_refund_is_refused_to_who_asked_and_allowed_by_another() -> None:
+    back = PaymentSummary(status=OrderPayment.REFUNDED, authorized=6600, captured=6600, refunded=6600)
+    no = ApiRefused(409, {"code": "not_allowed", "detail": "You asked for it."})
+
+    world = play("SO-10508", Played(a_view(), delivered(payment=back), refusal=no))
+
+    assert world.did == [
+        "ask SO-10508/refunds",
+        "ask /v1/refunds/SO-10508-F1/approve",
+        "approve SO-10508-F1",
+    ]
+    assert world.notes[0] == "support may not approve its own refund: 409 not_allowed"
 
 
 def test_nonsense_is_sent_as_a_signal() -> None:

@@ -12,13 +12,19 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
+from temporalio.client import WorkflowHandle
+
 from devstack import seed
+from devstack.bench import shop as bench
 from devstack.chaos import Arena, Tale, arena, chaos_stack
 from devstack.stack import ROOT
 from fulfillment.domain.catalogue import Product
+from fulfillment.domain.change import LineQuantity, NewLine
 from fulfillment.domain.holds import HoldReason
 from fulfillment.domain.order import Order
-from workflows.contract import Placed, order_workflow_id
+from fulfillment.domain.shipment import WorkStatus
+from fulfillment.http import api_client
+from workflows.contract import PAYMENT_NEWS, Placed, order_workflow_id
 
 HISTORIES: Final = Path(__file__).parent / "histories"
 _PLACE_OF_RECORDING: Final = re.compile(r"\d+@[\w.-]+")
@@ -67,6 +73,50 @@ async def fraud_hold_released(shop: Arena, order: Order) -> None:
     )
 
 
+async def confirmed_with_the_bank(shop: Arena, order: Order) -> None:
+    answer = await shop.place(replace(order, payment_method="pm_card_authenticationRequired"), Tale.PLAIN)
+    assert answer
+    assert answer.next_action_url
+    intent = answer.next_action_url.rpartition("/")[2]
+    with api_client(shop.stack.urls["simulator"]) as simulator:
+        simulator.post(f"/_sim/payments/{intent}/authenticate")
+    news = {"fact_key": "confirmed", "payment_id": f"{order.order_id}:authorize:{order.order_id}-1:1"}
+    await _workflow(shop, order.order_id).signal(PAYMENT_NEWS, news)
+
+
+async def one_unit_cancelled(shop: Arena, order: Order) -> None:
+    await shop.place(order, Tale.BY_HAND)
+    await shop.shop.processes.cancel(
+        order.order_id,
+        reason="one is enough",
+        lines=[LineQuantity(line_no=1, quantity=1)],
+        by="recorder",
+        request_id="one",
+    )
+    shop.floor.tales[order.order_id] = Tale.PLAIN
+
+
+async def line_added(shop: Arena, order: Order) -> None:
+    await shop.place(order, Tale.BY_HAND)
+    await shop.shop.processes.change_items(
+        order.order_id,
+        lines=[],
+        added=[NewLine(sku=bench.SKU, quantity=1)],
+        by="recorder",
+        request_id="more",
+    )
+    shop.floor.tales[order.order_id] = Tale.PLAIN
+
+
+async def moved_after_the_label(shop: Arena, order: Order) -> None:
+    await shop.place(order, Tale.CALLED_BACK)
+    await shop.stands(order.order_id, WorkStatus.LABELED)
+    await shop.shop.processes.change_address(
+        order.order_id, ship_to=replace(order.ship_to, line1="350 New St"), by="recorder", request_id="moved"
+    )
+    shop.floor.tales[order.order_id] = Tale.PLAIN
+
+
 CASES: Final[tuple[Callable[[Arena, Order], Awaitable[None]], ...]] = (
     plain,
     cancelled,
@@ -75,6 +125,10 @@ CASES: Final[tuple[Callable[[Arena, Order], Awaitable[None]], ...]] = (
     short_then_backordered,
     declined_then_paid,
     fraud_hold_released,
+    confirmed_with_the_bank,
+    one_unit_cancelled,
+    line_added,
+    moved_after_the_label,
 )
 
 
@@ -92,10 +146,14 @@ async def record(folder: Path) -> None:
 
 
 async def _history(shop: Arena, order_id: str) -> str:
-    handle = shop.shop.client.get_workflow_handle(order_workflow_id(order_id))
+    handle = _workflow(shop, order_id)
     await handle.result()
     recorded = _scrubbed(json.loads((await handle.fetch_history()).to_json()))
     return json.dumps(recorded, indent=1, sort_keys=True) + "\n"
+
+
+def _workflow(shop: Arena, order_id: str) -> WorkflowHandle[Any, Any]:
+    return shop.shop.client.get_workflow_handle(order_workflow_id(order_id))
 
 
 def _scrubbed(part: Any) -> Any:

@@ -174,6 +174,25 @@ def declined() -> OrderView:
     )
 
 
+def asked_by_bank() -> OrderView:
+    return a_view(
+        a_shipment(work_status=WorkStatus.SCHEDULED, waits_for=WaitsFor.PAYMENT),
+        status=OrderStatus.RESERVED,
+        placed="declined",
+        payment=PaymentSummary(
+            status=OrderPayment.ACTION_REQUIRED,
+            authorized=0,
+            captured=0,
+            refunded=0,
+            confirm_url="https://bank.example/confirm",
+        ),
+        promise_date=None,
+        promise_first_date=None,
+        confirmed_at=None,
+        events=told("received"),
+    )
+
+
 def cancelled() -> OrderView:
     return a_view(
         a_shipment(work_status=WorkStatus.CANCELLED, units=()),
@@ -208,5 +227,6 @@ STATES = {
     "delivered": (delivered, "Delivered Fri 27 Nov, 2:15 pm", "In Boise, ID", NOON + 5 * DAY),
     "two_parts": (in_two_parts, "Now arriving Sat 28 Nov", "one day late", NOON + 3 * DAY),
     "declined": (declined, "Your payment did not go through", "by Tue 24 Nov", NOON + HOUR),
+    "asked_by_bank": (asked_by_bank, "Please confirm the payment", "Your bank asks", NOON + HOUR),
     "cancelled": (cancelled, "Cancelled", "You were not charged", NOON + DAY),
 }

@@ -97,7 +97,7 @@ async def test_the_page_asks_nobody_else_for_anything(browser: Browser, served_a
     await page.close()
 
 
-@pytest.mark.parametrize("state", ["two_parts", "declined", "held"])
+@pytest.mark.parametrize("state", ["two_parts", "declined", "asked_by_bank", "held"])
 async def test_everybody_can_read_it_and_nothing_sticks_out(
     browser: Browser, served_at: str, world: World, state: str
 ) -> None:
@@ -107,6 +107,26 @@ async def test_everybody_can_read_it_and_nothing_sticks_out(
     await page.add_script_tag(path=AXE)
 
     for width, scheme in product((320, 390, 1280), ("light", "dark")):
+        await page.set_viewport_size({"width": width, "height": 800})
+        await page.emulate_media(color_scheme=scheme)
+        found = await page.evaluate("axe.run()")
+
+        assert [one["id"] for one in found["violations"]] == [], (width, scheme)
+        assert await page.evaluate("document.documentElement.scrollWidth") <= width
+    await page.close()
+
+
+@pytest.mark.parametrize("path", ["/stock", "/stock?sku=MUG-12"])
+async def test_staff_can_read_the_page_of_stock_on_a_telephone_too(
+    browser: Browser, served_at: str, world: World, path: str
+) -> None:
+    world.now = NOON
+    login = {"username": "maria", "password": "operator-key"}
+    page = await browser.new_page(bypass_csp=True, http_credentials=login)
+    await page.goto(f"{served_at}{path}")
+    await page.add_script_tag(path=AXE)
+
+    for width, scheme in product((390, 1280), ("light", "dark")):
         await page.set_viewport_size({"width": width, "height": 800})
         await page.emulate_media(color_scheme=scheme)
         found = await page.evaluate("axe.run()")

@@ -100,10 +100,13 @@ def test_a_shipment_is_ready_when_its_last_line_is_and_says_so_once(house: House
     assert (mugs, still) == ((), "stock")
     assert (teas, house.row(shipments)["waits_for"]) == (("SO-1-1",), "payment")
     signal = house.row(signals)
-    assert (signal["name"], signal["fact_key"]) == ("stock_filled", "SO-1-1:stock_filled")
+    assert (signal["name"], signal["fact_key"]) == (
+        "stock_filled",
+        f"SO-1-1:stock_filled:{house.time.isoformat()}",
+    )
     assert signal["body"] == {
         "shipment_ids": ["SO-1-1"],
-        "fact_key": "SO-1-1:stock_filled",
+        "fact_key": f"SO-1-1:stock_filled:{house.time.isoformat()}",
         "at": MORNING.isoformat(),
     }
     assert [e["kind"] for e in house.rows(order_events)].count("stock_filled") == 1
@@ -117,7 +120,7 @@ def test_what_was_filled_is_paid_and_goes_to_the_floor(house: House) -> None:
 
     paid = pay(house, "SO-1-2")
 
-    assert paid.released == ("SO-1-2",)
+    assert paid.released == ("SO-1-1", "SO-1-2")
     assert {row["shipment_id"]: row["quantity"] for row in house.rows(allocations)} == {
         "SO-1-1": 1,
         "SO-1-2": 2,
@@ -165,7 +168,7 @@ def test_units_that_were_found_serve_those_who_wait(house: House) -> None:
 
     assert filled(house) == {"SO-1": 2, "SO-2": 1}
     assert (level(house).on_hand, level(house).allocated) == (3, 3)
-    assert house.row(signals)["fact_key"] == "SO-1-1:stock_filled"
+    assert house.row(signals)["fact_key"] == f"SO-1-1:stock_filled:{house.time.isoformat()}"
     assert house.row(stock_movements, operation_key="count-1:fill:SO-1-1:1")["allocated"] == 2
 
 
@@ -180,7 +183,7 @@ def test_units_a_cancel_let_go_are_given_by_the_sweep_to_those_who_wait(house: H
 
     assert filled(house) == {"SO-2": 1, "SO-3": 1}
     assert (level(house).allocated, level(house).available) == (2, 0)
-    assert house.row(signals)["fact_key"] == "SO-2-1:stock_filled"
+    assert house.row(signals)["fact_key"] == f"SO-2-1:stock_filled:{house.time.isoformat()}"
 
 
 def test_a_line_served_in_part_by_one_sweep_is_served_by_the_next(house: House) -> None:

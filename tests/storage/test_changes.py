@@ -366,6 +366,48 @@ def test_added_units_that_are_not_there_wait_in_the_queue(house: House) -> None:
     check_books(house)
 
 
+def test_the_promise_follows_what_was_added_and_comes_later(house: House) -> None:
+    house.stocked(mugs=2).released(mugs=2)
+    first = house.row(orders)["promise_date"]
+
+    changed = add(house, NewLine(sku=MUG, quantity=1))
+
+    later = house.row(backorders)["promise_date"]
+    assert house.row(orders)["promise_date"] == changed.state.promise_date == later > first
+    assert f"We now expect all of it to reach you by {later:%A, %B} {later.day}." in changed.text
+    assert house.row(promises, n=2)["reason"] == "more was added"
+
+
+def test_what_is_added_a_day_later_and_is_there_is_promised_for_a_day_later(house: House) -> None:
+    house.stocked().released()
+    first = house.row(orders)["promise_date"]
+    house.wait(timedelta(days=1))
+
+    changed = add(house, NewLine(sku=MUG, quantity=1))
+
+    assert changed.state.promise_date == first + timedelta(days=1)
+
+
+def test_what_is_added_and_comes_with_the_rest_changes_no_promise(house: House) -> None:
+    house.stocked().released()
+
+    changed = add(house, NewLine(sku=MUG, quantity=1))
+
+    assert "expect" not in changed.text
+    assert len(house.rows(promises)) == 1
+
+
+def test_the_promise_is_what_it_was_when_nothing_was_added_after_all(house: House) -> None:
+    house.stocked(mugs=2).released(mugs=2)
+    first = house.row(orders)["promise_date"]
+    added = add(house, NewLine(sku=MUG, quantity=1))
+
+    undone = undo(house, added.change_id)
+
+    assert undone.state.promise_date == house.row(orders)["promise_date"] == first
+    assert house.row(promises, n=3)["reason"] == "nothing was added"
+
+
 def test_nothing_is_added_when_one_of_the_lines_cannot_be_had(house: House) -> None:
     house.stocked(teas=2).released()
     before = everything(house)
@@ -503,8 +545,8 @@ def test_the_promise_follows_only_when_the_way_leads_abroad(house: House) -> Non
     changed = readdress(house, ABROAD, request_id="d-2")
 
     later = house.row(orders)["promise_date"]
-    assert later == date(2026, 12, 4) > first
-    assert "We now expect it to reach you by Friday, December 4." in changed.text
+    assert later == date(2026, 12, 7) > first
+    assert "We now expect it to reach you by Monday, December 7." in changed.text
     revised = house.row(promises, n=2)
     assert (revised["reason"], revised["promised_date"]) == ("it goes to another country", later)
     assert house.row(orders)["promise_first_date"] == first

@@ -224,7 +224,7 @@ def test_p02_a_unit_is_promised_once_though_guard_after_guard_is_taken_away(
     if removed > 1:
         monkeypatch.setattr(Level, "available", property(lambda level: 1_000_000))
     if removed > 2:
-        condition = "AND s.on_hand - s.reserved - s.allocated - s.safety_stock >= c.quantity"
+        condition = f"AND {movements.AVAILABLE} >= c.quantity"
         monkeypatch.setattr(movements, "_RESERVE", without(movements._RESERVE, condition))
     processes = [Claims(house.engine) for _ in range(8)]
 
@@ -394,7 +394,7 @@ def test_p19_an_order_that_crashed_after_its_claim_finds_it_again_though_nothing
     """Guard: a claim is found by its key. Without it the order finds the shelf empty, by its own doing."""
     house.stocked(mugs=2, backorderable=False).orders.accept(an_order(mugs=2, teas=0), by="web")
     with house.engine.connect() as conn:
-        wanted = reservations.wanted(conn, "SO-1")
+        wanted = reservations.wanted(conn, "SO-1", now=house.now(), policy=DEFAULT)
     assert wanted is not None
     Claims(house.engine).claim(reservations.ask(wanted, now=house.now(), policy=DEFAULT))
     assert level(house).available == 0
@@ -409,7 +409,7 @@ def test_p19_an_order_that_crashed_after_its_claim_finds_it_again_though_nothing
 def test_a_claim_whose_first_try_ran_out_before_its_plan_is_made_anew(house: House) -> None:
     house.stocked(mugs=2).orders.accept(an_order(mugs=2, teas=0), by="web")
     with house.engine.connect() as conn:
-        wanted = reservations.wanted(conn, "SO-1")
+        wanted = reservations.wanted(conn, "SO-1", now=house.now(), policy=DEFAULT)
     assert wanted is not None
     ask = reservations.ask(wanted, now=house.now(), policy=DEFAULT)
     Claims(house.engine).claim(ask)

@@ -220,7 +220,8 @@ def wrong(house: House) -> list[str]:
     return [
         violation
         for check in ALL
-        if check.judge.__module__ == stock.__name__
+        # Claims end by the sweep, which does not run here.
+        if check.judge.__module__ == stock.__name__ and check.name != "claims run out"
         for violation in check(evidence).violations
     ]
 

@@ -23,7 +23,7 @@ from fulfillment.storage.tables import (
     unit_ranges,
 )
 from tests.storage.house import MUG, House, only
-from tests.storage.paying import a_snapshot, pay
+from tests.storage.paying import a_snapshot, claim, pay
 from tests.storage.proof import check_books
 
 TTL = DEFAULT.reservation_ttl
@@ -38,7 +38,7 @@ def declined(house: House, order_id: str = "SO-1", *, attempt: int = 1, **change
     """An order whose bank said no."""
     if attempt == 1:
         house.reserved(order_id, **changes)
-    operation = house.payments.claim_authorization(f"{order_id}-1", attempt)
+    operation = claim(house, f"{order_id}-1", attempt)
     house.payments.declined(operation.key, Declined(DeclineGroup.OTHER_METHOD, "declined"))
 
 
@@ -78,7 +78,7 @@ def test_p10_a_claim_is_kept_while_its_order_is_being_paid(house: House, status:
     """Guard: an open attempt keeps the claim. Without it another order takes the units and both are paid."""
     house.stocked(mugs=2)
     house.reserved(mugs=2, teas=0)
-    house.payments.claim_authorization("SO-1-1", 1)
+    claim(house, "SO-1-1")
     house.change(payments, {"status": status.value})
     house.change(provider_operations, {"state": "failed"})
     house.wait(TTL * 10)
@@ -93,7 +93,7 @@ def test_p10_a_claim_is_kept_while_the_answer_of_the_bank_is_not_known(house: Ho
     """Guard: an open operation keeps the claim. Without it money that was held is for goods that are gone."""
     house.stocked(mugs=2)
     house.reserved(mugs=2, teas=0)
-    operation = house.payments.claim_authorization("SO-1-1", 1)
+    operation = claim(house, "SO-1-1")
     house.payments.unknown(operation.key, "timeout")
     house.change(payments, {"status": "voided"})
     house.wait(TTL * 10)
@@ -244,7 +244,7 @@ def test_units_of_a_claim_that_ran_out_go_to_those_who_wait(house: House) -> Non
 def test_money_that_is_held_keeps_the_claim_until_all_of_the_order_is_paid(house: House) -> None:
     house.stocked(mugs=2)
     house.reserved(mugs=2)
-    operation = house.payments.claim_authorization("SO-1-1", 1)
+    operation = claim(house, "SO-1-1")
     house.payments.authorized(operation.key, a_snapshot(operation.amount.minor))
     house.change(orders, {"status": "payment_failed"})
     house.change(reservations, {"state": "active"})

@@ -119,6 +119,41 @@ def test_one_payment_covers_two_shipments_and_each_is_captured_when_it_leaves(ti
     assert [row["final"] for row in till.house.rows(provider_operations, kind="capture")] == [False, True]
 
 
+def test_p30_the_rest_of_a_payment_that_runs_out_is_asked_for_anew(till: Till) -> None:
+    """Attacks: the provider calls a payment succeeded when its rest runs out. Unheard, goods leave without money."""
+    till.two()
+    till.pay(FIRST, SECOND)
+    till.left(FIRST)
+    till.capture(FIRST)
+    reference = till.house.row(payments)["provider_ref"]
+
+    heard = till.news("evt_1", PaymentHint(kind="x", reference=reference, status=PaymentStatus.CAPTURED))
+
+    state = till.house.records.read_state("SO-1")
+    assert "replanned" in heard
+    assert [part.covered for part in state.shipments] == [True, False]
+    assert (till.share(FIRST), till.share(SECOND)) == ((12000, 0, 0), (0, 0, 1200))
+    assert till.house.row(payments)["status"] == "captured"
+    assert till.pay(SECOND, attempt=2).payment_id == "SO-1:authorize:SO-1-2:2"
+
+
+def test_p30_news_of_our_own_last_capture_ends_nothing_before_its_answer(till: Till) -> None:
+    till.two()
+    till.pay(FIRST, SECOND)
+    till.left(FIRST)
+    till.capture(FIRST)
+    till.left(SECOND)
+    under_way = till.house.payments.claim_capture(SECOND)
+    reference = till.house.row(payments)["provider_ref"]
+
+    till.news("evt_1", PaymentHint(kind="x", reference=reference, status=PaymentStatus.CAPTURED))
+    second = till.capture(SECOND)
+
+    assert isinstance(under_way, Operation)
+    assert second == Captured(amount=1200)
+    assert till.share(SECOND) == (1200, 0, 0)
+
+
 def test_p30_where_a_charge_allows_one_capture_the_rest_is_asked_for_anew(till: Till) -> None:
     """Attacks: what a final capture lets go is booked as released, and named as uncovered.
 

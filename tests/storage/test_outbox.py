@@ -2,15 +2,17 @@
 
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from typing import Any
 
 import pytest
-from sqlalchemy import Engine
+from sqlalchemy import Engine, insert
 
 from fulfillment.domain.clock import ShopClock
+from fulfillment.domain.holds import HoldReason
 from fulfillment.domain.notifications import Fact
-from fulfillment.storage import journal
+from fulfillment.storage import holds, journal
 from fulfillment.storage.outbox import OutboxStore
-from fulfillment.storage.tables import backorders, orders, outbox, shipments
+from fulfillment.storage.tables import backorders, orders, outbox, payments, shipments
 from tests.storage.house import MORNING, House, only
 
 
@@ -23,6 +25,19 @@ def an_accepted_order(engine: Engine) -> House:
     house = House(engine).stocked(mugs=1)
     house.reserved()
     return house
+
+
+def a_payment(attempt: int, status: str) -> dict[str, Any]:
+    return {
+        "payment_id": f"SO-1:authorize:SO-1:{attempt}",
+        "order_id": "SO-1",
+        "attempt": attempt,
+        "provider": "stripe",
+        "status": status,
+        "currency": "USD",
+        "asked": 3600,
+        "created_at": MORNING,
+    }
 
 
 def test_a_leased_message_carries_all_a_sender_needs(engine: Engine) -> None:
@@ -180,6 +195,36 @@ def test_an_order_cancelled_before_its_confirmation_was_sent_is_not_confirmed(
     leased = house.outbox.lease(10)
 
     assert [message.fact for message in leased] == [Fact.CANCELLED]
+
+
+@pytest.mark.parametrize("became", ["authorized", "declined", "voided"])
+def test_nobody_is_asked_to_confirm_a_payment_that_is_settled(engine: Engine, became: str) -> None:
+    house = an_accepted_order(engine)
+    for attempt, status in ((1, became), (2, "action_required")):
+        with engine.begin() as conn:
+            conn.execute(insert(payments), a_payment(attempt, status))
+        told(house, Fact.PAYMENT_ACTION, version=attempt)
+
+    message = only(house.outbox.lease(10))
+
+    assert message.version == 2
+    assert house.row(outbox, version=1)["state"] == "withdrawn"
+
+
+def test_nobody_is_asked_about_missing_stock_after_the_answer(engine: Engine) -> None:
+    house = an_accepted_order(engine)
+    with engine.begin() as conn:
+        tomorrow = MORNING + timedelta(days=1)
+        holds.place(conn, "SO-1", HoldReason.STOCK, by="policy", due_at=tomorrow, note="", now=MORNING)
+    told(house, Fact.SHORTAGE_ASKED, version=1)
+    asked = only(house.outbox.lease(10))
+    told(house, Fact.SHORTAGE_ASKED, version=2)
+
+    with engine.begin() as conn:
+        holds.end(conn, "SO-1", HoldReason.STOCK, by="maria", now=MORNING)
+
+    assert asked.fact is Fact.SHORTAGE_ASKED
+    assert house.outbox.lease(10) == ()
 
 
 def test_a_stale_message_whose_sender_died_is_withdrawn_too(engine: Engine) -> None:

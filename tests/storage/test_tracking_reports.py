@@ -14,6 +14,7 @@ from fulfillment.domain.record import CloseOrder, DeclareLost
 from fulfillment.domain.tracking import CarrierStatus, Flag, Scan
 from fulfillment.storage.records import RecordStore
 from fulfillment.storage.tables import (
+    cases,
     inbox,
     order_events,
     orders,
@@ -195,6 +196,40 @@ def test_a_scan_of_a_parcel_the_dock_forgot_is_the_evidence_that_it_left(
     assert house.row(stock_levels, sku=MUG)["on_hand"] == 8
     assert heard(house) == [(status.value, [])]
     assert len(house.rows(outbox, fact="shipped")) == 1
+
+
+@pytest.mark.parametrize("status", [C.PICKED_UP, C.IN_TRANSIT, C.DELIVERED])
+@pytest.mark.parametrize(("books_say", "kept"), [("packed", 10), ("released", 10), ("cancelled", 10)])
+def test_p37_goods_the_carrier_has_against_our_books_are_a_case_for_a_person(
+    engine: Engine, status: CarrierStatus, books_say: str, kept: int
+) -> None:
+    """Attacks: a scan of a shipment that was changed or cancelled. Without the case nobody hears that it is gone."""
+    house = House(engine).stocked()
+    house.labeled()
+    house.change(shipments, {"work_status": books_say})
+    house.wait(timedelta(hours=5))
+
+    for event in ("evt_1", "evt_2"):
+        report(house, event, a_scan(status, 4))
+
+    case = house.row(cases)
+    assert (case["kind"], case["subject"], case["owner"]) == ("left_unrecorded", "SO-1-1", "support")
+    assert f"our books say that it is {books_say}" in case["note"]
+    assert house.row(shipments)["work_status"] == books_say
+    assert house.row(stock_levels, sku=MUG)["on_hand"] == kept
+    assert heard(house) == house.rows(outbox, fact="delivered") == []
+    assert len(house.rows(tracking_events)) == 1
+
+
+@pytest.mark.parametrize("status", [C.PRE_TRANSIT, C.CANCELLED])
+def test_paper_of_what_was_cancelled_is_no_case(engine: Engine, status: CarrierStatus) -> None:
+    house = House(engine).stocked()
+    house.labeled()
+    house.change(shipments, {"work_status": "cancelled"})
+
+    report(house, "evt_1", a_scan(status, 1))
+
+    assert house.rows(cases) == []
 
 
 def test_a_hand_over_after_its_evidence_changes_nothing(engine: Engine) -> None:

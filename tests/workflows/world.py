@@ -85,6 +85,7 @@ class World:
         self.reserved_holds: tuple[Hold, ...] = ()
         self.expires_soon = False
         self.stock_gone = 0
+        self.away = 0
         self.uncovered: tuple[str, ...] = ()
         self.held_captures = 0
         self.refund_states: list[RefundState] = []
@@ -159,6 +160,9 @@ class World:
         ids = " ".join(request.shipments)
         self._note(f"authorize {ids} {request.attempt}")
         payment_id = f"SO-1:authorize:{ids}:{request.attempt}"
+        if self.away:
+            self.away -= 1
+            raise ApplicationError("503", type="ProviderUnavailable")
         if self.waiting:
             return Authorization(
                 payment_id=payment_id,

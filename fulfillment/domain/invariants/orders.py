@@ -182,6 +182,8 @@ class _Waiting:
             return self._why_silent(shipment)
         if shipment.waits_for == WaitsFor.STOCK:
             return self._why_short(shipment)
+        if shipment.waits_for == WaitsFor.DATE:
+            return ""  # the sweep lets it go when its day has come
         return f"waits for {shipment.waits_for}, and nothing brings it"
 
     def _why_silent(self, shipment: ShipmentFact) -> str:

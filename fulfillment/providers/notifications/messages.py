@@ -7,6 +7,7 @@ from datetime import date, datetime
 from decimal import Decimal
 from email.utils import parseaddr
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final
 
 from babel.numbers import format_currency
@@ -15,7 +16,9 @@ from markupsafe import Markup
 from mjml import mjml2html
 
 from fulfillment.domain.address import Address
-from fulfillment.domain.headline import DELAY_REASONS, day
+from fulfillment.domain.cases import CaseKind
+from fulfillment.domain.headline import DELAY_REASONS, clock_time, day
+from fulfillment.domain.holds import HoldReason
 from fulfillment.domain.money import Money, exponent
 from fulfillment.domain.notifications import Fact, message_id
 from fulfillment.domain.order import Order, UnitRange
@@ -29,6 +32,14 @@ _OUT_OF_STOCK: Final = "out_of_stock"  # why a part is cancelled when nobody say
 _DELIVERIES: Final = frozenset(
     {Fact.SHIPPED, Fact.DELAYED}
 )  # the facts whose parcel Gmail can show as a card
+
+# What the customer can do about it, on a page that is not ours.
+_ACTIONS: Final[Mapping[Fact, str]] = MappingProxyType(
+    {
+        Fact.PAYMENT_ACTION: "Confirm the payment with your bank",
+        Fact.PAYMENT_DECLINED: "Choose another way to pay",
+    }
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,6 +126,13 @@ class Renderer:
             "change": _line(str(data.get("text", ""))),
             "was_charged": view.payment.captured > 0,
             "decline": view.payment.decline_group,
+            "action_url": _action_url(view, fact),
+            "action": _ACTIONS.get(fact, ""),
+            "due": _due(view, fact, data),
+            "otherwise": str(data.get("default", "")),
+            "refund": _refund(order, data),
+            "cause": str(data.get("cause", "")),
+            "by_hand": bool(data.get("by_hand")),
             "waits": any(_waits_for_stock(s) for s in view.shipments),
             "is_part": len(_coming(view)) > 1,
             "is_whole": not _coming(view),
@@ -159,6 +177,7 @@ def _environment(loader: FileSystemLoader | DictLoader) -> Environment:
         autoescape=select_autoescape(enabled_extensions=("html",), default=False),
     )
     made.filters["day"] = day
+    made.filters["clock"] = clock_time
     made.filters["money"] = _money
     return made
 
@@ -200,10 +219,12 @@ def _units(view: OrderView, fact: Fact, shipment: ShipmentSummary | None) -> Seq
     if shipment is not None and fact is not Fact.PART_CANCELLED:
         return shipment.units
     match fact:
-        case Fact.BACKORDERED:
+        case Fact.BACKORDERED | Fact.SHORTAGE_ASKED:
             return [units for s in view.shipments if _waits_for_stock(s) for units in s.units]
         case Fact.PART_CANCELLED | Fact.CANCELLED:
             return view.cancelled_units
+        case Fact.REFUNDED:  # an amount, not always for goods
+            return ()
         case _:
             return [units for s in _coming(view) for units in s.units]
 
@@ -219,6 +240,35 @@ def _days_late(view: OrderView) -> int:
     if view.promise_date is None or view.promise_first_date is None:
         return 0
     return (view.promise_date - view.promise_first_date).days
+
+
+def _action_url(view: OrderView, fact: Fact) -> str:
+    """Return where the customer acts on it: as the order stands now, for a link does not live for ever."""
+    match fact:
+        case Fact.PAYMENT_ACTION:
+            return view.payment.confirm_url or ""
+        case Fact.PAYMENT_DECLINED:
+            return view.payment.other_url or ""
+        case _:
+            return ""
+
+
+def _due(view: OrderView, fact: Fact, data: Mapping[str, Any]) -> datetime | None:
+    """Return until when the customer is waited for."""
+    match fact:
+        case Fact.SHORTAGE_ASKED:
+            return next((hold.due_at for hold in view.holds if hold.reason is HoldReason.STOCK), None)
+        case Fact.PAYMENT_DECLINED:
+            return next((case.due_at for case in view.cases if case.kind is CaseKind.PAYMENT_DECLINED), None)
+        case Fact.PAYMENT_ACTION if data.get("pay_by"):
+            return datetime.fromisoformat(data["pay_by"])
+        case _:
+            return None
+
+
+def _refund(order: Order, data: Mapping[str, Any]) -> Money | None:
+    amount = data.get("amount")
+    return Money(minor=amount, currency=order.currency) if amount else None
 
 
 def _delay_reason(data: Mapping[str, Any], parcel_reason: str) -> str:

@@ -8,9 +8,11 @@ from typing import Any
 import pytest
 from jinja2 import UndefinedError
 
+from fulfillment.domain.holds import Hold, HoldReason
 from fulfillment.domain.notifications import Fact
 from fulfillment.domain.order import OrderStatus, UnitRange
 from fulfillment.domain.payment import DeclineGroup, OrderPayment
+from fulfillment.domain.refund import RefundCause
 from fulfillment.domain.shipment import WaitsFor, WorkStatus
 from fulfillment.domain.view import OrderView, PaymentSummary
 from fulfillment.providers.notifications.messages import Mail, Renderer
@@ -195,6 +197,72 @@ def test_a_decline_says_what_the_customer_can_do_and_never_what_the_bank_said(re
 
     assert len(texts) == len(DeclineGroup)  # "never again" is told as generally as nothing known
     assert not any("stolen" in text or "fraud" in text for text in texts)
+
+
+@pytest.mark.parametrize(
+    ("fact", "url", "words"),
+    [
+        (Fact.PAYMENT_ACTION, {"confirm_url": "https://bank.example/c?a=1&b=2"}, "Confirm the payment"),
+        (Fact.PAYMENT_DECLINED, {"other_url": "https://bank.example/c?a=1&b=2"}, "Choose another way to pay"),
+    ],
+)
+def test_what_the_customer_must_do_is_the_first_link_and_their_order_the_second(
+    renderer: Renderer, fact: Fact, url: dict[str, str], words: str
+) -> None:
+    payment = PaymentSummary(status=OrderPayment.ACTION_REQUIRED, authorized=0, captured=0, refunded=0, **url)
+
+    mail = told(renderer, fact, a_view(payment=payment), subject="SO-1")
+
+    assert mail.text.index("https://bank.example/c?a=1&b=2") < mail.text.index("https://shop.example/t/tok-1")
+    assert 'href="https://bank.example/c?a=1&amp;b=2"' in mail.html
+    assert words in mail.html
+
+
+def test_a_payment_to_confirm_says_by_when_and_leads_to_the_order_once_the_link_is_gone(
+    renderer: Renderer,
+) -> None:
+    data = {"pay_by": "2026-11-23T13:05:00+00:00", "next_action_url": "https://bank.example/old"}
+
+    mail = told(renderer, Fact.PAYMENT_ACTION, subject="SO-1", data=data)
+
+    assert "Your order's page leads you to the bank's own page until Mon 23 Nov, 1:05 pm UTC." in mail.text
+    assert "bank.example" not in mail.text + mail.html
+
+
+def test_a_question_about_missing_stock_lists_it_and_says_what_happens_without_an_answer(
+    renderer: Renderer,
+) -> None:
+    due_at = datetime(2026, 11, 25, 9, tzinfo=UTC)
+    hold = Hold(
+        hold_id="SO-1:stock:1",
+        reason=HoldReason.STOCK,
+        placed_by="policy",
+        placed_at=NOW,
+        due_at=due_at,
+    )
+    view = a_view(shipments=(FIRST, WAITING), holds=(hold,))
+
+    mail = told(renderer, Fact.SHORTAGE_ASKED, view, subject="SO-1", data={"default": "drop"})
+
+    assert mail.subject == "One question about your order SO-1: a part of it is out of stock"
+    assert "1 x Cap" in mail.text
+    assert "Trail mug" not in mail.text
+    assert "by Wed 25 Nov, 9:00 am UTC. If we do not hear from you, we leave out what is missing" in mail.text
+
+
+@pytest.mark.parametrize("cause", list(RefundCause))
+def test_a_refund_says_how_much_why_and_where_it_goes(renderer: Renderer, cause: RefundCause) -> None:
+    data = {"amount": 3600, "currency": "USD", "cause": cause.value, "by_hand": False}
+
+    mail = told(renderer, Fact.REFUNDED, subject="SO-1-F1", data=data)
+    by_hand = told(renderer, Fact.REFUNDED, subject="SO-1-F1", data=data | {"by_hand": True})
+    unexplained = told(renderer, Fact.REFUNDED, subject="SO-1-F1", data=data | {"cause": "of 2030"})
+
+    assert mail.subject == "We returned $36.00 to you for your order SO-1"
+    assert len(mail.text) > len(unexplained.text)
+    assert "It goes back to the card you paid with" in mail.text
+    assert "not to your card" in by_hand.text
+    assert "Trail mug" not in mail.text
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,288 @@
+"""How an approved refund is paid: request by request, the newest capture first, until all of it went back."""
+
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from typing import Any, Final
+
+from sqlalchemy import Connection, Row, bindparam, case, func, select, update
+
+from fulfillment.domain.cases import CaseKind
+from fulfillment.domain.money import format_minor
+from fulfillment.domain.notifications import Fact
+from fulfillment.domain.operation import Operation
+from fulfillment.domain.order import Outcome, UnitRange
+from fulfillment.domain.payment import (
+    OperationKind,
+    OperationState,
+    RefundSnapshot,
+    RefundStatus,
+    operation_key,
+)
+from fulfillment.domain.policy import Policy
+from fulfillment.domain.refund import NEXT, Refund, RefundCause, RefundState, RequestRefund
+from fulfillment.domain.shipment import BEFORE_HAND_OVER, WorkStatus
+from fulfillment.storage import cases, journal, refund_rows, shares
+from fulfillment.storage.operations import Operations, read
+from fulfillment.storage.orders import lock_order
+from fulfillment.storage.tables import (
+    payment_shares,
+    payments,
+    provider_operations,
+    refunds,
+    shipments,
+    unit_ranges,
+)
+
+_S, _O = RefundState, OperationState
+_UNDER_WAY: Final = (_O.CLAIMED, _O.ACCEPTED, _O.UNKNOWN)
+
+_CHANGE: Final = update(refunds).where(refunds.c.refund_id == bindparam("the_refund"))
+_UNITS_IN: Final = (
+    select(unit_ranges)
+    .where(unit_ranges.c.shipment_id == bindparam("the_shipment"))
+    .order_by(unit_ranges.c.line_no, unit_ranges.c.first_unit)
+)
+_SHIPMENT: Final = select(*shipments.c["work_status", "outcome", "value"]).where(
+    shipments.c.shipment_id == bindparam("the_shipment")
+)
+_HELD_FOR: Final = select(
+    func.coalesce(func.sum(payment_shares.c.captured - payment_shares.c.refunded), 0)
+).where(payment_shares.c.shipment_id == bindparam("the_shipment"))
+_UNFINISHED: Final = (
+    select(refunds.c.refund_id)
+    .where(
+        refunds.c.shipment_id == bindparam("the_shipment"),
+        refunds.c.state.in_([_S.APPROVED.value, _S.RUNNING.value, _S.FAILED.value]),
+    )
+    .order_by(refunds.c.n)
+    .limit(1)
+)
+_OPERATIONS: Final = (
+    select(provider_operations)
+    .where(
+        provider_operations.c.kind == OperationKind.REFUND.value,
+        provider_operations.c.subject == bindparam("the_refund"),
+    )
+    .order_by(provider_operations.c.claimed_at, provider_operations.c.operation_key)
+)
+_asked = provider_operations.alias("asked")
+_BALANCE: Final = (
+    payments.c.captured
+    - payments.c.refunded
+    - select(func.coalesce(func.sum(_asked.c.amount), 0))
+    .where(
+        _asked.c.payment_id == payments.c.payment_id,
+        _asked.c.kind == OperationKind.REFUND.value,
+        _asked.c.state.in_([state.value for state in _UNDER_WAY]),
+    )
+    .scalar_subquery()
+)
+_IS_OF_SHIPMENT: Final = (
+    select(payment_shares.c.payment_id)
+    .where(
+        payment_shares.c.payment_id == payments.c.payment_id,
+        payment_shares.c.shipment_id == bindparam("the_shipment"),
+        payment_shares.c.captured > payment_shares.c.refunded,
+    )
+    .exists()
+)
+_BALANCES: Final = (
+    select(payments.c.payment_id, _BALANCE.label("balance"))
+    .where(payments.c.order_id == bindparam("the_order"), _BALANCE > 0)
+    .order_by(case((_IS_OF_SHIPMENT, 0), else_=1), payments.c.attempt.desc())
+)
+_GIVEN_BACK: Final = (
+    update(payments)
+    .where(payments.c.payment_id == bindparam("the_payment"))
+    .values(refunded=payments.c.refunded + bindparam("given_back"))
+)
+
+
+class Refunds:
+    """How an approved refund is paid, request by request. The order must be locked, or is locked here first."""
+
+    def __init__(self, operations: Operations, now: Callable[[], datetime], policy: Policy) -> None:
+        self._operations, self._now, self._policy = operations, now, policy
+
+    def of_shipment(self, conn: Connection, order: Row[Any], shipment_id: str) -> str | None:
+        """Return the refund of what is kept for a shipment and not owed, requesting it; None when nothing is.
+
+        Before it leaves, its present value is owed: what was taken early for units that were cancelled is over.
+        Once it is lost, came back or was cancelled, nothing is owed for it.
+        """
+        this = {"the_shipment": shipment_id}
+        unfinished: str | None = conn.execute(_UNFINISHED, this).scalar_one_or_none()
+        if unfinished is not None:
+            return unfinished
+        shipment = conn.execute(_SHIPMENT, this).one()
+        still_owed = shipment.value if shipment.work_status in BEFORE_HAND_OVER else 0
+        over = conn.execute(_HELD_FOR, this).scalar_one() - still_owed
+        kept = min(over, refund_rows.refundable(conn, order.order_id))
+        if kept <= 0:
+            return None
+        all_of_it = _not_back(conn, order.order_id, refund_rows.ranges(conn.execute(_UNITS_IN, this)))
+        units = () if still_owed else all_of_it
+        return self.by_system(
+            conn,
+            order,
+            _cause(shipment.work_status, shipment.outcome),
+            kept,
+            request_id=f"{shipment_id}:{refund_rows.next_n(conn, order.order_id)}",
+            shipment_id=shipment_id,
+            units=units,
+        )
+
+    def of_payment(self, conn: Connection, order_id: str, payment_id: str) -> str | None:
+        """Return the refund of what one payment had taken too much."""
+        refund = refund_rows.by_request(conn, order_id, f"overpaid:{payment_id}")
+        return refund.refund_id if refund else None
+
+    def by_system(
+        self,
+        conn: Connection,
+        order: Row[Any],
+        cause: RefundCause,
+        amount: int,
+        *,
+        request_id: str,
+        shipment_id: str | None = None,
+        units: tuple[UnitRange, ...] = (),
+    ) -> str:
+        """Book a refund that nobody needs to allow: money we have no right to."""
+        request = RequestRefund(
+            order_id=order.order_id, cause=cause, by=refund_rows.SYSTEM, request_id=request_id, units=units
+        )
+        return refund_rows.add(conn, order, request, amount, why="", now=self._now(), shipment_id=shipment_id)
+
+    def next_step(self, conn: Connection, refund_id: str) -> Operation | Refund:
+        """Claim what the refund asks of the provider next, the newest capture first."""
+        order = lock_order(conn, refund_rows.order_of(conn, refund_id))
+        refund = refund_rows.find(conn, refund_id)
+        if refund.state not in (_S.APPROVED, _S.RUNNING, _S.FAILED):
+            return refund
+        asked = conn.execute(_OPERATIONS, {"the_refund": refund_id}).all()
+        for operation in asked:
+            if operation.state in (_O.CLAIMED, _O.UNKNOWN):
+                return self._operations.again(conn, order, operation)
+        if any(operation.state == _O.ACCEPTED for operation in asked):
+            return refund
+        return self._claim_next(conn, order, refund, asked)
+
+    def record(self, conn: Connection, order: Row[Any], key: str, snapshot: RefundSnapshot) -> None:
+        """Record what the provider says of one request."""
+        match snapshot.status:
+            case RefundStatus.PENDING:
+                self._operations.settle(conn, key, _O.ACCEPTED, reference=snapshot.reference)
+            case RefundStatus.SUCCEEDED:
+                self._given_back(conn, order, key, snapshot.reference)
+            case RefundStatus.FAILED:
+                self.refused(conn, order, key, snapshot.reason or "failed", reference=snapshot.reference)
+
+    def refused(
+        self, conn: Connection, order: Row[Any], key: str, reason: str, *, reference: str | None = None
+    ) -> None:
+        """Record that the provider gives this money not back, at once or after it had said otherwise."""
+        operation = read(conn, key)
+        if self._operations.correct(conn, key, error_class=reason):
+            self._book(conn, operation, -operation.amount)
+            text = f"Your bank sent back {format_minor(operation.amount, order.currency)}; we look into it."
+            journal.event(conn, order.order_id, "refund_came_back", text, at=self._now())
+        elif not self._operations.settle(conn, key, _O.FAILED, error_class=reason, reference=reference):
+            return
+        self._failed(conn, refund_rows.find(conn, operation.subject), reason)
+
+    def _claim_next(
+        self, conn: Connection, order: Row[Any], refund: Refund, asked: Sequence[Row[Any]]
+    ) -> Operation | Refund:
+        rest = refund.amount - sum(o.amount for o in asked if o.state == _O.SUCCEEDED)
+        payment = self._payment_for(conn, refund, asked)
+        if payment is None:
+            self._failed(conn, refund, "no payment has so much left")
+            return refund_rows.find(conn, refund.refund_id)
+        self._become(conn, refund, _S.RUNNING)
+        key = operation_key(order.order_id, OperationKind.REFUND, refund.refund_id, len(asked) + 1)
+        return self._operations.new(
+            conn,
+            order,
+            key,
+            OperationKind.REFUND,
+            payment_id=payment.payment_id,
+            subject=refund.refund_id,
+            amount=min(rest, payment.balance),
+        )
+
+    def _payment_for(
+        self, conn: Connection, refund: Refund, asked: Sequence[Row[Any]]
+    ) -> Row[Any, Any] | None:
+        """Return the payment to give back from: one that did not refuse this refund before, if there is one."""
+        refused = {o.payment_id for o in asked if o.state == _O.FAILED}
+        said = {"the_order": refund.order_id, "the_shipment": refund.shipment_id or ""}
+        found = conn.execute(_BALANCES, said).all()
+        return min(found, key=lambda payment: payment.payment_id in refused, default=None)
+
+    def _given_back(self, conn: Connection, order: Row[Any], key: str, reference: str) -> None:
+        if not self._operations.settle(conn, key, _O.SUCCEEDED, reference=reference):
+            return
+        operation = read(conn, key)
+        self._book(conn, operation, operation.amount)
+        refund = refund_rows.find(conn, operation.subject)
+        asked = conn.execute(_OPERATIONS, {"the_refund": refund.refund_id}).all()
+        if sum(o.amount for o in asked if o.state == _O.SUCCEEDED) < refund.amount:
+            return
+        self._become(conn, refund, _S.SUCCEEDED)
+        tell_paid(conn, refund, now=self._now())
+
+    def _book(self, conn: Connection, operation: Row[Any], amount: int) -> None:
+        refund = refund_rows.find(conn, operation.subject)
+        conn.execute(_GIVEN_BACK, {"the_payment": operation.payment_id, "given_back": amount})
+        shares.give_back(conn, operation.payment_id, amount, first=refund.shipment_id)
+
+    def _failed(self, conn: Connection, refund: Refund, reason: str) -> None:
+        self._become(conn, refund, _S.FAILED)
+        now = self._now()
+        cases.open_case(
+            conn,
+            refund.order_id,
+            CaseKind.REFUND_FAILED,
+            subject=refund.shipment_id or refund.order_id,
+            due_at=now + self._policy.support_answer_within,
+            now=now,
+            note=f"{refund.refund_id}: {reason}",
+        )
+
+    def _become(self, conn: Connection, refund: Refund, to: RefundState) -> None:
+        if refund.state is to:
+            return
+        changes: dict[str, Any] = {"state": to.value}
+        if not NEXT[to] or to is _S.SUCCEEDED:
+            changes["ended_at"] = self._now()
+        conn.execute(_CHANGE, {"the_refund": refund.refund_id, **changes})
+
+
+def tell_paid(conn: Connection, refund: Refund, *, now: datetime, by_hand: bool = False) -> None:
+    """Tell the customer that the money is on its way, and close the case about it."""
+    amount = format_minor(refund.amount, refund.currency)
+    data = {"refund_id": refund.refund_id}
+    journal.event(conn, refund.order_id, "refunded", f"We returned {amount} to you.", at=now, data=data)
+    told = {
+        "amount": refund.amount,
+        "currency": refund.currency,
+        "cause": refund.cause.value,
+        "by_hand": by_hand,
+    }
+    fact = Fact.REFUNDED
+    journal.tell(conn, refund.order_id, fact, subject=refund.refund_id, version=1, data=told, now=now)
+    subject = refund.shipment_id or refund.order_id
+    cases.resolve(conn, CaseKind.REFUND_FAILED, subject=subject, resolution="refunded", now=now)
+
+
+def _not_back(conn: Connection, order_id: str, units: tuple[UnitRange, ...]) -> tuple[UnitRange, ...]:
+    """Return the ranges of which no unit has a refund yet."""
+    back = refund_rows.units_back(conn, order_id)
+    return tuple(part for part in units if not refund_rows.numbers((part,)) & back)
+
+
+def _cause(work_status: str, outcome: str | None) -> RefundCause:
+    if work_status == WorkStatus.CANCELLED or work_status in BEFORE_HAND_OVER:
+        return RefundCause.CANCELLED
+    return RefundCause.RETURNED if outcome == Outcome.RETURNED else RefundCause.LOST

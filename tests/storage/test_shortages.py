@@ -1,0 +1,201 @@
+"""Not everything of an order is there: who is asked, what waits for whom, and what goes when."""
+
+from datetime import UTC, datetime, time
+from typing import Any
+
+import pytest
+
+from fulfillment.domain.explanation import allowed_actions, explain
+from fulfillment.domain.holds import HoldReason
+from fulfillment.domain.policy import Policy, Shortage
+from fulfillment.domain.record import ReleaseHold, StopShipments
+from fulfillment.domain.reservation import Reservation
+from fulfillment.storage import lapsing
+from fulfillment.storage.orders import lock_order
+from fulfillment.storage.records import RecordStore
+from fulfillment.storage.stock import StockStore
+from fulfillment.storage.tables import backorders, cases, holds, order_events, outbox, shipments, unit_ranges
+from tests.storage.house import MUG, House, an_order, only
+from tests.storage.paying import pay
+
+ASK = Policy(shortage=Shortage.ASK)
+WHOLE = Policy(shortage=Shortage.SHIP_COMPLETE)
+NONE_WAITS = Policy(shortage=Shortage.CANCEL)
+
+
+def placed(house: House, policy: Policy, *, mugs: int = 3, teas: int = 1) -> Reservation:
+    """Place an order under a policy of its own."""
+    stock = StockStore(house.engine, house.now, policy=policy)
+    house.orders.accept(an_order(mugs=mugs, teas=teas, placed_at=house.time), by="web")
+    return stock.reserve("SO-1")
+
+
+def release(house: House, by: str, *, defaulted: bool = False) -> tuple[str, ...]:
+    request = ReleaseHold(
+        order_id="SO-1", reason=HoldReason.STOCK, by=by, request_id="r-1", defaulted=defaulted
+    )
+    return RecordStore(house.engine, house.now).release_hold(request).released
+
+
+def where(house: House) -> dict[str, tuple[str, str]]:
+    """What each shipment is and waits for."""
+    return {row["shipment_id"]: (row["work_status"], row["waits_for"]) for row in house.rows(shipments)}
+
+
+def arrive(house: House, mugs: int) -> None:
+    house.stock.receive(MUG, "wh-reno", mugs, key=f"R-{mugs}", by="dock")
+
+
+@pytest.fixture
+def asked(house: House) -> House:
+    """An order of three mugs and a tea, of which one mug is missing and about which its customer is asked."""
+    house.stocked(mugs=2)
+    placed(house, ASK)
+    pay(house, "SO-1-1")
+    return house
+
+
+def test_a_customer_is_asked_about_what_is_missing(house: House) -> None:
+    house.stocked(mugs=2)
+
+    plan = placed(house, ASK)
+
+    hold = only(plan.holds)
+    due_at = house.time + ASK.ask_customer_wait
+    assert (hold.reason, hold.due_at, hold.placed_by) == (HoldReason.STOCK, due_at, "policy")
+    case = house.row(cases)
+    assert (case["kind"], case["owner"], case["due_at"]) == ("out_of_stock", "customer", due_at)
+    told: dict[str, Any] = house.row(outbox, fact="shortage_asked")["data"]
+    assert told == {
+        "missing": [MUG],
+        "choices": ["wait", "split", "drop"],
+        "answer_by": due_at.isoformat(),
+        "default": "split",
+    }
+    assert len(house.rows(order_events, kind="shortage_asked")) == 1
+
+
+def test_placing_that_is_repeated_after_a_crash_asks_once(house: House) -> None:
+    house.stocked(mugs=2)
+    first = placed(house, ASK)
+
+    again = house.stock.reserve("SO-1")
+
+    assert again.holds == first.holds
+    assert len(house.rows(outbox, fact="shortage_asked")) == len(house.rows(holds)) == 1
+
+
+def test_an_order_that_waits_for_an_answer_says_so_and_takes_one(asked: House) -> None:
+    view = asked.views.view("SO-1")
+
+    why = explain(view, asked.time)
+    assert "an answer about missing stock" in why.waits_for
+    assert why.who == "customer"
+    assert allowed_actions(view)["answer_shortage"] is None
+
+
+def test_nothing_goes_to_the_floor_while_the_customer_is_asked(asked: House) -> None:
+    assert where(asked) == {"SO-1-1": ("scheduled", "hold"), "SO-1-2": ("scheduled", "stock")}
+
+
+def test_a_customer_who_waits_gets_all_of_it_when_the_last_piece_came(asked: House) -> None:
+    arrive(asked, 1)
+    before = where(asked)["SO-1-1"]
+
+    release(asked, "policy")
+    pay(asked, "SO-1-2")
+
+    assert before == ("scheduled", "hold")
+    assert where(asked) == {"SO-1-1": ("released", "nothing"), "SO-1-2": ("released", "nothing")}
+    assert asked.row(cases)["state"] == "resolved"
+
+
+def test_a_customer_who_splits_gets_what_is_there_now(asked: House) -> None:
+    released = release(asked, "ann")
+
+    assert released == ("SO-1-1",)
+    assert where(asked)["SO-1-2"] == ("scheduled", "stock")
+    assert asked.row(holds)["state"] == "released"
+    assert asked.row(cases)["state"] == "resolved"
+
+
+def test_a_customer_who_drops_what_is_missing_gets_and_pays_the_rest(asked: House) -> None:
+    drop = StopShipments(
+        order_id="SO-1", reason="out_of_stock", by="ann", request_id="d-1", shipments=("SO-1-2",)
+    )
+    asked.records.stop_shipments(drop)
+
+    released = release(asked, "ann")
+
+    assert released == ("SO-1-1",)
+    assert where(asked)["SO-1-2"] == ("cancelled", "nothing")
+    assert asked.row(backorders)["state"] == "cancelled"
+    assert asked.row(unit_ranges, cancelled_reason="out_of_stock")["quantity"] == 1
+
+
+def test_without_an_answer_the_hold_ends_by_default(asked: House) -> None:
+    asked.wait(ASK.ask_customer_wait)
+
+    released = release(asked, "policy", defaulted=True)
+
+    assert released == ("SO-1-1",)
+    assert asked.row(holds)["state"] == "defaulted"
+
+
+@pytest.mark.parametrize(("mugs", "asks"), [(0, 1), (3, 0)])
+def test_nobody_is_asked_where_all_or_nothing_is_there(house: House, mugs: int, asks: int) -> None:
+    house.stocked(mugs=mugs, teas=0)
+
+    plan = placed(house, ASK, teas=0)
+
+    assert (plan.holds, house.rows(cases)) == ((), [])
+    assert len(house.rows(backorders)) == asks
+
+
+def test_an_order_that_ships_whole_waits_for_the_last_piece_and_asks_nobody(house: House) -> None:
+    house.stocked(mugs=2)
+    plan = placed(house, WHOLE)
+    pay(house, "SO-1-1")
+
+    promise = house.row(backorders)["promise_date"]
+    assert only(plan.holds).due_at > datetime.combine(promise, time.max, UTC)
+    assert where(house)["SO-1-1"] == ("scheduled", "hold")
+    assert (house.rows(cases), house.rows(outbox, fact="shortage_asked")) == ([], [])
+
+
+def test_where_nothing_waits_what_is_missing_is_taken_off_the_order(house: House) -> None:
+    house.stocked(mugs=2)
+
+    plan = placed(house, NONE_WAITS)
+
+    assert [(s.units, s.value) for s in plan.shipments] == [(3, 2900)]
+    assert [(line.sku, line.got, line.backordered, line.cancelled) for line in plan.short] == [(MUG, 2, 0, 1)]
+    assert house.rows(backorders) == house.rows(holds) == []
+
+
+@pytest.mark.parametrize(("policy", "waits"), [(ASK, True), (WHOLE, True), (NONE_WAITS, False)])
+def test_what_was_lost_while_nobody_paid_is_a_shortage_like_any_other(
+    house: House, policy: Policy, waits: bool
+) -> None:
+    house.stocked(mugs=3)
+    house.reserved(mugs=3, teas=1)
+    house.wait(policy.reservation_ttl)
+    house.reconciliation.sweep()
+    house.reserved("SO-2", mugs=2, teas=0)
+
+    with house.engine.begin() as conn:
+        lapsing.reclaim(conn, lock_order(conn, "SO-1"), now=house.now(), policy=policy)
+
+    assert bool(house.rows(holds, order_id="SO-1", state="active")) == waits
+    assert bool(house.rows(backorders)) == waits
+    assert len(house.rows(cases, kind="out_of_stock")) == (policy is ASK)
+
+
+def test_a_choice_is_needed_only_once_per_hold(house: House) -> None:
+    house.stocked(mugs=2)
+    placed(house, ASK)
+    release(house, "ann")
+
+    release(house, "policy", defaulted=True)
+
+    assert house.row(holds)["released_by"] == "ann"
