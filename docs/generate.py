@@ -75,7 +75,6 @@ POLICY: Final[Mapping[str, str]] = MappingProxyType(
         "refund_approval_over": "A refund of more waits for a second person; minor units",
         "refund_approval_count": "So does one for a customer with so many refunds before",
         "refund_approval_within": "Refunds of this time count as before",
-        "change_wait": "How long a change that costs more may wait for its money",
         "dispute_lead": "Evidence in a dispute is due this long before the bank's own deadline",
         "risk_hold_score": "From this risk score on an order waits for a person",
         "risk_reject_score": "From this risk score on a payment is refused",

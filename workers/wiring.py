@@ -97,7 +97,6 @@ def deeds(books: Engine, outside: World, clock: ShopClock) -> Deeds:
             replenishment.repair_drift,
             reconciliation.find_what_was_missed,
             reconciliation.note_heard,
-            reconciliation.note_doubt,
             reconciliation.note_silence,
             reconciliation.note_doubt,
         ],

@@ -29,6 +29,10 @@ class HeldOrder(Protocol):
         """Wait at most a span of shop time; return whether it came true."""
         ...
 
+    async def read_the_books(self) -> None:
+        """Take over the order as the books have it now."""
+        ...
+
     async def give_up(self, why: str, request_id: str) -> None:
         """Stop what has not left, because nobody answered."""
         ...
@@ -48,6 +52,7 @@ class HoldWatch:
     def __init__(self, order: HeldOrder) -> None:
         self._order = order
         self._standing: dict[HoldReason, Hold] = {}
+        self._ended: set[str] = set()  # by id: the answer of a deed that began before may still name one
         self._left_to_people: set[str] = set()  # by id: a hold may be given more time
 
     @property
@@ -78,7 +83,9 @@ class HoldWatch:
         self._standing.clear()
 
     def note(self, hold: Hold) -> None:
-        """Note a hold that a deed placed."""
+        """Note a hold that a deed placed, or found; one that was released meanwhile stays released."""
+        if hold.hold_id in self._ended:
+            return
         self._standing[hold.reason] = hold
         case = _CASES.get(hold.reason)
         if case and self._needs_a_person(hold):
@@ -126,6 +133,7 @@ class HoldWatch:
             note=note,
         )
         left = await steps.release_hold(request)
+        self._ended |= {hold.hold_id for hold in self.standing} - {hold.hold_id for hold in left.holds}
         self._standing = {hold.reason: hold for hold in left.holds}
         for ended, case in _CASES.items():
             if ended not in self._standing:
@@ -136,7 +144,7 @@ class HoldWatch:
         while True:
             await workflow.wait_condition(lambda: bool(self._watched()))
             hold = min(self._watched(), key=lambda h: (h.due_at, h.hold_id))
-            if await self._is_not_answered(hold):
+            if await self._is_not_answered(hold) and await self._stands_in_the_books(hold):
                 self._left_to_people.add(hold.hold_id)
                 await self._default(hold)
                 self._order.show()
@@ -150,6 +158,11 @@ class HoldWatch:
 
         caption = f"{hold.default} if the {hold.reason} hold is not answered"
         return not await self._order.within(hold.due_at - self._order.now(), answered, caption)
+
+    async def _stands_in_the_books(self, hold: Hold) -> bool:
+        """Ask before its default is done: nothing is cancelled for a hold that somebody ended or gave more time."""
+        await self._order.read_the_books()
+        return any(one.hold_id == hold.hold_id and one.due_at <= hold.due_at for one in self.standing)
 
     async def _default(self, hold: Hold) -> None:
         """Do what the hold's reason says is done when nobody answers."""

@@ -12,7 +12,7 @@ from fulfillment.domain.operation import Authorization
 from fulfillment.domain.payment import DeclineGroup, PaymentStatus
 from fulfillment.domain.policy import Policy
 from fulfillment.domain.shipment import Stop
-from workflows import steps
+from workflows import options, steps
 
 _WAITING: Final = (PaymentStatus.ACTION_REQUIRED, PaymentStatus.AUTHORIZING)
 
@@ -102,7 +102,7 @@ class Till:
         """Try once to reserve the money that these shipments lack. A decline is an answer.
 
         Where the bank asks the customer to confirm, a patient caller waits for that; for any other the attempt is
-        let go and counts as declined.
+        let go and counts as declined. A provider that does not answer is asked without end only by the patient.
 
         Raises:
             StoppedOnTheWay: somebody stopped one of them first.
@@ -110,7 +110,7 @@ class Till:
         self._attempts += 1
         for shipment in shipments:
             shipment.asks_for_money()
-        answer = await self._attempt(self._attempts, shipments)
+        answer = await self._attempt(self._attempts, shipments, patient=patient)
         self._customer.take_over(answer)
         if answer.status in _WAITING and not answer.stock_gone:
             if patient:
@@ -133,12 +133,17 @@ class Till:
         finally:
             self._waiting -= 1
 
-    async def _attempt(self, attempt: int, shipments: Sequence[Payer]) -> Authorization:
+    async def _attempt(self, attempt: int, shipments: Sequence[Payer], *, patient: bool) -> Authorization:
         ids = tuple(shipment.id for shipment in shipments)
         amount = sum(shipment.value for shipment in shipments)
         try:
             return await steps.authorize_payment(
-                self._customer.order_id, attempt, ids, amount, self._customer.currency
+                self._customer.order_id,
+                attempt,
+                ids,
+                amount,
+                self._customer.currency,
+                patience=options.PAYMENT if patient else options.PAYMENT_SOON,
             )
         except ActivityError as failure:
             if is_refusal(failure, Stop):

@@ -74,3 +74,12 @@ CARRIER_FIRST: Final[Patience] = {
 }
 CARRIER_ONCE: Final[Patience] = {**CARRIER, "retry_policy": RetryPolicy(maximum_attempts=1)}
 PAYMENT_ONCE: Final[Patience] = {**PAYMENT, "retry_policy": RetryPolicy(maximum_attempts=1)}
+# Somebody stands at the desk and waits: after a few tries they are told that nobody answers.
+PAYMENT_SOON: Final[Patience] = {
+    **PAYMENT,
+    "retry_policy": RetryPolicy(
+        initial_interval=timedelta(milliseconds=500),
+        maximum_interval=timedelta(seconds=2),
+        maximum_attempts=4,
+    ),
+}

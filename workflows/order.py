@@ -6,14 +6,16 @@ from datetime import date, datetime, timedelta
 from typing import Any, NoReturn
 
 from temporalio import workflow
-from temporalio.exceptions import FailureError
+from temporalio.exceptions import ActivityError, FailureError
 
+from activities.errors import why_refused
 from fulfillment.domain.cases import CaseKind
 from fulfillment.domain.change import (
     AddLines,
     CancelUnits,
     Changed,
     LineQuantity,
+    LineState,
     NewLine,
     OrderState,
     UndoChange,
@@ -81,6 +83,8 @@ class OrderWorkflow(Desk):
         self._pay_by: datetime | None = None
         self._retried = False
         self._replanned = False
+        self._being_paid: set[str] = set()
+        self._wait_for_money: set[str] = set()
         self._cancelled: CancelOrder | None = None
         self._ended = False
         self._shown: dict[str, object] = {"Stage": "received"}  # set at start, where it is free
@@ -368,24 +372,30 @@ class OrderWorkflow(Desk):
         self._take_over_change(changed)
         if all(shipment.stopped for shipment in self._shipments.values()):
             self._cancelled = CancelOrder(reason=reason, by=verb.by, request_id=verb.request_id)
-        for shipment in self._shipments.values():
-            await shipment.give_back_surplus()
         await self.stock_came()  # what was missing may be what was cancelled
         return _did(changed)
 
     async def _change_items(self, verb: ChangeItems) -> VerbAnswer:
-        """More comes first: when it is not paid, the order stays as it was."""
+        """More comes first: when it is not paid, or the rest cannot be, the order stays as it was."""
         state = await steps.read_state(self.order_id)
         fewer, more = _differences(state, verb)
-        answer = VerbAnswer(text="Nothing was to be changed.")
-        if more:
-            answer = await self._add(verb, more)
-        if fewer:
-            less = await self._cancel_units(verb, fewer, "changed by the customer")
-            answer = _both(answer, less) if more else less
-        return answer
+        if not more:
+            return await self._less(verb, fewer) if fewer else VerbAnswer(text="Nothing was to be changed.")
+        added = await self._add(verb, more)
+        if not fewer:
+            return _did(added)
+        try:
+            return _both(_did(added), await self._less(verb, fewer))
+        except FailureError as failure:
+            if (why := why_refused(failure)) is None:
+                raise
+            await self._take_back(added, "the rest of the change came too late")
+            raise NotAllowed(f"{why} Nothing was changed.") from failure
 
-    async def _add(self, verb: Verb, lines: tuple[NewLine, ...]) -> VerbAnswer:
+    async def _less(self, verb: ChangeItems, fewer: tuple[LineQuantity, ...]) -> VerbAnswer:
+        return await self._cancel_units(verb, fewer, "changed by the customer")
+
+    async def _add(self, verb: Verb, lines: tuple[NewLine, ...]) -> Changed:
         return await self._paid_change(
             await steps.add_lines(
                 AddLines(
@@ -401,23 +411,20 @@ class OrderWorkflow(Desk):
         return _did(changed)
 
     async def _change_service(self, verb: ChangeService) -> VerbAnswer:
-        return await self._paid_change(
-            await steps.change_service(
-                ChangeServiceRequest(
-                    order_id=self.order_id,
-                    service=verb.service,
-                    fee=verb.fee,
-                    by=verb.by,
-                    request_id=verb.request_id,
-                )
-            )
+        request = ChangeServiceRequest(
+            order_id=self.order_id,
+            service=verb.service,
+            fee=verb.fee,
+            by=verb.by,
+            request_id=verb.request_id,
         )
+        return _did(await self._paid_change(await steps.change_service(request)))
 
-    async def _paid_change(self, changed: Changed) -> VerbAnswer:
+    async def _paid_change(self, changed: Changed) -> Changed:
         """Get the money that a change needs, and only then let it count.
 
         Raises:
-            NotAllowed: the bank said no; the order is as it was before.
+            NotAllowed: the bank said no, or nobody answered; the order is as it was before.
         """
         lacking = [
             ShipmentProcess(self, part.plan)
@@ -428,16 +435,19 @@ class OrderWorkflow(Desk):
             and self._is_new_to_pay(part.plan.shipment_id)
         ]
         if lacking and not await self._is_paid(lacking):
-            undo = UndoChange(order_id=self.order_id, change_id=changed.change_id, reason="not paid")
-            self._take_over_change(await steps.undo_change(undo))
-            await self.stock_came()
+            await self._take_back(changed, "not paid")
             raise NotAllowed(
-                "The bank declined what it would cost more; the order is as it was. Pay another way first."
+                "The bank did not agree to what it would cost more; the order is as it was. Pay another way first."
             )
         if lacking:
             await self.read_the_books()
         self._take_over_change(changed, known=bool(lacking))
-        return _did(changed)
+        return changed
+
+    async def _take_back(self, changed: Changed, reason: str) -> None:
+        undo = UndoChange(order_id=self.order_id, change_id=changed.change_id, reason=reason)
+        self._take_over_change(await steps.undo_change(undo))
+        await self.stock_came()
 
     def _is_new_to_pay(self, shipment_id: str) -> bool:
         """Whether a shipment is not paid because of a change, and does not ask for its money by itself already."""
@@ -445,10 +455,18 @@ class OrderWorkflow(Desk):
         return known is None or known.paid
 
     async def _is_paid(self, lacking: list[ShipmentProcess]) -> bool:
+        """Ask for the money of a change. Meanwhile nobody else asks for it, and the desk does not wait without end."""
+        self._being_paid = {shipment.id for shipment in lacking}
         try:
             answer = await self.till.ask(*lacking, patient=False)
         except StoppedOnTheWay:
             return False
+        except ActivityError as failure:
+            if why_refused(failure) is not None:
+                raise
+            return False  # the provider does not answer: what it did after all, the sweep lets go
+        finally:
+            self._being_paid = set()
         return answer.status is PaymentStatus.AUTHORIZED and not answer.stock_gone
 
     async def _answer_shortage(self, verb: AnswerShortage) -> VerbAnswer:
@@ -542,6 +560,8 @@ class OrderWorkflow(Desk):
     def _take_over(self, state: OrderState) -> None:
         for part in state.shipments:
             shipment_id = part.plan.shipment_id
+            if shipment_id in self._being_paid:
+                continue
             if shipment_id not in self._shipments:
                 self._shipments[shipment_id] = ShipmentProcess(self, part.plan)
             self._shipments[shipment_id].replanned(part)
@@ -571,13 +591,23 @@ class OrderWorkflow(Desk):
 
     async def place_payment_hold(self, shipment_id: str, why: str) -> None:
         """Hold the order until the customer pays, and say so."""
+        self._wait_for_money.add(shipment_id)
         due_at = self.now() + self.policy.hold_default_after
         self.cases.joined(self.order_id, CaseKind.PAYMENT_DECLINED, now=self.now(), due_at=due_at)
         request_id = f"{shipment_id}:payment:{self.till.methods}"
         await self.holds.place(HoldReason.PAYMENT, due_at, by="policy", request_id=request_id, note=why)
         self.show()
 
-    async def release_hold(self, reason: HoldReason) -> None:
+    async def waits_no_more_for_money(self, shipment_id: str) -> None:
+        """End the payment hold when this was the last shipment that waited for another way to pay."""
+        if shipment_id not in self._wait_for_money:
+            return
+        self._wait_for_money.discard(shipment_id)
+        if not self._wait_for_money:
+            await self._release_hold(HoldReason.PAYMENT)
+            await self.cases.resolve(self.order_id, CaseKind.PAYMENT_DECLINED, resolution="paid another way")
+
+    async def _release_hold(self, reason: HoldReason) -> None:
         """End a hold whose reason is gone, where it still stands."""
         if self.holds.stands(reason):
             await self.holds.release(reason, by="policy", request_id=f"{self.order_id}:{reason}:gone")
@@ -589,11 +619,11 @@ class OrderWorkflow(Desk):
             hold.reason is HoldReason.STOCK and hold.placed_by == "policy" for hold in self.holds.standing
         )
         if asked and not missing:
-            await self.release_hold(HoldReason.STOCK)
+            await self._release_hold(HoldReason.STOCK)
 
-    async def nothing_blocks_capture(self) -> None:
-        """Wait until no hold stands that keeps money from being taken."""
-        await workflow.wait_condition(lambda: not self.holds.blocks_capture)
+    async def nothing_blocks_capture(self, unless: Callable[[], bool]) -> None:
+        """Wait until no hold stands that keeps money from being taken, or it need not be taken any more."""
+        await workflow.wait_condition(lambda: not self.holds.blocks_capture or unless())
 
     def uncover(self, shipments: tuple[str, ...]) -> None:
         """Note that these shipments lost the money that was reserved for them."""
@@ -763,21 +793,40 @@ def _differences(
 ) -> tuple[tuple[LineQuantity, ...], tuple[NewLine, ...]]:
     """Return how many units of which lines are too many, and what is to be added.
 
+    The quantity of a line counts what was added to it: lines of the same SKU at the same price. So the same change
+    asked for twice is made once.
+
     Raises:
         NotAllowed: there is no such line.
     """
-    lines = {line.line_no: line for line in state.lines}
+    named = {wanted.line_no for wanted in verb.lines}
+    known = {line.line_no: line for line in state.lines}
     fewer: list[LineQuantity] = []
     more = list(verb.added)
     for wanted in verb.lines:
-        if wanted.line_no not in lines:
-            raise NotAllowed(
-                f"{state.order_id} has no line {wanted.line_no}, only {', '.join(map(str, lines))}."
-            )
-        line = lines[wanted.line_no]
-        if wanted.quantity < line.quantity:
-            fewer.append(LineQuantity(line_no=line.line_no, quantity=line.quantity - wanted.quantity))
-        elif wanted.quantity > line.quantity:
-            added = wanted.quantity - line.quantity
-            more.append(NewLine(sku=line.sku, quantity=added, unit_price=line.unit_price))
+        if wanted.line_no not in known:
+            there = ", ".join(str(line_no) for line_no in known)
+            raise NotAllowed(f"{state.order_id} has no line {wanted.line_no}, only {there}.")
+        line = known[wanted.line_no]
+        group = [
+            one for one in state.lines if one is line or (_alike(one, line) and one.line_no not in named)
+        ]
+        change = wanted.quantity - sum(one.quantity for one in group)
+        if change > 0:
+            more.append(NewLine(sku=line.sku, quantity=change, unit_price=line.unit_price))
+        fewer += _taken_from(sorted(group, key=lambda one: -one.line_no), -change)
     return tuple(fewer), tuple(more)
+
+
+def _alike(one: LineState, other: LineState) -> bool:
+    return (one.sku, one.unit_price) == (other.sku, other.unit_price)
+
+
+def _taken_from(lines: list[LineState], count: int) -> list[LineQuantity]:
+    """Take so many units from these lines, the first one first."""
+    taken: list[LineQuantity] = []
+    for line in lines:
+        if count > 0 and line.quantity:
+            taken.append(LineQuantity(line_no=line.line_no, quantity=min(count, line.quantity)))
+            count -= line.quantity
+    return taken

@@ -13,7 +13,6 @@ from temporalio.exceptions import ActivityError, FailureError, is_cancelled_exce
 from activities.errors import is_refusal, why_refused
 from fulfillment.domain.cases import CaseKind
 from fulfillment.domain.change import ShipmentState
-from fulfillment.domain.holds import HoldReason
 from fulfillment.domain.operation import Authorization
 from fulfillment.domain.order import Outcome
 from fulfillment.domain.payment import AuthorizationExpired, Held, PaymentStatus
@@ -59,16 +58,16 @@ class OrderDesk(Protocol):
         """Hold the order until the customer pays."""
         ...
 
-    async def release_hold(self, reason: HoldReason) -> None:
-        """End a hold whose reason is gone, where it still stands."""
+    async def waits_no_more_for_money(self, shipment_id: str) -> None:
+        """End the payment hold when this was the last shipment that waited for another way to pay."""
         ...
 
     async def stock_came(self) -> None:
         """Let go what waited for the last missing piece."""
         ...
 
-    async def nothing_blocks_capture(self) -> None:
-        """Wait until no hold stands that keeps money from being taken."""
+    async def nothing_blocks_capture(self, unless: Callable[[], bool]) -> None:
+        """Wait until no hold stands that keeps money from being taken, or it need not be taken any more."""
         ...
 
     async def read_the_books(self) -> None:
@@ -114,6 +113,8 @@ class ShipmentProcess:
         self._was_ready = False
         self._label_of = ""
         self._captured_early = False
+        self._surplus_is_due = False
+        self._undo_of_money_noted = False
         self._facts: deque[Fact] = deque()
 
     # --- what is told to it ---------------------------------------------------------------------------
@@ -149,7 +150,10 @@ class ShipmentProcess:
             return
         self._stopped = self._stopped or now.work_status == WorkStatus.CANCELLED
         self._stock_is_here = now.plan.waits_for is not WaitsFor.STOCK
-        self._paid = now.covered
+        self._paid, self._expires_at = now.covered, now.expires_at
+        if self._paid and self.value:
+            self.asks_for_money()  # it was got by a change, beside this process
+        self._surplus_is_due = self._captured_early
         if self.parcel_id and now.work_status in _NOT_PACKED:
             self._sent_back, self.parcel_id = True, None
 
@@ -163,7 +167,9 @@ class ShipmentProcess:
 
     def asks_for_money(self) -> None:
         """Note how its money is let go, before it is asked for: the answer may be lost."""
-        self._undo.add(partial(steps.void_authorization, self.id))
+        if not self._undo_of_money_noted:
+            self._undo_of_money_noted = True
+            self._undo.add(partial(steps.void_authorization, self.id))
 
     def note_money(self, answer: Authorization) -> None:
         """Take over what an attempt came to."""
@@ -191,19 +197,23 @@ class ShipmentProcess:
 
     async def run(self) -> Outcome:
         """Return how it ended."""
-        try:
-            while not self.handed_over:
-                await self._leave()
-            await self._capture()
-            self.outcome = await self._follow_to_the_door()
-        except StoppedOnTheWay:
-            await self._be_stopped()
-        except FailureError as failure:
-            if is_cancelled_exception(failure):
-                raise
-            await self._wait_for_ops(failure)
+        while self.outcome is None:
+            try:
+                await self._go_its_way()
+            except StoppedOnTheWay:
+                await self._be_stopped()
+            except FailureError as failure:
+                if is_cancelled_exception(failure):
+                    raise
+                await self._wait_for_ops(failure)
         self.doing = f"ended: {self.outcome}"
-        return self.outcome or Outcome.CANCELLED
+        return self.outcome
+
+    async def _go_its_way(self) -> None:
+        while not self.handed_over:
+            await self._leave()
+        await self._capture()
+        self.outcome = await self._follow_to_the_door()
 
     async def _leave(self) -> None:
         """Get it out of the house; when it is sent back a step, the label goes first."""
@@ -228,6 +238,7 @@ class ShipmentProcess:
 
     async def _be_stopped(self) -> None:
         self.doing = "is being stopped"
+        await self._order.waits_no_more_for_money(self.id)
         await self.undo()
         self.outcome = Outcome.CANCELLED
 
@@ -235,11 +246,14 @@ class ShipmentProcess:
         """A deed was refused that never should be. No order fails for it: a person looks, its sisters go on."""
         self.doing = "is stuck"
         await self._open(CaseKind.STUCK, str(failure.cause or failure))
-        await workflow.wait_condition(lambda: self._stopped)
-        await self._be_stopped()
+        had_left = self.handed_over
+        await workflow.wait_condition(lambda: self._stopped or (self.handed_over and not had_left))
+        if not self.handed_over:
+            await self._be_stopped()
 
-    async def give_back_surplus(self) -> None:
+    async def _give_back_surplus(self) -> None:
         """Give back what was taken early for units that are no longer owed."""
+        self._surplus_is_due = False
         if self._captured_early and not await steps.refund_payment(self.id):
             await self._open(CaseKind.REFUND_FAILED, "what was taken early could not be given back")
 
@@ -257,8 +271,7 @@ class ShipmentProcess:
 
     async def _get_paid(self) -> None:
         """Get the money it lacks; what was there at placing is paid already."""
-        asked_again = False
-        while not self._paid:
+        while not self._paid and not self.handed_over:
             self.doing = "waits for its payment"
             method = self._order.till.methods
             answer = await self._order.till.ask(self)
@@ -266,25 +279,26 @@ class ShipmentProcess:
                 await self._order.read_the_books()
                 raise SentBack
             if not self._paid:
-                asked_again = True
                 await self._ask_for_another_method(method, "declined when its stock came")
-        if asked_again:
-            await self._paid_at_last()
-
-    async def _paid_at_last(self) -> None:
-        await self._order.release_hold(HoldReason.PAYMENT)
-        await self._order.cases.resolve(
-            self._order.order_id, CaseKind.PAYMENT_DECLINED, resolution="paid another way"
-        )
+        await self._order.waits_no_more_for_money(self.id)
 
     async def _ask_for_another_method(self, method: int, why: str) -> None:
-        await self._order.place_payment_hold(self.id, why)
-        await self._order.till.wait_for_method(method, lambda: self._stopped, within=None)
-        if self._stopped and not self.handed_over:
+        """Hold the order until the customer pays another way.
+
+        Raises:
+            StoppedOnTheWay: it was stopped meanwhile.
+            SentBack: it left meanwhile; what is done about its money then is another step.
+        """
+        if not self._stopped:
+            await self._order.place_payment_hold(self.id, why)
+        await self._order.till.wait_for_method(method, lambda: self._stopped or self.handed_over, within=None)
+        if self.handed_over:
+            raise SentBack
+        if self._stopped:
             raise StoppedOnTheWay
 
     async def _wait_until_packed(self) -> None:
-        self.doing = "is picked and packed"
+        self.doing = "waits for its day" if self.plan.waits_for is WaitsFor.DATE else "is picked and packed"
         await self._until(lambda: self.parcel_id is not None)
         await self._renew_authorization()
 
@@ -350,7 +364,7 @@ class ShipmentProcess:
                 method = self._order.till.methods
                 await self._ask_for_another_method(method, "its payment is about to run out")
                 await self._reserve_anew()
-                await self._paid_at_last()
+                await self._order.waits_no_more_for_money(self.id)
             case OnExpiry.REAUTHORIZE:
                 await self._reserve_anew()
 
@@ -383,12 +397,16 @@ class ShipmentProcess:
             while (await self._order.till.ask(self)).status is not PaymentStatus.AUTHORIZED:
                 await self._order.till.wait_for_method(method, lambda: False, within=None)
                 method = self._order.till.methods
+        await self._order.waits_no_more_for_money(self.id)
         await self._resolve(CaseKind.CAPTURE_FAILED, resolution="captured")
+        await self._give_back_surplus()
 
     async def _is_captured(self, *, early: bool = False) -> bool:
         """Take the money; False when its reservation ran out. While a hold blocks it, it waits."""
         while True:
-            await self._order.nothing_blocks_capture()
+            await self._order.nothing_blocks_capture(unless=lambda: early and self._turned_back())
+            if early and self._stopped and not self.handed_over:
+                raise StoppedOnTheWay
             try:
                 captured = await steps.capture_payment(self.id, early=early)
             except ActivityError as failure:
@@ -502,11 +520,16 @@ class ShipmentProcess:
             SentBack: the books took it back a step.
         """
         while True:
-            await workflow.wait_condition(lambda: there() or self._turned_back() or bool(self._overdues()))
+            await workflow.wait_condition(
+                lambda: there() or self._turned_back() or self._surplus_is_due or bool(self._overdues())
+            )
             if self._stopped and not self.handed_over:
                 raise StoppedOnTheWay
             if self._turned_back():
                 raise SentBack
+            if self._surplus_is_due:
+                await self._give_back_surplus()
+                continue
             if there():
                 return
             late = self._overdues()[0]
@@ -528,6 +551,8 @@ class ShipmentProcess:
 
     async def _note_trouble(self, late: Overdue) -> None:
         if late.kind is CaseKind.AUTHORIZATION_EXPIRING:
+            if self._expires_at is None:
+                await self._order.read_the_books()
             await self._renew_authorization()
         else:
             await self._open(late.kind, "it should have left by now")

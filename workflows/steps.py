@@ -67,7 +67,13 @@ async def reserve_stock(order_id: str) -> Reservation:
 
 
 async def authorize_payment(
-    order_id: str, attempt: int, shipments: tuple[str, ...], amount: int, currency: str
+    order_id: str,
+    attempt: int,
+    shipments: tuple[str, ...],
+    amount: int,
+    currency: str,
+    *,
+    patience: options.Patience,
 ) -> Authorization:
     """Reserve the money that is missing for these shipments."""
     about = shipments[0] if len(shipments) == 1 else order_id
@@ -76,7 +82,7 @@ async def authorize_payment(
         AuthorizePayment(order_id=order_id, attempt=attempt, shipments=shipments),
         activity_id=f"authorize-{about}-{attempt}",
         summary=f"hold {format_minor(amount, currency)} for {', '.join(shipments)}",
-        **options.PAYMENT,
+        **patience,
     )
 
 

@@ -1,8 +1,7 @@
 """Changing an order that stands: fewer units, more, another address, another service."""
 
 from dataclasses import dataclass
-from datetime import datetime
-from datetime import date
+from datetime import date, datetime
 from enum import StrEnum
 
 from fulfillment.domain.errors import FulfillmentError

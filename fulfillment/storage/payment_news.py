@@ -178,7 +178,7 @@ def _payment_news(
             journal.signal(conn, order.order_id, signals.PAYMENT_NEWS, said, fact_key=key, at=now)
         return "the order asks what became of the attempt"
     if hint.status in (_S.AUTHORIZED, _S.CAPTURED) and not payment.authorized:
-        return _stands_after_all(conn, order, payment, now)
+        return _stands_after_all(conn, order, payment, hint.reference, now)
     return f"the payment is {payment.status}"
 
 
@@ -220,9 +220,12 @@ def _expire(conn: Connection, payment: Row[Any], now: datetime) -> None:
     journal.event(conn, payment.order_id, "authorization_expired", text, at=now, data=data)
 
 
-def _stands_after_all(conn: Connection, order: Row[Any], payment: Row[Any], now: datetime) -> str:
+def _stands_after_all(
+    conn: Connection, order: Row[Any], payment: Row[Any], reference: str, now: datetime
+) -> str:
     """Correct an attempt we had given up: it covers nothing any more, so the sweep lets its money go."""
-    stands = {"status": _S.AUTHORIZED.value, "authorized": payment.asked}
+    # Where the bank's no was all we heard of it, we learn its name only now.
+    stands = {"status": _S.AUTHORIZED.value, "authorized": payment.asked, "provider_ref": reference}
     conn.execute(_CHANGE, {"the_payment": payment.payment_id, **stands})
     shares.let_go(conn, payment.payment_id)
     outcome = f"{payment.payment_id} was {payment.status}; the provider says that it stands: it is let go"

@@ -11,7 +11,7 @@ from fulfillment.crashpoints import crashpoint
 from fulfillment.domain.cases import CaseKind
 from fulfillment.domain.notifications import Fact
 from fulfillment.domain.operation import Authorization, Captured, Operation
-from fulfillment.domain.order import OrderStatus
+from fulfillment.domain.order import UNPAID, OrderStatus
 from fulfillment.domain.payment import (
     AuthorizationExpired,
     Declined,
@@ -236,7 +236,10 @@ class PaymentStore:
     def voided(self, key: str, snapshot: PaymentSnapshot) -> None:
         """Record that money was let go."""
         with self._engine.begin() as conn:
-            self._voids.record(conn, lock(conn, key), key, snapshot)
+            order = lock(conn, key)
+            unconfirmed = self._voids.record(conn, order, key, snapshot)
+            if unconfirmed is not None and order.status in UNPAID:
+                self._tell_declined(conn, order, unconfirmed, DeclineGroup.CHECK_DETAILS)
         crashpoint("void.after_record")
 
     def refunded(self, key: str, snapshot: RefundSnapshot) -> None:
@@ -384,6 +387,7 @@ class PaymentStore:
         self, conn: Connection, order: Row[Any], payment: Row[Any], snapshot: PaymentSnapshot
     ) -> None:
         order_id, now = order.order_id, self._now()
+        _answer(conn, order)
         journal.event(conn, order_id, "payment_action", "Your bank asks you to confirm the payment.", at=now)
         confirm_by = now + self._policy.payment_action_wait
         told = {"next_action_url": snapshot.next_action_url, "pay_by": confirm_by.isoformat()}
@@ -427,11 +431,17 @@ class PaymentStore:
             self._captures.ran_out(conn, operation.payment_id)
 
 
+def _answer(conn: Connection, order: Row[Any], **changes: Any) -> None:
+    """Answer the placing with "declined" where nothing was answered yet: the storefront shows what to do next."""
+    changes["placed"] = func.coalesce(orders.c.placed, "declined")
+    conn.execute(update(orders).where(orders.c.order_id == order.order_id).values(changes))
+
+
 def _not_paid(conn: Connection, order: Row[Any]) -> None:
-    changes: dict[str, Any] = {"placed": func.coalesce(orders.c.placed, "declined")}
+    changes: dict[str, Any] = {}
     if order.status == OrderStatus.RESERVED:
         changes["status"] = OrderStatus.PAYMENT_FAILED.value
-    conn.execute(update(orders).where(orders.c.order_id == order.order_id).values(changes))
+    _answer(conn, order, **changes)
 
 
 def _outcome(conn: Connection, order: Row[Any], key: str) -> Authorization:

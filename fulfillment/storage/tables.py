@@ -604,6 +604,7 @@ shipments = Table(
     UniqueConstraint("order_id", "n", name="uq_shipments_n"),
     CheckConstraint("value >= 0", name="value"),
     CheckConstraint("fee >= 0 AND fee <= value AND reworks >= 0", name="fee"),
+    Index("ix_shipments_dated", "order_id", postgresql_where=text("waits_for = 'date'")),
     Index(
         "ix_shipments_floor",
         "location_id",

@@ -81,19 +81,28 @@ class Voids:
             raise Stop(payment_id, "a shipment needs its money")
         return self._claim(conn, order, payment, payment.asked)
 
-    def record(self, conn: Connection, order: Row[Any], key: str, snapshot: PaymentSnapshot) -> None:
-        """Record that the money of a payment is let go, or as much of it as was not taken."""
+    def record(
+        self, conn: Connection, order: Row[Any], key: str, snapshot: PaymentSnapshot
+    ) -> Row[Any] | None:
+        """Record that the money of a payment is let go, or as much of it as was not taken.
+
+        Return the payment where it was an attempt that its customer never confirmed.
+        """
         operation = read(conn, key)
         if not self._operations.settle(conn, key, _O.SUCCEEDED, reference=snapshot.reference):
-            return
+            return None
+        payment = conn.execute(_PAYMENT, {"the_payment": operation.payment_id}).one()
         ended = _S.EXPIRED if snapshot.status is _S.EXPIRED else _S.VOIDED
         conn.execute(_LET_GO, {"the_payment": operation.payment_id, "ended": ended.value})
         shares.let_go(conn, operation.payment_id)
         # An attempt that waited for the bank never came to anything: it ends with its money.
         self._operations.settle(conn, operation.payment_id, _O.FAILED, error_class="Voided")
+        if payment.status == _S.ACTION_REQUIRED:
+            return payment
         amount = format_minor(operation.amount, order.currency)
         text = f"We released the {amount} that your bank had set aside."
         journal.event(conn, order.order_id, "voided", text, at=self._now())
+        return None
 
     def taken_meanwhile(
         self, conn: Connection, order: Row[Any], key: str, snapshot: PaymentSnapshot

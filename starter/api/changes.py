@@ -32,6 +32,7 @@ from starter.api.schemas import (
     ShortageIn,
 )
 from starter.doors import Doors, Standing
+from starter.orders import NotRunning, VerbRefused
 from workflows.contract import VerbAnswer
 
 router = APIRouter(prefix="/v1/orders", tags=["orders"])
@@ -63,7 +64,9 @@ async def change_items(
         lines=[LineQuantity(line_no=line.line_no, quantity=line.quantity) for line in body.lines],
         added=[NewLine(**line.model_dump()) for line in body.add],
     )
-    return await _change("items", order_id, ask, body, request=request, doors=doors, caller=caller, key=key)
+    return await _change(
+        "change_items", order_id, ask, body, request=request, doors=doors, caller=caller, key=key
+    )
 
 
 @router.post("/{order_id}/address", response_model=ChangedOut, summary="Send it elsewhere")
@@ -72,7 +75,9 @@ async def change_address(
 ) -> Response:
     """Send what has not left to another address; a label made for the old one is bought again."""
     ask = partial(doors.processes.change_address, order_id, ship_to=Address(**body.model_dump()))
-    return await _change("address", order_id, ask, body, request=request, doors=doors, caller=caller, key=key)
+    return await _change(
+        "change_address", order_id, ask, body, request=request, doors=doors, caller=caller, key=key
+    )
 
 
 @router.post("/{order_id}/service", response_model=ChangedOut, summary="Send it faster, or slower")
@@ -81,7 +86,9 @@ async def change_service(
 ) -> Response:
     """Send what has not left by another service; its fee is reserved first."""
     ask = partial(doors.processes.change_service, order_id, service=body.service, fee=body.fee)
-    return await _change("service", order_id, ask, body, request=request, doors=doors, caller=caller, key=key)
+    return await _change(
+        "change_service", order_id, ask, body, request=request, doors=doors, caller=caller, key=key
+    )
 
 
 @router.post(
@@ -93,7 +100,7 @@ async def answer_shortage(
     """Wait for all of it, split the order, or drop what is missing."""
     ask = partial(doors.processes.answer_shortage, order_id, choice=body.choice)
     return await _change(
-        "shortage", order_id, ask, body, request=request, doors=doors, caller=caller, key=key
+        "answer_shortage", order_id, ask, body, request=request, doors=doors, caller=caller, key=key
     )
 
 
@@ -151,24 +158,34 @@ async def _change(
     """Ask the order for a change, once per key, and answer with the order after it."""
     # A key of the client's is the caller's own and counts for one verb; without one every request is new.
     request_id = f"{verb}:{caller.name}:{key}" if key else f"{verb}:{secrets.token_hex(12)}"
-    work = partial(_changed, order_id, partial(ask, by=caller.name, request_id=request_id), request, doors)
+    work = partial(
+        _changed, verb, order_id, partial(ask, by=caller.name, request_id=request_id), request, doors
+    )
     if key:
         return (await once(doors.idempotency, asked(request, body, caller=caller, key=key), work)).response()
     return (await work()).response()
 
 
 async def _changed(
-    order_id: str, ask: Callable[[], Awaitable[VerbAnswer]], request: Request, doors: Doors
+    verb: str, order_id: str, ask: Callable[[], Awaitable[VerbAnswer]], request: Request, doors: Doors
 ) -> Answered:
     before = await run_in_threadpool(doors.views.view, order_id)
     try:
         came_of_it = await ask()
+    except NotRunning as no:
+        raise _refused(_why_not(verb, before) or no, before) from no
     except FulfillmentError as no:
         raise _refused(no, before) from no
     view = await run_in_threadpool(doors.views.view, order_id)
     did = DidOut(**asdict(came_of_it))
     answer = ChangedOut(**order_out(view, request, doors).model_dump(), did=did)
     return Answered(body=answer.model_dump(mode="json"))
+
+
+def _why_not(verb: str, view: OrderView) -> VerbRefused | None:
+    """Return what the books say about an order on which nothing works (any more)."""
+    why = allowed_actions(view)[verb]
+    return VerbRefused("too_late", why) if why else None
 
 
 def _refused(no: FulfillmentError, view: OrderView) -> Problem:

@@ -169,6 +169,9 @@ class Api:
     def post(self, path: str, body: Any = None, *, key: str = "") -> Any:
         return self._answer(path, body)
 
+    def get(self, path: str) -> Any:
+        return self._answer(path, None)
+
     def delete(self, path: str) -> Any:
         return self._answer(path, None)
 
@@ -181,12 +184,17 @@ class Api:
 
 
 def some_hands(
-    shop: Api, *, stopping: Callable[[], bool] = lambda: False, board: Board | None = None
+    shop: Api,
+    *,
+    stopping: Callable[[], bool] = lambda: False,
+    board: Board | None = None,
+    bank: Api | None = None,
 ) -> Hands:
-    simulator = cast(ApiClient, Api())
+    simulator = cast(ApiClient, bank or Api())
     told: Callable[[str, str], None] = lambda order_id, what: None
     return Hands(
         shop=cast(ApiClient, shop),
+        second=cast(ApiClient, Api("approved")),
         simulator=simulator,
         board=board or a_board()[0],
         told=told,
@@ -224,6 +232,38 @@ def test_a_hold_that_is_gone_after_a_lost_answer_is_released() -> None:
 def test_a_hold_that_was_never_there_is_refused() -> None:
     with pytest.raises(ApiRefused):
         some_hands(Api(ApiRefused(409, {"code": "not_allowed"}))).release(ORDER, "manual")
+
+
+def asks_the_bank(kind: str) -> Any:
+    url = "http://127.0.0.1:8420/stripe/3ds/pi_1"
+    return {"payment": {"next_action": {"type": kind, "url": url}}}
+
+
+def test_the_customer_confirms_the_payment_that_the_bank_asks_about() -> None:
+    hands = some_hands(Api(asks_the_bank("confirm")))
+
+    assert hands.confirms(ORDER)
+    assert cast(Api, hands.simulator).asked == [("/_sim/payments/pi_1/authenticate", None)]
+
+
+@pytest.mark.parametrize("order", [asks_the_bank("choose_method"), {"payment": {"next_action": None}}])
+def test_nothing_is_confirmed_that_the_bank_does_not_ask(order: Any) -> None:
+    assert not some_hands(Api(order)).confirms(ORDER)
+
+
+def test_a_bank_that_asks_no_more_is_told_nothing() -> None:
+    gone = Api(ApiRefused(400, {"code": "payment_intent_unexpected_state"}))
+
+    assert not some_hands(Api(asks_the_bank("confirm")), bank=gone).confirms(ORDER)
+
+
+def test_another_person_allows_a_refund() -> None:
+    shop = Api()
+    hands = some_hands(shop)
+
+    assert hands.approves("SO-10483-F1") == "approved"
+    assert cast(Api, hands.second).asked == [("/v1/refunds/SO-10483-F1/approve", None)]
+    assert shop.asked == []
 
 
 def test_an_order_is_placed_after_what_befalls_it() -> None:

@@ -60,6 +60,7 @@ PRICES = {MUG: 1200, TEA: 500, POT: 3999}
 METHODS = (GOOD,) * 6 + (ASKS,) * 3 + ("pm_later", "pm_poor", "pm_stolen", RISKY, FRAUD)
 ELSEWHERE = replace(HOME, line1="2 Side St", city="Elko")
 _MOST_OPEN = 9
+_MOST_TURNS = 30
 _JOURNEY = (
     CarrierStatus.PICKED_UP,
     CarrierStatus.IN_TRANSIT,
@@ -183,11 +184,12 @@ class Shop:
         for sku in SKUS:
             for place in PLACES:
                 self.house.stock.receive(sku, place, 40, key=self.name("last"), by="dock")
-        for _ in range(60):
+        for _ in range(40):
             self._answer_everything(chance)
             for order_id in self.open_orders():
-                while self.conductor.turn(order_id, chance):
-                    pass
+                for _ in range(_MOST_TURNS):
+                    if not self.conductor.turn(order_id, chance):
+                        break
             self._work_the_floor()
             self.house.wait(timedelta(hours=1))
             self.bank.time_passed()

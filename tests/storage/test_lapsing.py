@@ -24,6 +24,7 @@ from fulfillment.storage.tables import (
 )
 from tests.storage.house import MUG, House, only
 from tests.storage.paying import a_snapshot, claim, pay
+from tests.storage.proof import check_books
 
 TTL = DEFAULT.reservation_ttl
 
@@ -252,3 +253,31 @@ def test_money_that_is_held_keeps_the_claim_until_all_of_the_order_is_paid(house
     with house.engine.begin() as conn:
         assert lapsing.expirable(conn, house.now(), 10) == ()
         assert not lapsing.expire(conn, "SO-1", house.now())
+
+
+def test_what_waits_already_and_lapses_again_joins_the_queue_of_its_shipment(house: House) -> None:
+    house.stocked(mugs=2)
+    house.reserved(mugs=3, teas=0)
+    house.wait(TTL)
+    house.reconciliation.sweep()
+    house.stock.adjust(MUG, "wh-reno", -2, key="fix", by="pia", reason="broken")
+
+    assert reclaimed(house) is False
+
+    assert sum(row["quantity"] - row["filled"] for row in house.rows(backorders, state="waiting")) == 3
+    check_books(house)
+
+
+def test_units_that_were_missed_on_the_shelf_do_not_hide_that_their_sisters_lost_their_claim(
+    house: House,
+) -> None:
+    house.stocked(mugs=2)
+    house.reserved(mugs=2, teas=0)
+    house.stock.adjust(MUG, "wh-reno", -1, key="fix", by="pia", reason="broken")
+    house.wait(TTL)
+    house.reconciliation.sweep()  # what is left goes to the one that waits
+
+    assert reclaimed(house) is False
+
+    assert sum(row["quantity"] - row["filled"] for row in house.rows(backorders, state="waiting")) == 1
+    check_books(house)

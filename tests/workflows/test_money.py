@@ -1,11 +1,13 @@
 """How an order gets its money, and what becomes of it when the order does not go as planned."""
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 from temporalio.client import WorkflowUpdateFailedError
 
 from activities.errors import refusal
+from fulfillment.domain.change import LineState
 from fulfillment.domain.holds import HoldReason
 from fulfillment.domain.payment import PaymentStatus
 from fulfillment.domain.policy import OnExpiry, Policy, SplitCapture
@@ -436,3 +438,143 @@ async def test_a_dispute_that_came_beside_the_order_holds_it(place: PlaceOrder) 
     assert view["holds"] == ["dispute"]
     await order.ask("cancel", reason="enough")
     await order.result()
+
+
+async def test_a_part_that_is_cancelled_while_it_waits_to_be_paid_takes_its_hold_with_it(
+    place: PlaceOrder,
+) -> None:
+    """The hold was for that part's money alone: with it gone, nothing keeps the rest from going on."""
+    world = World(a_shipment(1), a_shipment(2, waits_for=WaitsFor.STOCK))
+    order, _ = await place(world)
+    world.declines = ["other_method"]
+    await order.tell("stock_filled", shipment_ids=["SO-1-2"])
+    await order.did("hold payment")
+
+    world.states["SO-1-2"] = state_of(a_shipment(2), "cancelled")
+    world.changes("cancel-units", stopped=("SO-1-2",), delta=-6600)
+    await order.ask("cancel", reason="not this one", lines=[{"line_no": 2, "quantity": 1}])
+    await order.did("release payment by policy")
+    await order.goes_to_the_door(1)
+
+    assert (await order.result()).outcome == "delivered"
+
+
+async def test_the_hold_of_two_parts_stands_until_both_are_paid_or_gone(place: PlaceOrder) -> None:
+    waiting = [a_shipment(n, waits_for=WaitsFor.STOCK) for n in (1, 2)]
+    world = World(*waiting)
+    order, _ = await place(world)
+    world.declines = ["other_method", "other_method", "other_method"]
+    await order.tell("stock_filled", shipment_ids=["SO-1-1", "SO-1-2"])
+    await order.until(lambda: len(world.did("hold payment")) == 2)
+
+    await order.ask(
+        "retry_payment", method="pm_card_mastercard"
+    )  # one of them is paid, the other declined again
+    await order.until(lambda: len(world.did("hold payment")) == 3)
+    assert world.did("release payment") == []
+    await order.ask("retry_payment", method="pm_card_visa")
+    await order.did("release payment by policy")
+
+    await order.ask("cancel", reason="enough")
+    await order.result()
+
+
+async def test_money_got_by_a_change_is_renewed_in_time_and_let_go_with_the_order(place: PlaceOrder) -> None:
+    world = World(a_shipment())
+    order, _ = await place(world)
+    added = a_shipment(2, value=1800)
+    world.states["SO-1-2"] = state_of(added)
+    world.changes("add", added=("SO-1-2",), delta=1800)
+    await order.ask("change_items", add=[{"sku": "MUG-12", "quantity": 1}])
+    soon = (await order.handle.describe()).start_time + timedelta(hours=12)
+    world.states["SO-1-2"] = replace(state_of(added, covered=True), expires_at=soon)
+
+    await order.tell("overdue", shipment_id="SO-1-2", subject="SO-1-2", kind="authorization_expiring")
+    await order.did("void SO-1-2", "authorize SO-1-2 3")
+    await order.ask("cancel", reason="enough")
+    await order.result()
+
+    assert "void SO-1-2" in world.done[world.done.index("authorize SO-1-2 3") :]
+
+
+async def test_goods_that_leave_while_another_way_to_pay_is_asked_for_are_captured(place: PlaceOrder) -> None:
+    world = World(a_shipment())
+    world.policy = Policy(on_expiry=OnExpiry.HOLD)
+    world.expires_soon = True
+    order, _ = await place(world)
+    await order.tell("packed", shipment_id="SO-1-1", parcel_id="SO-1-P1")
+    await order.did("hold payment")
+
+    await order.handed_over()  # the carrier took it all the same
+    await order.did("capture SO-1-1")
+    await order.scanned("delivered")
+
+    assert (await order.result()).outcome == "delivered"
+
+
+async def test_a_change_that_cannot_be_made_whole_is_not_made_at_all(place: PlaceOrder) -> None:
+    world = World(a_shipment())
+    order, _ = await place(world)
+    world.states["SO-1-2"] = state_of(a_shipment(2, value=1800))
+    world.changes("add", added=("SO-1-2",), delta=1800)
+    world.changes("undo", then=state_of(a_shipment(2, value=1800), "cancelled"))
+
+    with pytest.raises(WorkflowUpdateFailedError) as refused:  # its mugs have just left: the books refuse
+        await order.ask(
+            "change_items", lines=[{"line_no": 1, "quantity": 2}], add=[{"sku": "TEA", "quantity": 1}]
+        )
+    await order.goes_to_the_door()
+
+    assert "Nothing was changed" in str(refused.value.cause)
+    assert world.did("undo") == ["undo SO-1-C1"]
+    assert (await order.result()).outcome == "delivered"
+
+
+async def test_the_same_quantity_asked_for_twice_is_added_once(place: PlaceOrder) -> None:
+    world = World(a_shipment())
+    order, _ = await place(world)
+    world.states["SO-1-2"] = state_of(a_shipment(2, value=2200))
+    world.changes("add", added=("SO-1-2",), delta=2200)
+    await order.ask("change_items", lines=[{"line_no": 1, "quantity": 4}])
+    world.lines = (*world.lines, LineState(line_no=2, sku="MUG", quantity=1, unit_price=2200))
+
+    again = await order.ask("change_items", lines=[{"line_no": 1, "quantity": 4}])
+
+    assert again["text"] == "Nothing was to be changed."
+    assert len(world.did("add")) == 1
+    await order.ask("cancel", reason="enough")
+    await order.result()
+
+
+async def test_a_provider_that_does_not_answer_keeps_nobody_waiting_at_the_desk(place: PlaceOrder) -> None:
+    world = World(a_shipment())
+    order, _ = await place(world)
+    world.states["SO-1-2"] = state_of(a_shipment(2, value=1800))
+    world.changes("add", added=("SO-1-2",), delta=1800)
+    world.changes("undo", then=state_of(a_shipment(2, value=1800), "cancelled"))
+    world.away = 4
+
+    with pytest.raises(WorkflowUpdateFailedError) as refused:
+        await order.ask("change_items", add=[{"sku": "TEA", "quantity": 1}])
+    await order.ask("hold", reason="manual", note="the desk answers")
+
+    assert "as it was" in str(refused.value.cause)
+    await order.ask("cancel", reason="enough")
+    await order.result()
+
+
+async def test_what_was_taken_early_for_units_that_a_count_took_goes_back(place: PlaceOrder) -> None:
+    world = World(a_shipment())
+    world.policy = Policy(on_expiry=OnExpiry.CAPTURE_EARLY)
+    world.expires_soon = True
+    order, _ = await place(world)
+    await order.packed()
+    await order.did("capture SO-1-1 early")
+
+    world.states["SO-1-1"] = state_of(a_shipment(value=4400), "packed", covered=True, parcel="SO-1-P1")
+    await order.tell("replanned", why="a count found fewer")
+    await order.did("refund SO-1-1")
+    await order.handed_over()
+    await order.scanned("delivered")
+
+    assert (await order.result()).outcome == "delivered"

@@ -175,6 +175,36 @@ async def test_a_released_hold_lets_the_order_go_on(place: PlaceOrder) -> None:
     assert (await order.result()).outcome == "delivered"
 
 
+async def test_a_released_hold_stays_released_though_a_slower_answer_names_it(place: PlaceOrder) -> None:
+    world = World(a_shipment(), a_shipment(2, waits_for=WaitsFor.STOCK))
+    world.risky = True
+    order, _ = await place(world)
+    world.late_holds, world.risky = tuple(world.holds.values()), False
+
+    await order.ask("release", reason="fraud")
+    await order.tell("stock_filled", shipment_ids=["SO-1-2"])
+    await order.did("authorize SO-1-2 2")
+    await order.goes_to_the_door()
+    await order.goes_to_the_door(2)
+
+    assert (await order.result()).outcome == "delivered"
+    assert world.did("capture") == ["capture SO-1-1", "capture SO-1-2"]
+
+
+async def test_nothing_is_cancelled_for_a_hold_that_was_ended_beside_the_order(place: PlaceOrder) -> None:
+    world = World(a_shipment())
+    world.risky = True
+    order, _ = await place(world)
+
+    world.holds.clear()
+    await order.pass_time(timedelta(hours=73))
+    await order.did("read SO-1")
+    await order.goes_to_the_door()
+
+    assert (await order.result()).outcome == "delivered"
+    assert world.did("stop") == []
+
+
 async def test_a_hold_released_twice_at_once_is_refused_the_second_time(place: PlaceOrder) -> None:
     world = World(a_shipment())
     world.risky = True

@@ -1,6 +1,7 @@
 """What becomes of an order of which not everything is there, when the customer is asked."""
 
-from datetime import UTC, datetime, timedelta
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
 
 import pytest
 from temporalio.client import WorkflowUpdateFailedError
@@ -9,7 +10,7 @@ from fulfillment.domain.holds import Hold, HoldReason
 from fulfillment.domain.policy import Policy, Shortage, ShortageChoice
 from fulfillment.domain.shipment import WaitsFor
 from tests.workflows.conftest import PlaceOrder, RunningOrder
-from tests.workflows.world import World, a_shipment
+from tests.workflows.world import World, a_shipment, state_of
 
 
 async def _asked(place: PlaceOrder, policy: Policy) -> RunningOrder:
@@ -94,6 +95,73 @@ async def test_where_only_complete_orders_ship_all_leave_when_the_last_piece_cam
 
     await order.ask("cancel", reason="enough")
     await order.result()
+
+
+async def test_stock_that_comes_before_the_answer_leaves_nothing_to_ask(place: PlaceOrder) -> None:
+    order = await _asked(place, Policy(shortage=Shortage.ASK))
+
+    await order.tell("stock_filled", shipment_ids=["SO-1-2"])
+    await order.did("release stock by policy")
+    await order.goes_to_the_door(1)
+    await order.goes_to_the_door(2)
+
+    assert (await order.result()).outcome == "delivered"
+
+
+async def test_a_customer_who_cancels_what_is_missing_gets_the_rest(place: PlaceOrder) -> None:
+    order = await _asked(place, Policy(shortage=Shortage.ASK))
+    gone = state_of(a_shipment(2, waits_for=WaitsFor.STOCK), "cancelled")
+    order.world.states["SO-1-1"] = state_of(a_shipment(1), covered=True)
+    order.world.changes("cancel-units", stopped=("SO-1-2",), then=gone)
+
+    await order.ask("cancel", reason="enough", lines=[{"line_no": 1, "quantity": 1}])
+    await order.did("release stock by policy")
+    await order.goes_to_the_door(1)
+
+    assert (await order.result()).outcome == "delivered"
+
+
+async def test_a_hold_that_was_given_more_time_is_not_settled_at_its_old_one(place: PlaceOrder) -> None:
+    policy = Policy(shortage=Shortage.SHIP_COMPLETE, ask_customer_wait=timedelta(hours=48))
+    order = await _asked(place, policy)
+    hold = order.world.holds[HoldReason.STOCK]
+    order.world.holds[HoldReason.STOCK] = replace(hold, due_at=hold.due_at + timedelta(days=30))
+
+    await order.tell("replanned", why="receipt_late")
+    await order.did("read SO-1")
+    await order.pass_time(timedelta(hours=72))
+
+    assert order.world.did("release") == []
+    await order.ask("cancel", reason="enough")
+    await order.result()
+
+
+async def test_a_promise_that_the_books_moved_is_the_one_shown(place: PlaceOrder) -> None:
+    order, _ = await place(World(a_shipment()))
+    order.world.states["SO-1-1"] = state_of(a_shipment(), "released", covered=True)
+    order.world.promised_later = date(2099, 12, 24)
+
+    await order.tell("replanned", why="receipt_late")
+    await order.did("read SO-1")
+    await order.did("confirm SO-1")
+
+    assert "2099-12-24" in str(await order.handle.query("view"))
+    await order.ask("cancel", reason="enough")
+    await order.result()
+
+
+async def test_a_shipment_that_has_all_it_needs_and_waits_for_its_day_leaves_on_it(place: PlaceOrder) -> None:
+    order, _ = await place(World(a_shipment()))
+    waits = a_shipment(waits_for=WaitsFor.DATE)
+    order.world.states["SO-1-1"] = state_of(waits, covered=True)
+
+    await order.tell("replanned", why="its day was moved")
+    await order.did("read SO-1")
+    await order.pass_time(timedelta(days=30))
+    await order.goes_to_the_door()
+
+    assert (await order.result()).outcome == "delivered"
+    assert order.world.did("authorize") == ["authorize SO-1-1 1"]
 
 
 async def test_an_order_that_asked_nothing_takes_no_answer(place: PlaceOrder) -> None:

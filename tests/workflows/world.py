@@ -85,6 +85,7 @@ class World:
         self.reserved_holds: tuple[Hold, ...] = ()
         self.expires_soon = False
         self.stock_gone = 0
+        self.away = 0
         self.uncovered: tuple[str, ...] = ()
         self.held_captures = 0
         self.refund_states: list[RefundState] = []
@@ -96,8 +97,10 @@ class World:
         self.label_failures = 0
         self.expired_captures = 0
         self.promise = PROMISED
+        self.promised_later: date | None = None
         self.scans_say = CarrierStatus.LOST
         self.risky = False
+        self.late_holds: tuple[Hold, ...] = ()  # named by an authorization that began before they ended
         self.refused: dict[str, str] = {}
         self.refused_refunds = 0
         self.refused_labels = 0
@@ -159,6 +162,9 @@ class World:
         ids = " ".join(request.shipments)
         self._note(f"authorize {ids} {request.attempt}")
         payment_id = f"SO-1:authorize:{ids}:{request.attempt}"
+        if self.away:
+            self.away -= 1
+            raise ApplicationError("503", type="ProviderUnavailable")
         if self.waiting:
             return Authorization(
                 payment_id=payment_id,
@@ -172,7 +178,7 @@ class World:
             return Authorization(
                 payment_id=payment_id, status=PaymentStatus.DECLINED, decline_group=self.declines.pop(0)
             )
-        holds = ()
+        holds = self.late_holds
         if self.risky:
             fraud = PlaceHold(
                 order_id="SO-1",
@@ -245,6 +251,7 @@ class World:
             shipments=tuple(self.states.values()),
             lines=self.lines,
             holds=tuple(self.holds.values()),
+            promise_date=self.promised_later,
         )
 
     def changes(self, deed: str, *, then: ShipmentState | None = None, **came_to: Any) -> None:

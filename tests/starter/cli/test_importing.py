@@ -7,6 +7,9 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, func, select
 
+from fulfillment.settings import real_now
+from fulfillment.storage.replenishment import ReplenishmentStore
+from fulfillment.storage.stock import StockStore
 from fulfillment.storage.tables import (
     audit_entries,
     order_events,
@@ -271,3 +274,28 @@ def test_all_of_northwind_is_accepted_once(waybill: Waybill, books: Engine, tmp_
     assert ": 0 accepted, " in again.stdout
     assert (first.exit_code, again.exit_code) == (0, 0)
     assert (rows(books, orders), rows(books, order_lines)) == (560, 1464)
+
+
+@pytest.mark.northwind
+def test_after_northwind_on_two_warehouses_everything_low_is_ordered_and_nothing_archived(
+    waybill: Waybill, books: Engine
+) -> None:
+    store = StockStore(books, real_now)
+    waybill(
+        "import", northwind.ORDERS, "--products", northwind.PRODUCTS, "--split", "wh-reno=60,wh-lehigh=40"
+    )
+    with books.connect() as conn:
+        placed = conn.scalars(select(orders.c.order_id).order_by(orders.c.order_id)).all()
+        archived = frozenset(conn.scalars(select(skus.c.sku).where(skus.c.archived)))
+    for order_id in placed:
+        store.reserve(order_id)
+
+    vendors = ReplenishmentStore(books, real_now)
+    ordered = vendors.order_what_is_low()
+
+    assert {order.location_id for order in ordered} == {"wh-reno", "wh-lehigh"}
+    assert not archived & {order.sku for order in ordered}
+    for row in vendors.overview():
+        if row.sku not in archived:
+            assert row.available + row.incoming - row.backordered > row.reorder_point, row
+    assert vendors.order_what_is_low() == ()
