@@ -72,7 +72,9 @@ _SHARES: Final = """
 SELECT payment_id, shipment_id, asked, captured, refunded, released FROM payment_shares
 """
 _REFUNDS: Final = """
-SELECT refund_id, order_id, shipment_id, amount, state, by_hand_ref IS NOT NULL AS by_hand, at FROM refunds
+SELECT refund_id, order_id, shipment_id, amount, state, by_hand_ref IS NOT NULL AS by_hand, at,
+    CASE WHEN cause = 'overpaid' THEN substr(request_id, length('overpaid:') + 1) END AS payment_id
+FROM refunds
 """
 _OPERATIONS: Final = """
 SELECT o.operation_key, o.order_id, o.payment_id, o.kind, coalesce(r.shipment_id, o.subject) AS subject, o.amount,

@@ -332,6 +332,12 @@ BREAKS: tuple[tuple[Invariant, str, Put, str], ...] = (
         together(edit("shipments", "SO-1-1", outcome="returned"), edit("orders", "SO-1", outcome="returned")),
         "SO-1-1: 78.42 USD captured, 0.00 USD given back, 0.00 USD is due",
     ),
+    (
+        money.captured_what_shipped,
+        "it left and all of it went back, beside a goodwill of its order",
+        add("refunds", refund(1, 7000), refund(1, 842, refund_id="SO-1-F2", shipment_id=None)),
+        "SO-1-1: 78.42 USD captured, 0.00 USD given back, 78.42 USD is due",
+    ),
     (money.captured_what_shipped, "lost, and the money kept", LOST_AND_KEPT, "SO-5-1: 33.00 USD captured"),
     (
         money.nothing_shipped_unpaid,

@@ -11,6 +11,7 @@ from temporalio.exceptions import ApplicationError
 
 from activities.payments import AuthorizePayment, CapturePayment, PaymentActivities
 from fulfillment.domain.holds import HoldReason
+from fulfillment.domain.invariants import Evidence, money
 from fulfillment.domain.operation import Authorization, Captured, Operation
 from fulfillment.domain.order import UnitRange
 from fulfillment.domain.payment import Declined, DeclineGroup, PaymentStatus, RefundStatus
@@ -18,6 +19,7 @@ from fulfillment.domain.payment_news import DisputeHint, MethodHint, PaymentHint
 from fulfillment.domain.record import ReleaseHold, StopShipments
 from fulfillment.domain.refund import RefundCause, RefundState, RequestRefund
 from fulfillment.domain.shipment import WorkStatus
+from fulfillment.storage.audit import AuditStore
 from fulfillment.storage.tables import (
     audit_entries,
     cases,
@@ -939,6 +941,12 @@ def test_what_is_only_goodwill_still_counts_against_what_is_lost(till: Till) -> 
 # --- money that went back covers nothing -------------------------------------------------------------
 
 
+def audited(till: Till) -> tuple[str, ...]:
+    """Return what the audit says of what left and of what is kept for it."""
+    books = AuditStore(till.house.engine, till.house.now).books()
+    return money.captured_what_shipped(Evidence(books=books)).violations
+
+
 def test_money_taken_beside_us_and_given_back_does_not_let_the_goods_leave(till: Till) -> None:
     till.house.reserved()
     till.pay()
@@ -953,6 +961,7 @@ def test_money_taken_beside_us_and_given_back_does_not_let_the_goods_leave(till:
     assert not covered
     assert anew.payment_id == "SO-1:authorize:SO-1-1:2"
     assert till.bank.kept == 2900
+    assert audited(till) == ()
 
 
 def test_a_fee_after_an_early_capture_and_its_surplus_is_charged(till: Till) -> None:
@@ -971,6 +980,7 @@ def test_a_fee_after_an_early_capture_and_its_surplus_is_charged(till: Till) -> 
     assert covered
     assert taken == Captured(amount=2200)
     assert till.bank.kept == 2200
+    assert audited(till) == ()
 
 
 def test_goodwill_leaves_what_is_covered_covered(till: Till) -> None:

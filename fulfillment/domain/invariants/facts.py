@@ -284,7 +284,10 @@ class ShareFact:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RefundFact:
-    """Money that goes back; `shipment_id` where it is all of one shipment's, `by_hand` past the provider."""
+    """Money that goes back; `shipment_id` where it is all of one shipment's, `by_hand` past the provider.
+
+    `payment_id` is the payment that had taken too much, where that is why.
+    """
 
     refund_id: str
     order_id: str
@@ -293,6 +296,7 @@ class RefundFact:
     state: str
     by_hand: bool
     at: datetime
+    payment_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -183,19 +183,35 @@ def captured_what_shipped(evidence: Evidence) -> Found:
     lost_shipments = {parcel.shipment_id for parcel in books.parcels if parcel.parcel_id in lost}
     excuses = _Excuses(books)
     by_amount = {refund.order_id for refund in books.refunds if refund.shipment_id is None}
+    named, too_much = _given_back_by_name(books)
     left = [shipment for shipment in books.shipments if shipment.left]
     violations = []
     for shipment in left:
         captured, refunded = taken.get(shipment.shipment_id, (0, 0))
         due = _due(shipment, refunded, was_lost=shipment.shipment_id in lost_shipments)
-        # What a person gave back is the shop's to give; then only what was taken can be judged by itself.
-        kept = captured if shipment.order_id in by_amount and due else captured - refunded
-        if captured and kept != due and not excuses.hold_for(shipment):
+        kept, most = captured - refunded, due
+        if shipment.order_id in by_amount and due:
+            # What a person gave back is the shop's to give: only what goes back of this one by name is judged.
+            kept, most = captured - named[shipment.shipment_id], due + too_much[shipment.shipment_id]
+        if captured and not due <= kept <= most and not excuses.hold_for(shipment):
             violations.append(
                 f"{shipment.shipment_id}: {excuses.money(captured, shipment)} captured, "
                 f"{excuses.money(refunded, shipment)} given back, {excuses.money(due, shipment)} is due"
             )
     return Found(len(left), violations)
+
+
+def _given_back_by_name(books: Books) -> tuple[Counter[str], Counter[str]]:
+    """Return per shipment what went back for it, and what its payments had taken too much."""
+    parts = grouped(books.shares, lambda share: share.payment_id)
+    named: Counter[str] = Counter()
+    too_much: Counter[str] = Counter()
+    for refund in books.refunds:
+        if refund.state == RefundState.SUCCEEDED and refund.shipment_id:
+            named[refund.shipment_id] += refund.amount
+        for share in parts.get(refund.payment_id or "", ()):
+            too_much[share.shipment_id] += refund.amount
+    return named, too_much
 
 
 def _due(shipment: ShipmentFact, refunded: int, *, was_lost: bool) -> int:
