@@ -167,7 +167,9 @@ class OrderViews:
 
 
 def _whole_order(chosen: ColumnElement[bool]) -> Any:
-    parcel_ids = select(parcels.c.parcel_id).where(parcels.c.order_id == orders.c.order_id)
+    # Said to be of the outer order: two levels deep it would be of all orders, and every scan of the shop be read.
+    of_the_order = parcels.c.order_id == orders.c.order_id
+    parcel_ids = select(parcels.c.parcel_id).where(of_the_order).correlate(orders)
     scans = _gathered(
         tracking_events,
         tracking_events.c.parcel_id.in_(parcel_ids),

@@ -98,6 +98,19 @@ def test_a_view_takes_one_statement(engine: Engine) -> None:
     assert len(statements) == 2
 
 
+def test_a_view_reads_the_scans_of_its_own_order_alone(engine: Engine) -> None:
+    house = House(engine).stocked()
+    house.released()
+    statements: list[str] = []
+    event.listen(engine, "before_cursor_execute", lambda *args: statements.append(args[2]))
+
+    house.views.view("SO-1")
+
+    (statement,) = (said for said in statements if "tracking_events" in said)
+    assert statement.count("FROM orders") == 1
+    assert "parcels, orders" not in statement
+
+
 def test_an_order_nobody_knows_has_no_view(engine: Engine) -> None:
     house = House(engine).stocked()
 
