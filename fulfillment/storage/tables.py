@@ -79,6 +79,12 @@ skus = Table(
     Column("reorder_maximum", Integer),  # null is twice the reorder point
     Column("pack_size", Integer, nullable=False, server_default="1"),
     Column("minimum_order", Integer, nullable=False, server_default="1"),
+    Column("length_mm", Integer),  # as it is packed, in any turn; null where nobody measured it
+    Column("width_mm", Integer),
+    Column("height_mm", Integer),
+    Column("fragile", Boolean, nullable=False, server_default="false"),
+    CheckConstraint("length_mm > 0 AND width_mm > 0 AND height_mm > 0", name="measured"),
+    CheckConstraint("num_nulls(length_mm, width_mm, height_mm) IN (0, 3)", name="measured_in_full"),
     CheckConstraint(
         "weight_g >= 0 AND price >= 0 AND reorder_point >= 0 AND lead_time_days >= 0", name="sizes"
     ),
@@ -621,6 +627,8 @@ parcels = Table(
     Column("shipment_id", Text, ForeignKey("shipments.shipment_id"), nullable=False, unique=True),
     Column("n", Integer, nullable=False),
     Column("weight_g", Integer, nullable=False),
+    Column("carton_id", Text),  # null: in a box that is none of ours
+    Column("size_mm", ARRAY(Integer)),  # of the carton
     Column("carrier_status", Text, nullable=False, server_default="pre_transit"),
     Column("flags", ARRAY(Text), nullable=False, server_default="{}"),
     Column("reason", Text, nullable=False, server_default=""),
@@ -628,6 +636,9 @@ parcels = Table(
     Column("address_hash", Text),  # of where it went, from the moment it left
     Column("edd_first_date", Date),
     Column("edd_date", Date),
+    Column("evidence", Text),  # that the carrier has it: scan_form, driver_scan, staff
+    Column("evidence_ref", Text, nullable=False, server_default=""),
+    Column("handed_over_by", Text),
     _moment("handed_over_at", nullable=True),
     _moment("latest_scan_at", nullable=True),
     _moment("next_check_at", nullable=True),  # silence is an event: reconciliation looks here
@@ -663,6 +674,109 @@ labels = Table(
     ),
     Index("uq_labels_number", "carrier", "tracking_number", unique=True),
     Index("ix_labels_tracking_number", "tracking_number"),
+)
+
+# The kinds of boxes there are; where there are none, the packer uses the usual ones.
+cartons = Table(
+    "cartons",
+    metadata,
+    Column("carton_id", Text, primary_key=True),
+    Column("size_mm", ARRAY(Integer), nullable=False),  # inner length, width, height
+    Column("max_weight_g", Integer, nullable=False),  # of the contents
+    Column("tare_g", Integer, nullable=False),
+    Column("price", Integer, nullable=False),
+    Column("archived", Boolean, nullable=False, server_default="false"),
+    CheckConstraint("cardinality(size_mm) = 3 AND 0 < ALL (size_mm)", name="size"),
+    CheckConstraint("max_weight_g > 0 AND tare_g >= 0 AND price >= 0", name="amounts"),
+)
+
+# A shipment at the bench: who packs it, in which cartons, and what must be acknowledged before it goes on.
+packings = Table(
+    "packings",
+    metadata,
+    Column("shipment_id", Text, ForeignKey("shipments.shipment_id"), primary_key=True),
+    Column("round", Integer, nullable=False),  # the shipment's reworks: another content is another round
+    Column("packer", Text, nullable=False),
+    Column("station", Text, nullable=False, server_default=""),
+    Column("plan", JSONB, nullable=False),
+    Column("problem", Text, nullable=False, server_default=""),  # "" when nothing is wrong
+    Column("problem_scan", Text),
+    _moment("started_at"),
+)
+
+packing_scans = Table(
+    "packing_scans",
+    metadata,
+    Column("shipment_id", Text, ForeignKey("packings.shipment_id"), primary_key=True),
+    Column("scan_id", Text, primary_key=True),  # the scanner's: a repeat counts nothing
+    Column("round", Integer, nullable=False),
+    Column("code", Text, nullable=False),
+    Column("outcome", Text, nullable=False),
+    Column("by", Text, nullable=False),
+    _moment("at"),
+    CheckConstraint("outcome IN ('counted', 'wrong', 'too_many')", name="outcome"),
+)
+
+# Parcels of one place for one carrier, given to it together.
+manifests = Table(
+    "manifests",
+    metadata,
+    Column("manifest_id", Text, primary_key=True),
+    Column("location_id", Text, ForeignKey("locations.location_id"), nullable=False),
+    Column("carrier", Text, nullable=False),
+    Column("by", Text, nullable=False),
+    Column("form_state", Text, nullable=False),  # wanted, made, refused
+    Column("form_ref", Text, nullable=False, server_default=""),
+    Column("form_url", Text, nullable=False, server_default=""),
+    Column("form_why", Text, nullable=False, server_default=""),
+    Column("evidence", Text),
+    Column("evidence_ref", Text, nullable=False, server_default=""),
+    Column("handed_over_by", Text),
+    _moment("at"),
+    _moment("next_try_at", nullable=True),  # null: there is nothing to ask the carrier for
+    _moment("handed_over_at", nullable=True),
+    CheckConstraint("form_state IN ('wanted', 'made', 'refused')", name="form_state"),
+    CheckConstraint(
+        "num_nulls(evidence, handed_over_by, handed_over_at) IN (0, 3)", name="handed_over_with_evidence"
+    ),
+    Index("ix_manifests_next_try", "next_try_at", postgresql_where=text("next_try_at IS NOT NULL")),
+)
+
+manifest_parcels = Table(
+    "manifest_parcels",
+    metadata,
+    Column("manifest_id", Text, ForeignKey("manifests.manifest_id"), primary_key=True),
+    Column("parcel_id", Text, ForeignKey("parcels.parcel_id"), primary_key=True),
+    Column("label_id", Text, ForeignKey("labels.label_id"), nullable=False),
+    Column("outcome", Text, nullable=False, server_default="listed"),
+    Column("why", Text, nullable=False, server_default=""),
+    CheckConstraint("outcome IN ('listed', 'left', 'refused')", name="outcome"),
+    Index(
+        "uq_manifest_parcels_listed", "parcel_id", unique=True, postgresql_where=text("outcome = 'listed'")
+    ),
+)
+
+# A carrier's car that is asked for.
+pickups = Table(
+    "pickups",
+    metadata,
+    Column("pickup_id", Text, primary_key=True),
+    Column("manifest_id", Text, ForeignKey("manifests.manifest_id"), nullable=False),
+    Column("instructions", Text, nullable=False, server_default=""),
+    Column("by", Text, nullable=False),
+    Column("state", Text, nullable=False),  # wanted, scheduled, refused
+    Column("provider_ref", Text, nullable=False, server_default=""),
+    Column("confirmation", Text, nullable=False, server_default=""),
+    Column("cost", Integer),
+    Column("currency", Text),
+    Column("why", Text, nullable=False, server_default=""),
+    _moment("from_at"),
+    _moment("until_at"),
+    _moment("at"),
+    _moment("next_try_at", nullable=True),
+    CheckConstraint("state IN ('wanted', 'scheduled', 'refused')", name="state"),
+    CheckConstraint("from_at < until_at", name="window"),
+    Index("ix_pickups_next_try", "next_try_at", postgresql_where=text("next_try_at IS NOT NULL")),
 )
 
 tracking_events = Table(
