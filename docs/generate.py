@@ -82,6 +82,8 @@ POLICY: Final[Mapping[str, str]] = MappingProxyType(
         "hold_default_after": "A hold nobody answers takes its default after this time",
         "handling": "What the warehouse needs, in the promise: business days, the first one included",
         "ship_within": "A shipment should have left within so many business days of its location",
+        "weight_tolerance": "How far a closed parcel may be from what it should weigh, as a share of it",
+        "weight_slack_g": "What paper, tape and scales explain all the same, in grams",
         "transit_days": "Business days on the road at home, in the promise",
         "transit_days_abroad": "Business days on the road abroad, in the promise",
         "backorder_days": "Days until missing stock comes, in the promise",

@@ -6,8 +6,7 @@ What lies below a piece is not asked: free space in a carton is filled with pape
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from itertools import permutations
+from dataclasses import dataclass, replace
 from typing import Final, Protocol
 
 Size = tuple[int, int, int]
@@ -118,6 +117,23 @@ def pack(pieces: Sequence[Piece], cartons: Sequence[Carton]) -> Packing:
     return Packing(filled=filled, left=left, guessed=guessed)
 
 
+def for_one_label(packer: Packer, pieces: Sequence[Piece], cartons: Sequence[Carton]) -> Packing:
+    """Return a packing in one carton where one takes everything, even if fragile pieces then lie among others.
+
+    A shipment has one label: what needs several cartons is tied together under it.
+    """
+    apart = packer(pieces, cartons)
+    if len(apart.filled) < 2:
+        return apart
+    known = {(piece.sku, piece.n): piece for piece in pieces}
+    together = packer([replace(piece, fragile=False) for piece in pieces], cartons)
+    if len(together.filled) > 1:
+        return apart
+    (one,) = together.filled
+    placements = tuple(replace(p, piece=known[p.piece.sku, p.piece.n]) for p in one.placements)
+    return replace(together, filled=(replace(one, placements=placements),), left=apart.left)
+
+
 def volume(size: Size) -> int:
     """Return the volume of a box in cubic millimetres."""
     return size[0] * size[1] * size[2]
@@ -223,13 +239,14 @@ def _spot(
     size: Size, corners: Sequence[Size], placed: Sequence[Placement], room: Size
 ) -> tuple[Size, Size] | None:
     """Return the corner and the turn in which a piece ends lowest, then nearest to the walls; None where none is free."""
-    free = (
-        (at, turn)
-        for turn in sorted(set(permutations(size)))
-        for at in corners
-        if _fits(at, turn, placed, room)
-    )
+    free = ((at, turn) for turn in _turns(size) for at in corners if _fits(at, turn, placed, room))
     return min(free, key=_ends, default=None)
+
+
+def _turns(size: Size) -> tuple[Size, ...]:
+    """Return every way to turn a box, each once; always in the same order."""
+    a, b, c = sorted(size)
+    return tuple(dict.fromkeys(((a, b, c), (a, c, b), (b, a, c), (b, c, a), (c, a, b), (c, b, a))))
 
 
 def _ends(spot: tuple[Size, Size]) -> tuple[int, int, int]:

@@ -5,6 +5,7 @@ from datetime import date
 
 from fulfillment.domain.address import Address
 from fulfillment.domain.carrier_choice import Quote
+from fulfillment.domain.cartons import Size
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,7 +23,10 @@ class Label:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LabelJob:
-    """A claimed purchase. `reference` is the provider's shipment, once made; it is stored before buying."""
+    """A claimed purchase. `reference` is the provider's shipment, once made; it is stored before buying.
+
+    `size_mm` are the parcel's sides, None where it is in no carton of ours.
+    """
 
     key: str
     parcel_id: str
@@ -34,6 +38,7 @@ class LabelJob:
     currency: str
     today: date
     express: bool = False
+    size_mm: Size | None = None
     reference: str = ""
     sends: int = 0
     bought: Label | None = None

@@ -184,6 +184,7 @@ class ShippingBooks:
             currency=order.currency,
             today=today,
             express=order.service == EXPRESS,
+            size_mm=parcel.size_mm and tuple(parcel.size_mm),
             reference=label.provider_shipment_ref or "",
             sends=_sends(conn, label.label_id),
             bought=None if label.state == "buying" else _bought(label, parcel.edd_date),

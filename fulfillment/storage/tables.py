@@ -83,6 +83,7 @@ skus = Table(
     Column("width_mm", Integer),
     Column("height_mm", Integer),
     Column("fragile", Boolean, nullable=False, server_default="false"),
+    Column("serial", Boolean, nullable=False, server_default="false"),  # every unit has a number of its own
     CheckConstraint("length_mm > 0 AND width_mm > 0 AND height_mm > 0", name="measured"),
     CheckConstraint("num_nulls(length_mm, width_mm, height_mm) IN (0, 3)", name="measured_in_full"),
     CheckConstraint(
@@ -711,13 +712,14 @@ packing_scans = Table(
     Column("scan_id", Text, primary_key=True),  # the scanner's: a repeat counts nothing
     Column("round", Integer, nullable=False),
     Column("code", Text, nullable=False),
+    Column("serial", Text, nullable=False, server_default=""),
     Column("outcome", Text, nullable=False),
     Column("by", Text, nullable=False),
     _moment("at"),
     CheckConstraint("outcome IN ('counted', 'wrong', 'too_many')", name="outcome"),
 )
 
-# Parcels of one place for one carrier, given to it together.
+# Parcels of one place for one carrier, given to it together; one list at a time is open.
 manifests = Table(
     "manifests",
     metadata,
@@ -725,21 +727,21 @@ manifests = Table(
     Column("location_id", Text, ForeignKey("locations.location_id"), nullable=False),
     Column("carrier", Text, nullable=False),
     Column("by", Text, nullable=False),
-    Column("form_state", Text, nullable=False),  # wanted, made, refused
-    Column("form_ref", Text, nullable=False, server_default=""),
-    Column("form_url", Text, nullable=False, server_default=""),
-    Column("form_why", Text, nullable=False, server_default=""),
     Column("evidence", Text),
     Column("evidence_ref", Text, nullable=False, server_default=""),
     Column("handed_over_by", Text),
     _moment("at"),
-    _moment("next_try_at", nullable=True),  # null: there is nothing to ask the carrier for
     _moment("handed_over_at", nullable=True),
-    CheckConstraint("form_state IN ('wanted', 'made', 'refused')", name="form_state"),
     CheckConstraint(
         "num_nulls(evidence, handed_over_by, handed_over_at) IN (0, 3)", name="handed_over_with_evidence"
     ),
-    Index("ix_manifests_next_try", "next_try_at", postgresql_where=text("next_try_at IS NOT NULL")),
+    Index(
+        "uq_manifests_open",
+        "location_id",
+        "carrier",
+        unique=True,
+        postgresql_where=text("handed_over_at IS NULL"),
+    ),
 )
 
 manifest_parcels = Table(
@@ -750,33 +752,10 @@ manifest_parcels = Table(
     Column("label_id", Text, ForeignKey("labels.label_id"), nullable=False),
     Column("outcome", Text, nullable=False, server_default="listed"),
     Column("why", Text, nullable=False, server_default=""),
-    CheckConstraint("outcome IN ('listed', 'left', 'refused')", name="outcome"),
+    CheckConstraint("outcome IN ('listed', 'left', 'missing', 'refused')", name="outcome"),
     Index(
         "uq_manifest_parcels_listed", "parcel_id", unique=True, postgresql_where=text("outcome = 'listed'")
     ),
-)
-
-# A carrier's car that is asked for.
-pickups = Table(
-    "pickups",
-    metadata,
-    Column("pickup_id", Text, primary_key=True),
-    Column("manifest_id", Text, ForeignKey("manifests.manifest_id"), nullable=False),
-    Column("instructions", Text, nullable=False, server_default=""),
-    Column("by", Text, nullable=False),
-    Column("state", Text, nullable=False),  # wanted, scheduled, refused
-    Column("provider_ref", Text, nullable=False, server_default=""),
-    Column("confirmation", Text, nullable=False, server_default=""),
-    Column("cost", Integer),
-    Column("currency", Text),
-    Column("why", Text, nullable=False, server_default=""),
-    _moment("from_at"),
-    _moment("until_at"),
-    _moment("at"),
-    _moment("next_try_at", nullable=True),
-    CheckConstraint("state IN ('wanted', 'scheduled', 'refused')", name="state"),
-    CheckConstraint("from_at < until_at", name="window"),
-    Index("ix_pickups_next_try", "next_try_at", postgresql_where=text("next_try_at IS NOT NULL")),
 )
 
 tracking_events = Table(

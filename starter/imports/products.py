@@ -30,7 +30,7 @@ _OPTIONS: Final = ("Option1 Value", "Option2 Value", "Option3 Value")
 _MEASURES: Final = MappingProxyType(
     {"length_mm": "Length mm", "width_mm": "Width mm", "height_mm": "Height mm"}
 )
-_FRAGILE: Final = MappingProxyType({"": False, "false": False, "true": True})
+_YES_OR_NO: Final = MappingProxyType({"": False, "false": False, "true": True})
 _NO_OPTION: Final = "Default Title"
 
 
@@ -89,7 +89,8 @@ def _product(row: Row, first: Row) -> Product:
         minimum_order=max(1, row.count("Minimum Order", default=1)),
         on_hand=row.count("Variant Inventory Qty", default=0),
         on_order=row.count("On Order", default=0),
-        fragile=_one_of("Fragile", row["Fragile"], _FRAGILE),
+        fragile=_one_of("Fragile", row["Fragile"], _YES_OR_NO),
+        serial=_one_of("Serial", row["Serial"], _YES_OR_NO),
         **_measured(row),
     )
 

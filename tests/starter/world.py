@@ -11,10 +11,12 @@ from fulfillment.domain.change import LineQuantity
 from fulfillment.domain.counts import Count, UnknownCount
 from fulfillment.domain.errors import UnknownOrder
 from fulfillment.domain.findings import Unheard
+from fulfillment.domain.hand_over import STAFF, Proof
 from fulfillment.domain.holds import HoldReason
 from fulfillment.domain.inventory import Level, UnknownSku
 from fulfillment.domain.location import Location
 from fulfillment.domain.order import Order, OrderStatus
+from fulfillment.domain.packing import Bench, NotAtBench, UnitScan
 from fulfillment.domain.payment_news import PaymentHint
 from fulfillment.domain.promise import CartPart, CartPromise
 from fulfillment.domain.replenishment import Ordered, ShelfPoint, StockRow
@@ -197,11 +199,13 @@ class Books:
     def picked(self, shipment_id: str, *, by: str, scan_id: str = "") -> None:
         self._step(shipment_id)
 
-    def pack(self, shipment_id: str, *, weight_g: int, by: str) -> str:
+    def pack(
+        self, shipment_id: str, *, weight_g: int, by: str, carton_id: str = "", weight_reason: str = ""
+    ) -> str:
         self._step(shipment_id)
         return "SO-10483-P1"
 
-    def hand_over(self, shipment_id: str, *, by: str) -> HandedOver:
+    def hand_over(self, shipment_id: str, *, by: str, proof: Proof = STAFF) -> HandedOver:
         self._step(shipment_id)
         return HandedOver(
             shipment_id=shipment_id,
@@ -323,6 +327,22 @@ class Books:
             raise self.away
 
 
+class EmptyBenches:
+    """Benches at which nothing is packed; real ones are tested on a real database."""
+
+    def start(self, shipment_id: str, *, by: str, station: str = "", take_over: bool = False) -> Bench:
+        raise NotAtBench(shipment_id)
+
+    def show(self, shipment_id: str) -> Bench:
+        raise NotAtBench(shipment_id)
+
+    def scan(self, shipment_id: str, scans: Sequence[UnitScan], *, by: str) -> Bench:
+        raise NotAtBench(shipment_id)
+
+    def acknowledge(self, shipment_id: str, scan_id: str, *, by: str) -> Bench:
+        raise NotAtBench(shipment_id)
+
+
 class Keys:
     """Idempotency keys; `taken_over` lets a request that died be repeated."""
 
@@ -364,6 +384,7 @@ class World:
             views=books,
             facts=books,
             floor=books,
+            benches=EmptyBenches(),
             stock=books,
             conditions=books,
             returns=books,

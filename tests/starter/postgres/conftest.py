@@ -35,6 +35,7 @@ def app(desk: Desk) -> FastAPI:
             views=house.views,
             facts=house.signals,
             floor=house.floor,
+            benches=house.benches,
             stock=house.stock,
             conditions=house.conditions,
             returns=house.returns,

@@ -1,4 +1,4 @@
-"""Boxes: what units measure, the bench where they are packed, manifests and pickups, and who saw parcels leave."""
+"""Boxes: what units measure, the bench where they are packed, manifests, and who saw parcels leave."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -39,19 +39,11 @@ def upgrade() -> None:
         sa.Column("location_id", sa.Text(), nullable=False),
         sa.Column("carrier", sa.Text(), nullable=False),
         sa.Column("by", sa.Text(), nullable=False),
-        sa.Column("form_state", sa.Text(), nullable=False),
-        sa.Column("form_ref", sa.Text(), server_default="", nullable=False),
-        sa.Column("form_url", sa.Text(), server_default="", nullable=False),
-        sa.Column("form_why", sa.Text(), server_default="", nullable=False),
         sa.Column("evidence", sa.Text(), nullable=True),
         sa.Column("evidence_ref", sa.Text(), server_default="", nullable=False),
         sa.Column("handed_over_by", sa.Text(), nullable=True),
         sa.Column("at", sa.DateTime(timezone=True), nullable=False),
-        sa.Column("next_try_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("handed_over_at", sa.DateTime(timezone=True), nullable=True),
-        sa.CheckConstraint(
-            "form_state IN ('wanted', 'made', 'refused')", name=op.f("ck_manifests_form_state")
-        ),
         sa.CheckConstraint(
             "num_nulls(evidence, handed_over_by, handed_over_at) IN (0, 3)",
             name=op.f("ck_manifests_handed_over_with_evidence"),
@@ -62,11 +54,11 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("manifest_id", name=op.f("pk_manifests")),
     )
     op.create_index(
-        "ix_manifests_next_try",
+        "uq_manifests_open",
         "manifests",
-        ["next_try_at"],
-        unique=False,
-        postgresql_where=sa.text("next_try_at IS NOT NULL"),
+        ["location_id", "carrier"],
+        unique=True,
+        postgresql_where=sa.text("handed_over_at IS NULL"),
     )
     op.create_table(
         "packings",
@@ -84,41 +76,12 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("shipment_id", name=op.f("pk_packings")),
     )
     op.create_table(
-        "pickups",
-        sa.Column("pickup_id", sa.Text(), nullable=False),
-        sa.Column("manifest_id", sa.Text(), nullable=False),
-        sa.Column("instructions", sa.Text(), server_default="", nullable=False),
-        sa.Column("by", sa.Text(), nullable=False),
-        sa.Column("state", sa.Text(), nullable=False),
-        sa.Column("provider_ref", sa.Text(), server_default="", nullable=False),
-        sa.Column("confirmation", sa.Text(), server_default="", nullable=False),
-        sa.Column("cost", sa.Integer(), nullable=True),
-        sa.Column("currency", sa.Text(), nullable=True),
-        sa.Column("why", sa.Text(), server_default="", nullable=False),
-        sa.Column("from_at", sa.DateTime(timezone=True), nullable=False),
-        sa.Column("until_at", sa.DateTime(timezone=True), nullable=False),
-        sa.Column("at", sa.DateTime(timezone=True), nullable=False),
-        sa.Column("next_try_at", sa.DateTime(timezone=True), nullable=True),
-        sa.CheckConstraint("state IN ('wanted', 'scheduled', 'refused')", name=op.f("ck_pickups_state")),
-        sa.CheckConstraint("from_at < until_at", name=op.f("ck_pickups_window")),
-        sa.ForeignKeyConstraint(
-            ["manifest_id"], ["manifests.manifest_id"], name=op.f("fk_pickups_manifest_id")
-        ),
-        sa.PrimaryKeyConstraint("pickup_id", name=op.f("pk_pickups")),
-    )
-    op.create_index(
-        "ix_pickups_next_try",
-        "pickups",
-        ["next_try_at"],
-        unique=False,
-        postgresql_where=sa.text("next_try_at IS NOT NULL"),
-    )
-    op.create_table(
         "packing_scans",
         sa.Column("shipment_id", sa.Text(), nullable=False),
         sa.Column("scan_id", sa.Text(), nullable=False),
         sa.Column("round", sa.Integer(), nullable=False),
         sa.Column("code", sa.Text(), nullable=False),
+        sa.Column("serial", sa.Text(), server_default="", nullable=False),
         sa.Column("outcome", sa.Text(), nullable=False),
         sa.Column("by", sa.Text(), nullable=False),
         sa.Column("at", sa.DateTime(timezone=True), nullable=False),
@@ -138,7 +101,7 @@ def upgrade() -> None:
         sa.Column("outcome", sa.Text(), server_default="listed", nullable=False),
         sa.Column("why", sa.Text(), server_default="", nullable=False),
         sa.CheckConstraint(
-            "outcome IN ('listed', 'left', 'refused')", name=op.f("ck_manifest_parcels_outcome")
+            "outcome IN ('listed', 'left', 'missing', 'refused')", name=op.f("ck_manifest_parcels_outcome")
         ),
         sa.ForeignKeyConstraint(["label_id"], ["labels.label_id"], name=op.f("fk_manifest_parcels_label_id")),
         sa.ForeignKeyConstraint(
@@ -165,6 +128,7 @@ def upgrade() -> None:
     op.add_column("skus", sa.Column("width_mm", sa.Integer(), nullable=True))
     op.add_column("skus", sa.Column("height_mm", sa.Integer(), nullable=True))
     op.add_column("skus", sa.Column("fragile", sa.Boolean(), server_default="false", nullable=False))
+    op.add_column("skus", sa.Column("serial", sa.Boolean(), server_default="false", nullable=False))
     op.create_check_constraint(
         op.f("ck_skus_measured"), "skus", "length_mm > 0 AND width_mm > 0 AND height_mm > 0"
     )
@@ -178,6 +142,7 @@ def downgrade() -> None:
     """Bring it back."""
     op.drop_constraint(op.f("ck_skus_measured_in_full"), "skus")
     op.drop_constraint(op.f("ck_skus_measured"), "skus")
+    op.drop_column("skus", "serial")
     op.drop_column("skus", "fragile")
     op.drop_column("skus", "height_mm")
     op.drop_column("skus", "width_mm")
@@ -194,13 +159,9 @@ def downgrade() -> None:
     )
     op.drop_table("manifest_parcels")
     op.drop_table("packing_scans")
-    op.drop_index(
-        "ix_pickups_next_try", table_name="pickups", postgresql_where=sa.text("next_try_at IS NOT NULL")
-    )
-    op.drop_table("pickups")
     op.drop_table("packings")
     op.drop_index(
-        "ix_manifests_next_try", table_name="manifests", postgresql_where=sa.text("next_try_at IS NOT NULL")
+        "uq_manifests_open", table_name="manifests", postgresql_where=sa.text("handed_over_at IS NULL")
     )
     op.drop_table("manifests")
     op.drop_table("cartons")
