@@ -36,7 +36,7 @@ from starter.api import (
 from starter.api.live import Watch
 from starter.api.problems import Problem, ProblemAnswer
 from starter.doors import Doors
-from starter.pages import service, tracking
+from starter.pages import prints, service, tracking
 from starter.pages import stock as stock_page
 
 MAX_BODY_BYTES: Final = 64 * 1024
@@ -55,6 +55,7 @@ ROUTERS: Final = (
     webhooks.router,
     tracking.router,
     stock_page.router,
+    prints.router,
     service.router,
 )
 _STATIC: Final = Path(__file__).parent / "pages" / "static"

@@ -70,6 +70,8 @@ ROUTES: dict[tuple[str, str], set[str]] = {
 }
 STAFF_PAGES = {
     "/stock": {"support", "warehouse", "ops"},
+    "/warehouse/print/slips/SO-10483-1": {"warehouse"},
+    "/warehouse/print/picks": {"warehouse"},
 }
 PUBLIC = {
     "/",
