@@ -211,6 +211,9 @@ SQL: dict[str, tuple[tuple[str, ...], Put]] = {
         (
             "DELETE FROM allocations WHERE shipment_id = 'SO-3-1'",
             "UPDATE allocations SET quantity = 2 WHERE shipment_id = 'SO-7-1'",
+            "INSERT INTO packing_scans (shipment_id, scan_id, round, code, outcome, by, at) "
+            "SELECT shipment_id, 'another', round, code, outcome, by, at FROM packing_scans "
+            "WHERE shipment_id = 'SO-7-1'",
         ),
         ALL_IS_RIGHT,
     ),
@@ -299,6 +302,10 @@ SQL: dict[str, tuple[tuple[str, ...], Put]] = {
     ),
     "labelled and free when it left": (
         ("UPDATE parcels SET address_hash = 'elsewhere' WHERE order_id = 'SO-1'",),
+        ALL_IS_RIGHT,
+    ),
+    "what is in a parcel was scanned": (
+        ("DELETE FROM packing_scans WHERE shipment_id = 'SO-7-1'",),
         ALL_IS_RIGHT,
     ),
     "parcels stand where their scans say": (
