@@ -89,6 +89,7 @@ def test_a_parcel_whose_every_unit_was_scanned_is_closed_in_the_carton_of_the_pl
     assert close(bench) == close(bench) == "SO-1-P1"
     parcel = bench.row(parcels)
     assert (parcel["carton_id"], parcel["size_mm"], parcel["weight_g"]) == ("M", [310, 230, 150], 930)
+    assert bench.shipping.claim_label("SO-1-P1").size_mm == (310, 230, 150), "carriers price the carton"
 
 
 def test_no_parcel_is_closed_and_no_label_bought_before_the_last_unit_was_scanned(bench: House) -> None:

@@ -22,6 +22,7 @@ COLUMNS = (
     "Width mm",
     "Height mm",
     "Fragile",
+    "Serial",
 )
 
 
@@ -77,13 +78,16 @@ def test_a_product_without_a_weight_still_weighs_something() -> None:
 
 def test_a_measured_product_has_three_sides_and_may_be_fragile() -> None:
     sides = {"Length_mm": "120", "Width_mm": "90", "Height_mm": "100"}
-    measured, unmeasured = read(a_row(**sides, Fragile="true"), a_row(Handle="tea", Variant_SKU="NW-002"))
+    measured, unmeasured = read(
+        a_row(**sides, Fragile="true", Serial="true"), a_row(Handle="tea", Variant_SKU="NW-002")
+    )
 
     assert isinstance(measured, FoundProduct)
     assert isinstance(unmeasured, FoundProduct)
     one, other = measured.product, unmeasured.product
-    assert (one.length_mm, one.width_mm, one.height_mm, one.fragile) == (120, 90, 100, True)
-    assert (other.length_mm, other.width_mm, other.height_mm, other.fragile) == (None, None, None, False)
+    assert (one.length_mm, one.width_mm, one.height_mm) == (120, 90, 100)
+    assert (other.length_mm, other.width_mm, other.height_mm) == (None, None, None)
+    assert (one.fragile, one.serial, other.fragile, other.serial) == (True, True, False, False)
 
 
 @pytest.mark.parametrize(
@@ -93,6 +97,7 @@ def test_a_measured_product_has_three_sides_and_may_be_fragile() -> None:
         ({"Length_mm": "120", "Width_mm": "0", "Height_mm": "10"}, "Width mm"),
         ({"Length_mm": "wide", "Width_mm": "1", "Height_mm": "10"}, "Length mm"),
         ({"Fragile": "very"}, "Fragile"),
+        ({"Serial": "perhaps"}, "Serial"),
     ],
 )
 def test_a_measure_that_cannot_be_is_a_bad_row(cells: dict[str, str], column: str) -> None:
