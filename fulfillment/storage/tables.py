@@ -14,6 +14,7 @@ from sqlalchemy import (
     Identity,
     Index,
     Integer,
+    LargeBinary,
     MetaData,
     Table,
     Text,
@@ -666,6 +667,9 @@ labels = Table(
     Column("address_hash", Text, nullable=False),
     Column("order_service", Text, nullable=False),  # what the customer had asked for when it was bought
     Column("quotes", JSONB),  # every scored option, so that the choice can be explained
+    _moment("quoted_at", nullable=True),
+    Column("quoted_price", Integer),  # what may be paid is measured by it
+    _moment("dearer_since", nullable=True),  # since when every offer asks for more than that allows
     _moment("created_at"),
     Index(
         "uq_labels_live",
@@ -675,6 +679,63 @@ labels = Table(
     ),
     Index("uq_labels_number", "carrier", "tracking_number", unique=True),
     Index("ix_labels_tracking_number", "tracking_number"),
+)
+
+# What is printed, byte for byte as the carrier sent it.
+label_documents = Table(
+    "label_documents",
+    metadata,
+    Column("label_id", Text, ForeignKey("labels.label_id"), primary_key=True),
+    Column("format", Text, primary_key=True),  # pdf, png, zpl
+    Column("content", LargeBinary, nullable=False),
+    Column("sha256", Text, nullable=False),
+    _moment("at"),
+    CheckConstraint("format IN ('pdf', 'png', 'zpl')", name="format"),
+)
+
+# Carriers that were paused, or whose labels fail; every other one is in use.
+carriers = Table(
+    "carriers",
+    metadata,
+    Column("carrier", Text, primary_key=True),
+    _moment("paused_at", nullable=True),
+    Column("paused_by", Text, nullable=False, server_default=""),
+    Column("why", Text, nullable=False, server_default=""),
+    _moment("failing_since", nullable=True),  # null since its latest success
+    _moment("failed_at", nullable=True),
+    Column("said", Text, nullable=False, server_default=""),
+)
+
+# How long each parcel took, from the day on which it left: what the choice of a carrier is measured by.
+passages = Table(
+    "passages",
+    metadata,
+    Column("parcel_id", Text, ForeignKey("parcels.parcel_id"), primary_key=True),
+    Column("carrier", Text, nullable=False),
+    Column("service", Text, nullable=False),
+    Column("lane", Text, nullable=False),  # between two small areas
+    Column("zone", Text, nullable=False),  # between two large ones
+    Column("peak", Boolean, nullable=False),  # in the weeks before the new year
+    Column("left_on", Date, nullable=False),
+    Column("days", Integer),  # null: not delivered (yet)
+    Column("lost", Boolean, nullable=False, server_default="false"),
+    Column("damaged", Boolean, nullable=False, server_default="false"),
+    CheckConstraint("days >= 0", name="days"),
+    Index("ix_passages_lane", "lane", "carrier", "service", "left_on"),
+    Index("ix_passages_zone", "zone", "carrier", "service", "left_on"),
+    Index("ix_passages_service", "carrier", "service", "left_on"),
+)
+
+# What the carriers' address check said, once per order and address.
+address_checks = Table(
+    "address_checks",
+    metadata,
+    _order_id(primary_key=True),
+    Column("address_hash", Text, primary_key=True),
+    Column("verdict", Text, nullable=False),
+    Column("suggestion", JSONB),
+    Column("said", Text, nullable=False, server_default=""),
+    _moment("at"),
 )
 
 # The kinds of boxes there are; where there are none, the packer uses the usual ones.
