@@ -15,6 +15,7 @@ from fulfillment.domain.findings import Unheard
 from fulfillment.domain.hand_over import STAFF, Proof
 from fulfillment.domain.holds import HoldReason
 from fulfillment.domain.inventory import Disposition, Grade, Level
+from fulfillment.domain.label import LabelDocument
 from fulfillment.domain.location import Location
 from fulfillment.domain.order import Order
 from fulfillment.domain.packing import Bench, UnitScan
@@ -151,6 +152,12 @@ class Benches(Protocol):
     def scan(self, shipment_id: str, scans: Sequence[UnitScan], *, by: str) -> Bench: ...
 
     def acknowledge(self, shipment_id: str, scan_id: str, *, by: str) -> Bench: ...
+
+
+class Labels(Protocol):
+    """What is glued on parcels."""
+
+    def documents(self, parcel_id: str) -> tuple[LabelDocument, ...]: ...
 
 
 class Stock(Protocol):
@@ -358,6 +365,7 @@ class Doors:
     facts: Facts
     floor: Floor
     benches: Benches
+    labels: Labels
     stock: Stock
     conditions: Conditions
     returns: Returns

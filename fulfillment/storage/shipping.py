@@ -11,14 +11,14 @@ from fulfillment.crashpoints import crashpoint
 from fulfillment.domain.address import Address
 from fulfillment.domain.carrier_choice import Choice
 from fulfillment.domain.findings import Unheard
-from fulfillment.domain.label import Label, LabelJob, VoidJob
+from fulfillment.domain.label import Label, LabelDocument, LabelJob, VoidJob
 from fulfillment.domain.order import EXPRESS
 from fulfillment.domain.payment import OperationKind, OperationState, operation_key
 from fulfillment.domain.policy import DEFAULT, Policy
 from fulfillment.domain.provider_errors import Conflict
 from fulfillment.domain.shipment import InvalidTransition, Stop, WorkStatus
 from fulfillment.domain.tracking import CarrierStatus, Flag, Scan, ScanSource
-from fulfillment.storage import inbox, journal, locks, parcels, signals
+from fulfillment.storage import inbox, journal, label_documents, locks, parcels, signals
 from fulfillment.storage.tables import inbox as inbox_table
 from fulfillment.storage.tables import labels, locations, shipments
 from fulfillment.storage.tables import parcels as parcels_table
@@ -124,6 +124,11 @@ class ShippingBooks:
         return (
             None if label is None or label.tracking_number is None else (label.carrier, label.tracking_number)
         )
+
+    def documents(self, parcel_id: str) -> tuple[LabelDocument, ...]:
+        """Return what is printed for a parcel, in every format we have; nothing while it has no live label."""
+        with self._engine.connect() as conn:
+            return label_documents.of_parcel(conn, parcel_id)
 
     def scanned(self, parcel_id: str, scans: tuple[Scan, ...], edd: date | None, *, source: str) -> None:
         """Record scans once, fold, and queue what the order must hear; one transaction."""

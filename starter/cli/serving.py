@@ -146,6 +146,7 @@ def _doors(
         facts=signals,
         floor=WarehouseStore(engine, now),
         benches=PackingStore(engine, now),
+        labels=ShippingBooks(engine, now, real_now),
         stock=StockStore(engine, now),
         conditions=ConditionStore(engine, now),
         returns=ReturnStore(engine, now),

@@ -43,6 +43,7 @@ ROUTES: dict[tuple[str, str], set[str]] = {
     ("GET", f"{SHIPMENT}/bench"): {"warehouse"},
     ("POST", f"{SHIPMENT}/bench/scans"): {"warehouse"},
     ("POST", f"{SHIPMENT}/bench/seen"): {"warehouse"},
+    ("GET", "/v1/warehouse/parcels/SO-10483-P1/label"): {"warehouse"},
     ("POST", f"{SHIPMENT}/packed"): {"warehouse"},
     ("POST", f"{SHIPMENT}/handed_over"): {"warehouse"},
     ("GET", "/v1/receipts/due"): {"warehouse"},
@@ -151,6 +152,7 @@ def test_the_matrix_above_names_every_route_that_is_not_public() -> None:
         "SO-10483-1": "{shipment_id}",
         "SO-10483": "{order_id}",
         "CC-1": "{count_id}",
+        "SO-10483-P1": "{parcel_id}",
         "T-1": "{transfer_id}",
         "SO-10483-F1": "{refund_id}",
     }

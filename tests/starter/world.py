@@ -14,6 +14,7 @@ from fulfillment.domain.findings import Unheard
 from fulfillment.domain.hand_over import STAFF, Proof
 from fulfillment.domain.holds import HoldReason
 from fulfillment.domain.inventory import Level, UnknownSku
+from fulfillment.domain.label import LabelDocument
 from fulfillment.domain.location import Location
 from fulfillment.domain.order import Order, OrderStatus
 from fulfillment.domain.packing import Bench, NotAtBench, UnitScan
@@ -116,6 +117,7 @@ class Books:
         self.catalogue = {"TEE-BLK-M", "MUG-12"}
         self.work_items: list[WorkItem] = []
         self.stopped = ""
+        self.printed: dict[str, list[LabelDocument]] = {}
         self.receipts: dict[str, Receipt] = {}
         self.places: dict[str, Location] = {}
         self.carts: list[tuple[dict[str, int], Address]] = []
@@ -214,6 +216,9 @@ class Books:
             tracking_number="1Z999AA10123456781",
             at=NOON,
         )
+
+    def documents(self, parcel_id: str) -> tuple[LabelDocument, ...]:
+        return tuple(self.printed.get(parcel_id, ()))
 
     def _step(self, shipment_id: str) -> None:
         if shipment_id == "SO-404-1":
@@ -385,6 +390,7 @@ class World:
             facts=books,
             floor=books,
             benches=EmptyBenches(),
+            labels=books,
             stock=books,
             conditions=books,
             returns=books,

@@ -36,6 +36,7 @@ def app(desk: Desk) -> FastAPI:
             facts=house.signals,
             floor=house.floor,
             benches=house.benches,
+            labels=house.shipping,
             stock=house.stock,
             conditions=house.conditions,
             returns=house.returns,
