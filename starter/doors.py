@@ -17,6 +17,7 @@ from fulfillment.domain.holds import HoldReason
 from fulfillment.domain.inventory import Disposition, Grade, Level
 from fulfillment.domain.label import LabelDocument
 from fulfillment.domain.location import Location
+from fulfillment.domain.manifests import Manifest
 from fulfillment.domain.order import Order
 from fulfillment.domain.packing import Bench, UnitScan
 from fulfillment.domain.payment_news import Hint
@@ -158,6 +159,18 @@ class Labels(Protocol):
     """What is glued on parcels."""
 
     def documents(self, parcel_id: str) -> tuple[LabelDocument, ...]: ...
+
+
+class Manifests(Protocol):
+    """What carriers take together."""
+
+    def make(self, location_id: str, carrier: str, *, by: str) -> Manifest: ...
+
+    def show(self, manifest_id: str) -> Manifest: ...
+
+    def latest(self) -> tuple[Manifest, ...]: ...
+
+    def hand_over(self, manifest_id: str, codes: Sequence[str], *, by: str, proof: Proof) -> Manifest: ...
 
 
 class Stock(Protocol):
@@ -366,6 +379,7 @@ class Doors:
     floor: Floor
     benches: Benches
     labels: Labels
+    manifests: Manifests
     stock: Stock
     conditions: Conditions
     returns: Returns

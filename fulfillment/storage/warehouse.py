@@ -116,20 +116,24 @@ class WarehouseStore:
         crashpoint("pack.after_commit")
         return packed
 
-    def hand_over(self, shipment_id: str, *, by: str, proof: Proof = STAFF) -> HandedOver:
+    def hand_over(
+        self, shipment_id: str, *, by: str, proof: Proof = STAFF, label_id: str | None = None
+    ) -> HandedOver:
         """Give the parcel to the carrier: from here it cannot be stopped. A repeat answers the same.
 
         Raises:
-            Stop: as for `start_picking`, and when the label was made for another address.
+            Stop: as for `start_picking`, and when the label was made for another address, or is not this one.
             InvalidTransition: it has no label yet.
         """
         with self._engine.begin() as conn:
-            left = self._hand_over(conn, shipment_id, by, proof)
+            left = self._hand_over(conn, shipment_id, by, proof, label_id)
             crashpoint("hand_over.before_commit")
         crashpoint("hand_over.after_commit")
         return left
 
-    def _hand_over(self, conn: Connection, shipment_id: str, by: str, proof: Proof) -> HandedOver:
+    def _hand_over(
+        self, conn: Connection, shipment_id: str, by: str, proof: Proof, label_id: str | None
+    ) -> HandedOver:
         order = locks.order_of_shipment(conn, shipment_id)
         shipment = _shipment(conn, shipment_id)
         if _is_done(shipment, _W.HANDED_OVER):
@@ -137,7 +141,7 @@ class WarehouseStore:
         now = self._now()
         check_may_go_on(conn, shipment, now)
         _check_step(shipment, _W.LABELED, _W.HANDED_OVER)
-        _check_label(conn, order, shipment_id)
+        _check_label(conn, order, shipment_id, label_id)
         return hand_over.leave(conn, order, shipment_id, by=by, proof=proof, now=now, policy=self._policy)
 
     def _do(
@@ -207,7 +211,7 @@ def _check_step(shipment: Row[Any], of: WorkStatus, to: WorkStatus) -> None:
     raise InvalidTransition(shipment.shipment_id, WorkStatus(shipment.work_status), to)
 
 
-def _check_label(conn: Connection, order: Row[Any], shipment_id: str) -> None:
+def _check_label(conn: Connection, order: Row[Any], shipment_id: str, label_id: str | None) -> None:
     label = _standing_label(conn, shipment_id)
     if label is None or label.address_hash != Address(**order.ship_to).digest():
         raise Stop(
@@ -219,6 +223,8 @@ def _check_label(conn: Connection, order: Row[Any], shipment_id: str) -> None:
             shipment_id,
             "the service changed after the label was printed: set the parcel aside until it has a new label",
         )
+    if label_id is not None and label.label_id != label_id:
+        raise Stop(shipment_id, "it has another label by now: glue that one on, and list the parcel again")
 
 
 def _standing_label(conn: Connection, shipment_id: str) -> Row[Any] | None:

@@ -20,6 +20,7 @@ from fulfillment.domain.counts import CountRefused, UnknownCount
 from fulfillment.domain.errors import FulfillmentError, UnknownOrder
 from fulfillment.domain.holds import NoSuchHold
 from fulfillment.domain.inventory import CannotRegrade, InsufficientStock, PackedAlready, UnknownSku
+from fulfillment.domain.manifests import UnknownManifest
 from fulfillment.domain.order import InvalidOrder
 from fulfillment.domain.refund import UnknownRefund
 from fulfillment.domain.shipment import Stop
@@ -159,6 +160,16 @@ CODES: Final[Mapping[str, Meaning]] = MappingProxyType(
         "unknown_carton": Meaning(
             status=422, title="There is no such carton", instead="Take one of the bench's plan, or name none."
         ),
+        "nothing_to_hand_over": Meaning(
+            status=409,
+            title="Nothing is ready for this carrier",
+            instead="Look at `GET /v1/warehouse/work`: what is labeled, and not held, may leave.",
+        ),
+        "not_on_manifest": Meaning(
+            status=409,
+            title="This is not on the list",
+            instead="Take it back from the driver, or make the list again and send the same codes.",
+        ),
         "insufficient_stock": Meaning(
             status=409, title="There is not that much", instead="Look at the stock levels first."
         ),
@@ -273,6 +284,7 @@ def of_business(error: FulfillmentError) -> Problem:
             | UnknownRefund()
             | UnknownCount()
             | UnknownTransfer()
+            | UnknownManifest()
         ):
             return Problem("not_found", _sentence(error))
         case InvalidOrder(param=param, why=why) | InvalidCalendar(param=param, why=why):

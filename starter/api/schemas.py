@@ -402,14 +402,36 @@ class SeenIn(_Request):
 
 
 class ProofIn(_Request):
-    """How we know that the carrier has it: `ref` is a driver's name, a receipt's number, the reference of a picture."""
+    """How we know that the carrier has it: `ref` is a driver's name, a receipt's number, the reference of a picture.
 
-    evidence: Evidence = Evidence.STAFF
+    What others say (`driver_scan`, `scan_form`) needs a `ref` by which to find it again.
+    """
+
+    evidence: Literal[Evidence.STAFF, Evidence.DRIVER_SCAN, Evidence.SCAN_FORM] = Evidence.STAFF
     ref: OptionalLine = ""
+
+    @model_validator(mode="after")
+    def _can_be_found(self) -> Self:
+        if self.evidence is not Evidence.STAFF and not self.ref:
+            raise ValueError(f"evidence {self.evidence.value} needs a ref: who drove, or which paper says so")
+        return self
 
     def as_proof(self) -> Proof:
         """Return it as the books keep it."""
         return Proof(evidence=self.evidence, ref=self.ref)
+
+
+class ManifestIn(_Request):
+    """For whom a list is made, and where."""
+
+    location_id: Id
+    carrier: Word
+
+
+class TakenIn(ProofIn):
+    """What the driver took, by parcel or tracking number, in any order and as often as it was scanned."""
+
+    codes: Annotated[list[Annotated[str, _text(80)]], Field(min_length=1, max_length=1000)]
 
 
 class ScanIn(_Request):

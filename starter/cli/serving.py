@@ -17,6 +17,7 @@ from fulfillment.storage.conditions import ConditionStore
 from fulfillment.storage.counts import CountStore
 from fulfillment.storage.engine import connect, migrate
 from fulfillment.storage.idempotency import IdempotencyKeys
+from fulfillment.storage.manifests import ManifestStore
 from fulfillment.storage.orders import OrderStore
 from fulfillment.storage.packing import PackingStore
 from fulfillment.storage.payment_news import PaymentInbox
@@ -147,6 +148,7 @@ def _doors(
         floor=WarehouseStore(engine, now),
         benches=PackingStore(engine, now),
         labels=ShippingBooks(engine, now, real_now),
+        manifests=ManifestStore(engine, now),
         stock=StockStore(engine, now),
         conditions=ConditionStore(engine, now),
         returns=ReturnStore(engine, now),

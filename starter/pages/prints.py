@@ -1,4 +1,4 @@
-"""What the floor prints: the slip that lies in the parcel, and the list to pick by."""
+"""What the floor prints: the slip in the parcel, the list to pick by, the list that the driver signs."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,6 +14,7 @@ from fulfillment.domain.view import OrderView
 from fulfillment.storage.locks import UnknownShipment
 from fulfillment.storage.warehouse import WorkItem
 from starter.access import Caller, NeedsOnPage, Scope
+from starter.api.manifests import ManifestId
 from starter.api.warehouse import ShipmentId, order_of
 from starter.doors import Standing
 from starter.pages.codes import Code, code128, qr
@@ -80,6 +81,19 @@ def picks(
         location=location or "every location",
         picks=[_pick(item) for item in wanted],
         as_of=doors.now(),
+    )
+
+
+@router.get("/manifests/{manifest_id}", response_class=HTMLResponse)
+def manifest(manifest_id: ManifestId, doors: Standing, _caller: Printing) -> Response:
+    """Print the list that the driver signs, with a code for each parcel."""
+    found = doors.manifests.show(manifest_id)
+    return page(
+        "print/manifest.html",
+        shop=doors.shop_name,
+        manifest=found,
+        code=code128(manifest_id),
+        codes={line.parcel_id: code128(line.tracking_number) for line in found.lines},
     )
 
 

@@ -44,6 +44,10 @@ ROUTES: dict[tuple[str, str], set[str]] = {
     ("POST", f"{SHIPMENT}/bench/scans"): {"warehouse"},
     ("POST", f"{SHIPMENT}/bench/seen"): {"warehouse"},
     ("GET", "/v1/warehouse/parcels/SO-10483-P1/label"): {"warehouse"},
+    ("POST", "/v1/warehouse/manifests"): {"warehouse"},
+    ("GET", "/v1/warehouse/manifests"): {"warehouse"},
+    ("GET", "/v1/warehouse/manifests/M-1"): {"warehouse"},
+    ("POST", "/v1/warehouse/manifests/M-1/handed_over"): {"warehouse"},
     ("POST", f"{SHIPMENT}/packed"): {"warehouse"},
     ("POST", f"{SHIPMENT}/handed_over"): {"warehouse"},
     ("GET", "/v1/receipts/due"): {"warehouse"},
@@ -73,6 +77,7 @@ STAFF_PAGES = {
     "/stock": {"support", "warehouse", "ops"},
     "/warehouse/print/slips/SO-10483-1": {"warehouse"},
     "/warehouse/print/picks": {"warehouse"},
+    "/warehouse/print/manifests/M-1": {"warehouse"},
 }
 PUBLIC = {
     "/",
@@ -152,6 +157,7 @@ def test_the_matrix_above_names_every_route_that_is_not_public() -> None:
         "SO-10483-1": "{shipment_id}",
         "SO-10483": "{order_id}",
         "CC-1": "{count_id}",
+        "M-1": "{manifest_id}",
         "SO-10483-P1": "{parcel_id}",
         "T-1": "{transfer_id}",
         "SO-10483-F1": "{refund_id}",

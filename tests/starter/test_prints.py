@@ -1,15 +1,18 @@
 """What is printed: every code on the paper is read back by a scanner's library, and says what it should."""
 
 import re
+from dataclasses import replace
 from typing import Any
 
 import pytest
 import zxingcpp
 from PIL import Image, ImageDraw
 
+from fulfillment.domain.hand_over import Evidence, Proof
+from fulfillment.domain.manifests import Departure
 from starter.pages.codes import Code, code128, qr
-from tests.starter.views import TOKEN, a_shipment, a_view
-from tests.starter.world import World, a_work_item, an_open_order
+from tests.starter.views import NOON, TOKEN, a_shipment, a_view
+from tests.starter.world import World, a_manifest, a_work_item, an_open_order
 
 SLIP = "/warehouse/print/slips/SO-10483-1"
 STAFF = ("warehouse", "warehouse-key")
@@ -98,6 +101,29 @@ async def test_a_slip_of_a_shipment_that_is_not_there_is_not_printed(paper: Any,
     an_open_order(world.books)
 
     assert (await paper.get("/warehouse/print/slips/SO-10483-7")).status_code == 404
+
+
+async def test_a_manifest_has_a_code_for_itself_and_each_parcel_and_a_line_to_sign_on(paper: Any) -> None:
+    page = (await paper.get("/warehouse/print/manifests/M-1")).text
+
+    assert read(page) == [("Code128", "M-1"), ("Code128", "1Z999AA10123456784")]
+    assert "signature" in page
+
+
+async def test_a_manifest_that_was_handed_over_says_by_whom_to_whom_and_what_was_missing(
+    paper: Any, world: World
+) -> None:
+    made = a_manifest()
+    line = replace(made.lines[0], outcome=Departure.MISSING, why="it was not among what was taken")
+    proof = Proof(evidence=Evidence.DRIVER_SCAN, ref="J. Doe")
+    world.books.manifests["M-1"] = replace(
+        made, lines=(line,), proof=proof, handed_over_by="pia", handed_over_at=NOON
+    )
+
+    page = (await paper.get("/warehouse/print/manifests/M-1")).text
+
+    assert "by pia: driver_scan, J. Doe" in page
+    assert "it was not among what was taken" in page
 
 
 async def test_a_pick_list_has_a_code_for_each_shipment_and_each_sku_and_leaves_out_what_is_held(

@@ -16,6 +16,13 @@ from fulfillment.domain.holds import HoldReason
 from fulfillment.domain.inventory import Level, UnknownSku
 from fulfillment.domain.label import LabelDocument
 from fulfillment.domain.location import Location
+from fulfillment.domain.manifests import (
+    Departure,
+    Manifest,
+    ManifestLine,
+    NothingToHandOver,
+    UnknownManifest,
+)
 from fulfillment.domain.order import Order, OrderStatus
 from fulfillment.domain.packing import Bench, NotAtBench, UnitScan
 from fulfillment.domain.payment_news import PaymentHint
@@ -118,6 +125,7 @@ class Books:
         self.work_items: list[WorkItem] = []
         self.stopped = ""
         self.printed: dict[str, list[LabelDocument]] = {}
+        self.manifests = {"M-1": a_manifest()}
         self.receipts: dict[str, Receipt] = {}
         self.places: dict[str, Location] = {}
         self.carts: list[tuple[dict[str, int], Address]] = []
@@ -216,6 +224,17 @@ class Books:
             tracking_number="1Z999AA10123456781",
             at=NOON,
         )
+
+    def make(self, location_id: str, carrier: str, *, by: str) -> Manifest:
+        raise NothingToHandOver(location_id, carrier)
+
+    def show(self, manifest_id: str) -> Manifest:
+        if manifest_id not in self.manifests:
+            raise UnknownManifest(manifest_id)
+        return self.manifests[manifest_id]
+
+    def latest(self) -> tuple[Manifest, ...]:
+        return tuple(self.manifests.values())
 
     def documents(self, parcel_id: str) -> tuple[LabelDocument, ...]:
         return tuple(self.printed.get(parcel_id, ()))
@@ -391,6 +410,7 @@ class World:
             floor=books,
             benches=EmptyBenches(),
             labels=books,
+            manifests=books,
             stock=books,
             conditions=books,
             returns=books,
@@ -411,6 +431,21 @@ class World:
             stripe_secrets=(STRIPE_SECRET,),
             easypost_secrets=(EASYPOST_SECRET,),
         )
+
+
+def a_manifest(**changes: Any) -> Manifest:
+    line = ManifestLine(
+        parcel_id="SO-10483-P1",
+        shipment_id="SO-10483-1",
+        tracking_number="1Z999AA10123456784",
+        weight_g=900,
+        outcome=Departure.LISTED,
+        why="",
+    )
+    manifest = Manifest(
+        manifest_id="M-1", location_id="wh-reno", carrier="UPS", by="pia", at=NOON, lines=(line,)
+    )
+    return replace(manifest, **changes)
 
 
 def a_stock_row(**changes: Any) -> StockRow:

@@ -19,6 +19,7 @@ from fulfillment.domain.tracking import CarrierStatus, Scan
 from fulfillment.storage.conditions import ConditionStore
 from fulfillment.storage.counts import CountStore
 from fulfillment.storage.drift import DriftStore
+from fulfillment.storage.manifests import ManifestStore
 from fulfillment.storage.orders import OrderStore
 from fulfillment.storage.outbox import OutboxStore
 from fulfillment.storage.packing import PackingStore
@@ -53,7 +54,7 @@ class House:
         self.refunds = RefundStore(engine, self.now)
         self.records = RecordStore(engine, self.now)
         self.floor, self.views = WarehouseStore(engine, self.now), OrderViews(engine, self.now)
-        self.benches = PackingStore(engine, self.now)
+        self.benches, self.manifests = PackingStore(engine, self.now), ManifestStore(engine, self.now)
         self.shipping = ShippingBooks(engine, self.now, self.now)
         self.signals, self.outbox = SignalStore(engine, self.now), OutboxStore(engine, self.now, clock)
         self.payment_news = PaymentInbox(engine, self.now)

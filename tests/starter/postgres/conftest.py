@@ -37,6 +37,7 @@ def app(desk: Desk) -> FastAPI:
             floor=house.floor,
             benches=house.benches,
             labels=house.shipping,
+            manifests=house.manifests,
             stock=house.stock,
             conditions=house.conditions,
             returns=house.returns,
