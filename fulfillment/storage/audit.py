@@ -98,8 +98,12 @@ GROUP BY s.shipment_id, u.code, p.problem
 """
 _PARCELS: Final = """
 SELECT parcel_id, order_id, shipment_id, carrier_status, address_hash, flags, handed_over_at, latest_scan_at, next_check_at,
-    delivered_at
+    delivered_at, evidence, handed_over_by
 FROM parcels
+"""
+_MANIFESTS: Final = """
+SELECT m.manifest_id, p.parcel_id, p.label_id, p.outcome, m.handed_over_at
+FROM manifests m JOIN manifest_parcels p ON p.manifest_id = m.manifest_id
 """
 _LABELS: Final = """
 SELECT label_id, parcel_id, state, provider_shipment_ref, carrier, tracking_number, cost, address_hash, created_at
@@ -165,6 +169,7 @@ def read(conn: Connection, *, now: datetime, since: datetime, speed: float = 1.0
         shipments=_all(conn, _SHIPMENTS, facts.ShipmentFact),
         benches=_all(conn, _BENCHES, facts.BenchFact),
         parcels=_all(conn, _PARCELS, _parcel),
+        manifests=_all(conn, _MANIFESTS, facts.ManifestFact),
         labels=_all(conn, _LABELS, facts.LabelFact),
         scans=_all(conn, _SCANS, facts.ScanFact),
         messages=_all(conn, _MESSAGES, facts.MessageFact),

@@ -23,6 +23,7 @@ from fulfillment.domain.invariants.facts import (
     LedgerPayment,
     LevelFact,
     LineFact,
+    ManifestFact,
     MessageFact,
     MovementFact,
     OperationFact,
@@ -379,6 +380,8 @@ def parcel(n: int, carrier_status: str, **more: Any) -> ParcelFact:
         "latest_scan_at": None,
         "next_check_at": None,
         "delivered_at": None,
+        "evidence": "driver_scan" if more.get("handed_over_at") else None,
+        "handed_over_by": "dock-1" if more.get("handed_over_at") else None,
     }
     return ParcelFact(**(facts | more))
 
@@ -448,6 +451,17 @@ def label(n: int, state: str, k: int = 1) -> LabelFact:
     )
 
 
+def listed(n: int, outcome: str, handed_over_at: datetime | None) -> ManifestFact:
+    return ManifestFact(
+        manifest_id=f"M-{outcome}",
+        parcel_id=f"SO-{n}-P1",
+        label_id=f"SO-{n}:buy_label:SO-{n}-P1:1",
+        outcome=outcome,
+        handed_over_at=handed_over_at,
+    )
+
+
+MANIFESTS = (listed(1, "left", ago(days=4)), listed(7, "listed", None))
 LABELS = (label(1, "used"), label(2, "used"), label(4, "voided"), label(5, "used"), label(7, "live"))
 
 # --- messages ---------------------------------------------------------------------------------------
@@ -578,6 +592,7 @@ BOOKS = Books(
     operations=OPERATIONS,
     shipments=SHIPMENTS,
     benches=BENCHES,
+    manifests=MANIFESTS,
     parcels=PARCELS,
     labels=LABELS,
     scans=SCANS,

@@ -494,6 +494,24 @@ BREAKS: tuple[tuple[Invariant, str, Put, str], ...] = (
         "SO-7-1: closed while this stood: HAT",
     ),
     (
+        parcels.left_with_evidence,
+        "nobody saw it leave",
+        edit("parcels", "SO-2-P1", handed_over_by=None),
+        "SO-2-P1: left, and nothing says who saw it",
+    ),
+    (
+        parcels.left_with_evidence,
+        "a list that says what is not so",
+        edit("manifests", "SO-7-P1", outcome="left"),
+        "M-listed: says that SO-7-P1 left",
+    ),
+    (
+        parcels.left_with_evidence,
+        "a list that was handed over and says nothing of a parcel",
+        edit("manifests", "SO-7-P1", handed_over_at=ago(hours=1)),
+        "M-listed: was handed over, and says nothing of SO-7-P1",
+    ),
+    (
         parcels.parcels_follow_their_scans,
         "a status no scan gave",
         edit("parcels", "SO-2-P1", carrier_status="out_for_delivery"),

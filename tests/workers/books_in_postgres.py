@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import asdict, replace
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, Table, insert
@@ -68,7 +69,25 @@ def _write_parcels(conn: Connection, books: Books) -> None:
         t.labels,
         [asdict(x) | {"order_id": order_of[x.parcel_id], "order_service": "standard"} for x in books.labels],
     )
+    _write_manifests(conn, books)
     _insert(conn, t.tracking_events, [_scan(n, asdict(scan)) for n, scan in enumerate(books.scans)])
+
+
+def _write_manifests(conn: Connection, books: Books) -> None:
+    whole = {
+        line.manifest_id: _proven(line.handed_over_at)
+        | {"manifest_id": line.manifest_id, "location_id": RENO, "carrier": line.manifest_id}
+        | {"by": "pia", "at": AT}
+        for line in books.manifests
+    }
+    _insert(conn, t.manifests, whole.values())
+    names = ("manifest_id", "parcel_id", "label_id", "outcome")
+    _insert(conn, t.manifest_parcels, [{n: getattr(x, n) for n in names} for x in books.manifests])
+
+
+def _proven(at: datetime | None) -> Row:
+    said = {"evidence": "staff", "handed_over_by": "pia", "handed_over_at": at}
+    return said if at else dict.fromkeys(said)
 
 
 def _write_record(conn: Connection, books: Books) -> None:

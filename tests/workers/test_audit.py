@@ -310,6 +310,10 @@ SQL: dict[str, tuple[tuple[str, ...], Put]] = {
         ("DELETE FROM packing_scans WHERE shipment_id = 'SO-7-1'",),
         ALL_IS_RIGHT,
     ),
+    "what left is known by evidence": (
+        ("UPDATE manifest_parcels SET outcome = 'left' WHERE parcel_id = 'SO-7-P1'",),
+        ALL_IS_RIGHT,
+    ),
     "parcels stand where their scans say": (
         ("UPDATE parcels SET carrier_status = 'lost' WHERE parcel_id = 'SO-7-P1'",),
         ALL_IS_RIGHT,

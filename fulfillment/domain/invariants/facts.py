@@ -360,7 +360,10 @@ class BenchFact:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ParcelFact:
-    """A parcel as our books say the carrier sees it; `address_hash` is of where it went, once it has left."""
+    """A parcel as our books say the carrier sees it; `address_hash` is of where it went, once it has left.
+
+    `evidence` is how we know that it left, `handed_over_by` who saw it.
+    """
 
     parcel_id: str
     order_id: str
@@ -372,6 +375,19 @@ class ParcelFact:
     latest_scan_at: datetime | None
     next_check_at: datetime | None
     delivered_at: datetime | None
+    evidence: str | None
+    handed_over_by: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ManifestFact:
+    """A parcel on a carrier's list, and what the list says became of it."""
+
+    manifest_id: str
+    parcel_id: str
+    label_id: str
+    outcome: str
+    handed_over_at: datetime | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -489,6 +505,7 @@ class Books:
     shipments: tuple[ShipmentFact, ...] = ()
     benches: tuple[BenchFact, ...] = ()
     parcels: tuple[ParcelFact, ...] = ()
+    manifests: tuple[ManifestFact, ...] = ()
     labels: tuple[LabelFact, ...] = ()
     scans: tuple[ScanFact, ...] = ()
     messages: tuple[MessageFact, ...] = ()

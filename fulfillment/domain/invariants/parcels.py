@@ -43,6 +43,35 @@ def nothing_closed_unscanned(evidence: Evidence) -> Found:
 
 
 @invariant(
+    "what left is known by evidence",
+    "I8",
+    sees="parcels that left",
+    claim="somebody saw it leave, and a carrier's list that was handed over says of each parcel what became of it",
+    remedy="ask the carrier whether it has the parcel; look for it at the dock",
+)
+def left_with_evidence(evidence: Evidence) -> Found:
+    books = evidence.books
+    left = [parcel for parcel in books.parcels if parcel.handed_over_at]
+    used = {label.label_id for label in books.labels if label.state == "used"}
+    violations = [
+        f"{parcel.parcel_id}: left, and nothing says who saw it"
+        for parcel in left
+        if not parcel.evidence or not parcel.handed_over_by
+    ]
+    violations += [
+        f"{line.manifest_id}: says that {line.parcel_id} left, which did not leave under that label"
+        for line in books.manifests
+        if line.outcome == "left" and line.label_id not in used
+    ]
+    violations += [
+        f"{line.manifest_id}: was handed over, and says nothing of {line.parcel_id}"
+        for line in books.manifests
+        if line.outcome == "listed" and line.handed_over_at
+    ]
+    return Found(len(left), violations)
+
+
+@invariant(
     "parcels stand where their scans say",
     "I21",
     sees="parcels",
