@@ -685,7 +685,7 @@ def test_much_money_from_a_card_of_another_country_is_looked_at(till: Till) -> N
 
     paid = till.pay()
 
-    assert [hold.note for hold in paid.holds] == ["a card from GB pays for goods to US"]
+    assert [hold.note for hold in paid.holds] == ["a card from GB pays for goods to another country"]
 
 
 # --- refunds -----------------------------------------------------------------------------------------
