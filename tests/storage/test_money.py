@@ -679,24 +679,6 @@ def test_too_risky_a_payment_is_refused_and_let_go(till: Till) -> None:
     assert till.pay().status is PaymentStatus.DECLINED
 
 
-def test_much_money_from_a_card_of_another_country_is_looked_at(till: Till) -> None:
-    till.house.reserved(mugs=10, teas=10)
-    till.house.change(orders, {"total": 50001}, order_id="SO-1")
-    till.bank.authorizes = lambda said: replace(said, card_country="GB")
-
-    paid = till.pay()
-
-    assert [hold.note for hold in paid.holds] == ["a card from GB pays for goods to another country"]
-
-
-def test_much_money_from_a_card_of_nobody_knows_where_is_not_held_for_it(till: Till) -> None:
-    till.house.reserved(mugs=10, teas=10)
-    till.house.change(orders, {"total": 50001}, order_id="SO-1")
-    till.bank.authorizes = lambda said: replace(said, card_country=None)
-
-    assert till.pay().holds == ()
-
-
 # --- refunds -----------------------------------------------------------------------------------------
 
 
