@@ -29,16 +29,6 @@ _MARGIN: Final = 1.5  # one parcel in twenty is slower than the 95th percentile,
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Lane:
-    """From a location to an area of a country, by a service as the customer asked for it."""
-
-    location_id: str
-    country: str
-    area: str
-    service: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class History:
     """What was seen of a lane: how many deliveries took how many working days.
 
