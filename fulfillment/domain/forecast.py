@@ -101,14 +101,14 @@ def journey(scans: Sequence[Scan], left_at: datetime, to: Address) -> Journey:
 
 
 def is_near(scan: Scan, to: Address) -> bool:
-    """Test whether a scan was made in the recipient's region, or in their town where no region is known.
+    """Test whether a scan was made in the recipient's region, or in their town where it names no region.
 
     Places read `Boise, ID`: adapters put the region, else the country, last.
     """
-    town, _, region = scan.place.rpartition(", ")
-    if to.region and region:
-        return region.casefold() == to.region.casefold()
-    return bool(scan.place) and (town or scan.place).casefold() == to.city.casefold()
+    town, comma, last = scan.place.rpartition(", ")
+    if comma and to.region and last.casefold() != to.country.casefold():
+        return last.casefold() == to.region.casefold()
+    return (town or last).casefold() == to.city.casefold()
 
 
 def longest_silence(scans: Sequence[Scan]) -> timedelta | None:
