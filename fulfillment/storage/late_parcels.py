@@ -1,6 +1,6 @@
 """Parcels that will not come by their promised day: found before it, by how long others took from where they are."""
 
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any, Final
 
 from sqlalchemy import Connection, Engine, Row, bindparam, select, update
@@ -63,8 +63,11 @@ def note(engine: Engine, *, now: datetime, policy: Policy) -> None:
 
 def put_off(
     conn: Connection, order: Row[Any], asked: RevisePromise, *, now: datetime, policy: Policy
-) -> None:
-    """Promise the locked order the day its workflow asks for, or the later one that the parcel's lane says."""
+) -> date | None:
+    """Promise the locked order the day its workflow asks for, or the later one that the parcel's lane says.
+
+    Return the day that is promised now.
+    """
     row = conn.execute(_ONE, {"the_shipment": asked.shipment_id}).first()
     seen = _forecast(conn, row, {}, now=now, policy=policy) if row else None
     said_so = row is not None and row.edd_date == asked.promised_date
@@ -75,7 +78,8 @@ def put_off(
         source=Source.CARRIER if said_so else Source.COMPUTED,
         reason=asked.reason,
     )
-    promises.put_off(conn, order, delay, now=now, by_its_workflow=True)
+    told = promises.put_off(conn, order, delay, now=now, by_its_workflow=True)
+    return delay.day if told else order.promise_date
 
 
 def _delay(
@@ -93,7 +97,7 @@ def _delay(
     return _of(row, seen.day, Source.COMPUTED, REASON)
 
 
-def _of(row: Row[Any], day: Any, source: Source, reason: str) -> promises.Delay:
+def _of(row: Row[Any], day: date, source: Source, reason: str) -> promises.Delay:
     return promises.Delay(
         shipment_id=row.shipment_id, subject=row.parcel_id, day=day, source=source, reason=reason
     )
@@ -107,7 +111,7 @@ def _forecast(
         past[lane] = transits.past(conn, row, now=now, policy=policy)
     if len(past[lane]) < policy.lane_parcels_at_least:
         return None
-    scans = scans_of(conn, row.parcel_id)
+    scans = [scan for scan in scans_of(conn, row.parcel_id) if scan.occurred_at <= now]
     return forecast(
         journey(scans, row.left_at, Address(**row.ship_to)),
         past[lane],
