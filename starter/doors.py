@@ -13,7 +13,7 @@ from fulfillment.domain.change import LineQuantity, NewLine
 from fulfillment.domain.counts import Count
 from fulfillment.domain.findings import Unheard
 from fulfillment.domain.hand_over import STAFF, Proof
-from fulfillment.domain.holds import HoldReason
+from fulfillment.domain.holds import HeldAlike, HoldReason
 from fulfillment.domain.inventory import Disposition, Grade, Level
 from fulfillment.domain.label import LabelDocument
 from fulfillment.domain.location import Location
@@ -337,6 +337,14 @@ class RefundBooks(Protocol):
     def book_by_hand(self, refund_id: str, *, reference: str, by: str, request_id: str = "") -> Refund: ...
 
 
+class Held(Protocol):
+    """Which orders are held, and which are held alike."""
+
+    def groups(self, reason: HoldReason | None = None) -> tuple[HeldAlike, ...]: ...
+
+    def like(self, order_id: str, reason: HoldReason, *, until: datetime) -> HeldAlike: ...
+
+
 class ParcelNews(Protocol):
     """Where a carrier's reports are recorded, each once."""
 
@@ -389,6 +397,7 @@ class Doors:
     sourcing: Sourcing
     payment_news: PaymentNews
     refunds: RefundBooks
+    held: Held
     parcel_news: ParcelNews
     idempotency: Keys
     keyring: Keyring
