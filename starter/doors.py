@@ -9,6 +9,7 @@ from fastapi import Depends, Request
 
 from fulfillment.domain.address import Address
 from fulfillment.domain.calendars import Calendar
+from fulfillment.domain.cartons import Carton
 from fulfillment.domain.change import LineQuantity, NewLine
 from fulfillment.domain.counts import Count
 from fulfillment.domain.findings import Unheard
@@ -153,6 +154,12 @@ class Benches(Protocol):
     def scan(self, shipment_id: str, scans: Sequence[UnitScan], *, by: str) -> Bench: ...
 
     def acknowledge(self, shipment_id: str, scan_id: str, *, by: str) -> Bench: ...
+
+    def cartons(self) -> tuple[Carton, ...]: ...
+
+    def put_carton(self, carton: Carton) -> None: ...
+
+    def retire_carton(self, carton_id: str) -> None: ...
 
 
 class Labels(Protocol):

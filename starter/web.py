@@ -20,6 +20,7 @@ from structlog.contextvars import bound_contextvars
 from starter import webhooks
 from starter.access import Guard, anyone
 from starter.api import (
+    cartons,
     changes,
     counts,
     events,
@@ -51,6 +52,7 @@ ROUTERS: Final = (
     events.router,
     warehouse.router,
     packing.router,
+    cartons.router,
     labels.router,
     manifests.router,
     stock.router,

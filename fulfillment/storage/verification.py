@@ -60,13 +60,6 @@ _CARTONS: Final = select(cartons).where(~cartons.c.archived).order_by(cartons.c.
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Box:
-    """What a shipment is closed in; None where it is several cartons, or none of ours."""
-
-    carton: Carton | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Closing:
     """What somebody says who closes a parcel: without a `carton_id` it is the carton of the plan."""
 
@@ -105,8 +98,8 @@ def at_bench(conn: Connection, shipment: Row[Any]) -> Row[Any]:
     return row
 
 
-def check(conn: Connection, shipment: Row[Any], closing: Closing, *, policy: Policy) -> Box:
-    """Let a shipment of the locked order be closed, and return what it is closed in.
+def check(conn: Connection, shipment: Row[Any], closing: Closing, *, policy: Policy) -> Carton | None:
+    """Let a shipment of the locked order be closed; return its carton, None where it is several, or none of ours.
 
     Raises:
         NotAtBench, NotVerified, ProblemStands: not every unit was scanned, or something wrong lies there.
@@ -124,7 +117,7 @@ def check(conn: Connection, shipment: Row[Any], closing: Closing, *, policy: Pol
     expected = expected_g(there, carton.tare_g if carton else tare_of(plan))
     if expected is not None and not closing.weight_reason and _is_off(closing.weight_g, expected, policy):
         raise WeightOff(shipment.shipment_id, closing.weight_g, expected)
-    return Box(carton=carton)
+    return carton
 
 
 def expected_g(there: tuple[BenchLine, ...], tare_g: int | None) -> int | None:

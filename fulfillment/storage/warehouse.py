@@ -10,6 +10,7 @@ from sqlalchemy.dialects.postgresql import aggregate_order_by, array
 
 from fulfillment.crashpoints import crashpoint
 from fulfillment.domain.address import Address
+from fulfillment.domain.cartons import Carton
 from fulfillment.domain.hand_over import STAFF, Proof
 from fulfillment.domain.policy import DEFAULT, Policy
 from fulfillment.domain.shipment import ON_THE_FLOOR, InvalidTransition, Stop, WorkStatus, parcel_id
@@ -25,7 +26,7 @@ from fulfillment.storage.tables import (
     shipments,
     unit_ranges,
 )
-from fulfillment.storage.verification import Box, Closing
+from fulfillment.storage.verification import Closing
 
 _W = WorkStatus
 _PROGRESS: Final = (_W.SCHEDULED, *ON_THE_FLOOR, _W.HANDED_OVER, _W.CLOSED)
@@ -109,8 +110,8 @@ class WarehouseStore:
         with self._engine.begin() as conn:
             if self._do(conn, step, shipment_id, by=by, reason=weight_reason, packed_at=now):
                 closing = Closing(weight_g=weight_g, carton_id=carton_id, weight_reason=weight_reason)
-                box = verification.check(conn, _shipment(conn, shipment_id), closing, policy=self._policy)
-                _fill_parcel(conn, shipment_id, weight_g, box, now)
+                carton = verification.check(conn, _shipment(conn, shipment_id), closing, policy=self._policy)
+                _fill_parcel(conn, shipment_id, weight_g, carton, now)
             packed = _parcel_of(conn, shipment_id)
             crashpoint("pack.before_commit")
         crashpoint("pack.after_commit")
@@ -236,12 +237,13 @@ def _standing_label(conn: Connection, shipment_id: str) -> Row[Any] | None:
     return conn.execute(standing).one_or_none()
 
 
-def _fill_parcel(conn: Connection, shipment_id: str, weight_g: int, box: Box, now: datetime) -> None:
+def _fill_parcel(
+    conn: Connection, shipment_id: str, weight_g: int, carton: Carton | None, now: datetime
+) -> None:
     shipment = _shipment(conn, shipment_id)
     if shipment.reworks and _standing_label(conn, shipment_id) is not None:
         raise Stop(shipment_id, "its old label is being given back: pack it in a moment")
     packed = {"shipment_id": shipment_id, "weight_g": weight_g}
-    carton = box.carton
     made_of = {"carton_id": carton and carton.carton_id, "size_mm": carton and list(carton.size)}
     again = update(parcels).where(parcels.c.shipment_id == shipment_id).values(weight_g=weight_g, **made_of)
     known: str | None = conn.scalar(again.returning(parcels.c.parcel_id))

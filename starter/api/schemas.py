@@ -404,6 +404,17 @@ class UnitsScannedIn(_Request):
     scans: Annotated[list[UnitScanIn], Field(min_length=1, max_length=500)]
 
 
+class CartonIn(_Request):
+    """A kind of carton: inner sides in mm, what it carries and weighs in grams, what it costs in minor units."""
+
+    size_mm: Annotated[
+        list[Annotated[int, Field(strict=True, ge=1, le=5_000)]], Field(min_length=3, max_length=3)
+    ]
+    max_weight_g: Annotated[int, Field(strict=True, ge=1, le=70_000)]
+    tare_g: Annotated[int, Field(strict=True, ge=0, le=20_000)]
+    price: Minor = 0
+
+
 class SeenIn(_Request):
     """The scan that was wrong."""
 

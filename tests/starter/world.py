@@ -7,6 +7,7 @@ from datetime import date, datetime
 from typing import Any
 
 from fulfillment.domain.address import Address
+from fulfillment.domain.cartons import STANDARD, Carton
 from fulfillment.domain.change import LineQuantity
 from fulfillment.domain.counts import Count, UnknownCount
 from fulfillment.domain.errors import UnknownOrder
@@ -383,6 +384,13 @@ class EmptyBenches:
 
     def acknowledge(self, shipment_id: str, scan_id: str, *, by: str) -> Bench:
         raise NotAtBench(shipment_id)
+
+    def cartons(self) -> tuple[Carton, ...]:
+        return STANDARD
+
+    def put_carton(self, carton: Carton) -> None: ...
+
+    def retire_carton(self, carton_id: str) -> None: ...
 
 
 class Keys:

@@ -119,6 +119,20 @@ async def test_an_order_goes_through_every_door_to_its_customers(api: Any, desk:
     assert desk.heard.count("milestone") == 1
 
 
+async def test_a_shop_packs_in_the_cartons_it_names(api: Any) -> None:
+    usual = {carton["carton_id"] for carton in (await api.get("/v1/cartons")).json()["cartons"]}
+    cube = {"size_mm": [300, 300, 300], "max_weight_g": 9000, "tare_g": 300, "price": 90}
+    made = await api.put("/v1/cartons/CUBE", json=cube)
+    flat = await api.put("/v1/cartons/FLAT", json=cube | {"size_mm": [300, 300]})
+    own = (await api.get("/v1/cartons")).json()["cartons"]
+    gone = await api.delete("/v1/cartons/CUBE")
+    again = {carton["carton_id"] for carton in (await api.get("/v1/cartons")).json()["cartons"]}
+
+    assert (made.status_code, flat.status_code, gone.status_code) == (200, 422, 204)
+    assert own == [cube | {"carton_id": "CUBE"}]
+    assert usual == again, "without any of its own it packs in the usual ones"
+
+
 async def test_a_wrong_item_and_a_missing_one_keep_the_parcel_open(api: Any, desk: Desk) -> None:
     await api.post("/v1/orders", json=a_body(order_id="SO-1"))
     shipment = "/v1/warehouse/shipments/SO-1-1"
