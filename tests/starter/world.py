@@ -374,6 +374,8 @@ class World:
             payment_news=books,
             refunds=books,
             parcel_news=books,
+            corrections=books,
+            unknown_codes=books,
             idempotency=self.keys,
             keyring=Keyring(KEYS),
             now=lambda: self.now,

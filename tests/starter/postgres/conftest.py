@@ -45,6 +45,8 @@ def app(desk: Desk) -> FastAPI:
             payment_news=house.payment_news,
             refunds=house.refunds,
             parcel_news=house.shipping,
+            corrections=house.corrections,
+            unknown_codes=house.unknown_codes,
             idempotency=IdempotencyKeys(house.engine, house.now),
             keyring=Keyring(KEYS | {"every-key": ("storefront", "support", "warehouse", "ops")}),
             now=house.now,
