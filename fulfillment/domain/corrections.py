@@ -9,6 +9,8 @@ from typing import Final
 from fulfillment.domain.errors import FulfillmentError
 from fulfillment.domain.tracking import CarrierStatus
 
+FIX_TRACKING: Final = "fix_tracking"  # what the act is called in the books
+
 _C = CarrierStatus
 # What a person can know of a parcel. That it left is said by handing it over, that its label is void by the label.
 CORRECTABLE_TO: Final = frozenset(_C) - {_C.UNKNOWN, _C.PRE_TRANSIT, _C.CANCELLED}

@@ -7,6 +7,7 @@ from typing import Any, Final
 from sqlalchemy import Connection, Engine, Row, bindparam, select
 
 from fulfillment.domain.corrections import (
+    FIX_TRACKING,
     SENTENCE,
     Corrected,
     CorrectionRefused,
@@ -19,8 +20,6 @@ from fulfillment.storage import journal, parcels
 from fulfillment.storage.orders import lock_order
 from fulfillment.storage.tables import parcels as parcels_table
 from fulfillment.storage.tables import tracking_events
-
-COMMAND: Final = "fix_tracking"
 
 _PARCEL: Final = select(parcels_table).where(
     parcels_table.c.order_id == bindparam("the_order"), parcels_table.c.parcel_id == bindparam("the_parcel")
@@ -76,7 +75,7 @@ class CorrectionStore:
             conn,
             request.order_id,
             actor=request.by,
-            command=COMMAND,
+            command=FIX_TRACKING,
             request_id=request.request_id,
             outcome=f"{request.parcel_id}: {parcel.carrier_status} to {request.status}",
             reason=request.reason,

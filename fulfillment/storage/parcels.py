@@ -361,6 +361,8 @@ def _is_news(before: Row[Any], after: Tracked, edd: date | None, promise_date: d
     """Whether the order must hear it. Where it stands is compared with what it heard last."""
     if after.status in _UNHEARD_OF:
         return False
+    if after.reason and after.reason.value != before.reason:
+        return True
     seen = (before.carrier_status, sorted(before.flags), before.edd_date)
     if (after.status.value, _words(after), edd) == seen:
         return False
