@@ -27,9 +27,9 @@ from fulfillment.providers.carriers.easypost.client import (
     EasyPostCarrier,
     _explain,
     _quoted,
-    minor_units,
     ounces,
 )
+from fulfillment.providers.carriers.prices import minor_units
 from tests.devstack.simulators.conftest import Simulator, wait_for
 from tests.providers.conftest import world_time
 
