@@ -23,6 +23,7 @@ from starter.api import (
     changes,
     counts,
     events,
+    holds,
     locations,
     orders,
     parcels,
@@ -43,6 +44,7 @@ MAX_BODY_BYTES: Final = 64 * 1024
 ROUTERS: Final = (
     orders.router,
     changes.router,
+    holds.router,
     refunds.router,
     parcels.router,
     events.router,

@@ -1,6 +1,6 @@
 """What carriers report about a parcel: every scan once, the state that follows from all of them, its news."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date, datetime
 from types import MappingProxyType
 from typing import Any, Final
@@ -8,11 +8,13 @@ from typing import Any, Final
 from sqlalchemy import Connection, Row, select, update
 from sqlalchemy.dialects.postgresql import insert
 
+from fulfillment.domain.address import Address
 from fulfillment.domain.cases import CaseKind
 from fulfillment.domain.notifications import Fact
 from fulfillment.domain.order import ENDED as ORDER_ENDED
 from fulfillment.domain.order import Outcome
 from fulfillment.domain.policy import DEFAULT, Policy
+from fulfillment.domain.promise import Source
 from fulfillment.domain.shipment import WorkStatus
 from fulfillment.domain.tracking import (
     JOURNEY_OVER,
@@ -28,7 +30,8 @@ from fulfillment.domain.tracking import (
     standings,
     telling_that_counts,
 )
-from fulfillment.storage import cases, hand_over, journal, locks, signals
+from fulfillment.domain.transit import Patience
+from fulfillment.storage import cases, hand_over, journal, locks, promises, signals, transits
 from fulfillment.storage.tables import labels, parcels, shipments, tracking_events
 
 _C = CarrierStatus
@@ -108,14 +111,16 @@ def record(
     order = locks.order_of_parcel(conn, parcel_id)
     before = _parcel(conn, parcel_id)
     stored = _stored(conn, parcel_id)
-    known = _known(before, stored, scans)
-    stand = standings(known.values(), now=now, future_tolerance=policy.future_scan_tolerance)
-    _keep(conn, before, stored, {h: (scan, stand.get(scan, _STANDS)) for h, scan in known.items()}, now)
-    after = fold(known.values(), now=now, future_tolerance=policy.future_scan_tolerance)
+    by_hash = _known(before, stored, scans)
+    known = list(by_hash.values())
+    stand = standings(known, now=now, future_tolerance=policy.future_scan_tolerance)
+    _keep(conn, before, stored, {h: (scan, stand.get(scan, _STANDS)) for h, scan in by_hash.items()}, now)
+    after = fold(known, now=now, future_tolerance=policy.future_scan_tolerance)
     new_edd = edd if edd and _is_newest(scans, before) else before.edd_date
     if _left_unseen(before, after):
         hand_over.leave(conn, order, before.shipment_id, by="carrier", now=now, policy=policy)
-    _write(conn, before, after, new_edd, _next_check(before, after, known.values(), now, policy))
+    allowed = transits.allowed(conn, parcel_id, policy=policy)
+    _write(conn, before, after, new_edd, _next_check(before, after, known, allowed, now, policy))
     _note_events(conn, before, after, source=source, now=now)
     if _should_be_here(before, after):
         _call_a_person(conn, before, after, now=now, policy=policy)
@@ -123,8 +128,11 @@ def record(
     if takes_back := _takes_the_end_back(before, after, scans):
         _ask_what_is_owed(conn, before, after, takes_back.why, now=now, policy=policy)
     outcome = _OUTCOME.get(after.status)
-    if outcome and (outcome is Outcome.DELIVERED or not takes_back):
+    if outcome is Outcome.DELIVERED or (outcome and not takes_back):
         _close(conn, order, before, outcome, now)
+        transits.end(conn, parcel_id, Address(**order.ship_to), known, after.status, now)
+    elif new_edd and not outcome:
+        _put_off(conn, order, before, after, new_edd, now)
     if _is_news(before, after, new_edd, order.promise_date):
         _signal(conn, before, after, new_edd, now)
     return after.status
@@ -180,6 +188,11 @@ def _keep(
     ]
     if rows:
         conn.execute(_KEEP, rows)
+
+
+def scans_of(conn: Connection, parcel_id: str) -> list[Scan]:
+    """Return every scan of a parcel, in no order."""
+    return [scan for scan, _ in _stored(conn, parcel_id).values()]
 
 
 def _row(parcel: Row[Any], event_hash: str, scan: Scan, standing: Standing, now: datetime) -> dict[str, Any]:
@@ -291,8 +304,27 @@ def _plain(status: str) -> str:
     return status.replace("_", " ")
 
 
+def _put_off(
+    conn: Connection, order: Row[Any], before: Row[Any], after: Tracked, edd: date, now: datetime
+) -> None:
+    """Promise the day that the carrier names, if it is a later one. The order hears that day with its news."""
+    delay = promises.Delay(
+        shipment_id=before.shipment_id,
+        subject=before.parcel_id,
+        day=edd,
+        source=Source.CARRIER,
+        reason=after.reason or "the carrier is running late",
+    )
+    promises.put_off(conn, order, delay, now=now, by_its_workflow=True)
+
+
 def _next_check(
-    before: Row[Any], after: Tracked, known: Iterable[Scan], now: datetime, policy: Policy
+    before: Row[Any],
+    after: Tracked,
+    known: Sequence[Scan],
+    allowed: Patience,
+    now: datetime,
+    policy: Policy,
 ) -> datetime | None:
     """When silence becomes news: only a newer scan moves it, a repeated report does not."""
     if after.status in JOURNEY_OVER or not (before.handed_over_at or _left_unseen(before, after)):
@@ -300,7 +332,7 @@ def _next_check(
     moved = after.latest_at is not None and after.latest_at != before.latest_scan_at
     silent_at: datetime | None = before.next_check_at
     if silent_at is None or moved:
-        silent_at = (after.latest_at or now) + policy.scan_silence
+        silent_at = (after.latest_at or now) + allowed.scan_silence
     set_aside = [s.occurred_at for s in known if s.occurred_at > now + policy.future_scan_tolerance]
     return min([silent_at, *set_aside])
 
