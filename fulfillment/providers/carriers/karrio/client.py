@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from datetime import date
 from typing import Any, Final
 
-from fulfillment.crashpoints import crashpoint
 from fulfillment.domain.address import Address
 from fulfillment.domain.carrier_choice import Quote
 from fulfillment.domain.label import Label, LabelJob, Quoted
@@ -72,7 +71,6 @@ class KarrioCarrier:
         """
         chosen = {"selected_rate_id": quote.quote_id}
         reply = self._http.post(f"/v1/shipments/{reference}/purchase", chosen)
-        crashpoint("buy_label.after_effect")
         with legible(reply):
             return self._label(reply.body)
 
@@ -102,7 +100,6 @@ class KarrioCarrier:
             self._http.post(f"/v1/shipments/{reference}/cancel", {})
         except (LabelRefused, StateConflict) as no:
             raise VoidRefused(str(no)) from no
-        crashpoint("void_label.after_effect")
 
     def is_void(self, reference: str) -> bool:
         """Test whether the label was given back."""
