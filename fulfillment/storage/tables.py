@@ -875,8 +875,16 @@ tracking_events = Table(
     Column("place", Text, nullable=False, server_default=""),
     Column("source", Text, nullable=False),
     Column("correction", Boolean, nullable=False, server_default="false"),
+    Column("provider", Text, nullable=False, server_default=""),  # whose words code and text are
+    Column("unknown", Boolean, nullable=False, server_default="false"),  # the code is in none of our tables
+    Column("zone_assumed", Boolean, nullable=False, server_default="false"),
+    Column("standing", Text, nullable=False, server_default="folded"),  # folded, set_aside, after_end
+    Column("by", Text, nullable=False, server_default=""),  # who corrected it, and why
+    Column("why", Text, nullable=False, server_default=""),
     _moment("occurred_at"),
     _moment("received_at"),
+    CheckConstraint("source <> 'staff' OR (\"by\" <> '' AND why <> '')", name="corrected_by"),
+    Index("ix_tracking_events_unknown", "provider", "raw_code", postgresql_where=text("unknown")),
 )
 
 # --- the record, messages in and out -----------------------------------------------------------------

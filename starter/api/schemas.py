@@ -372,6 +372,41 @@ class RefundsOut(BaseModel):
     refunds: list[RefundOut]
 
 
+class CorrectionIn(_Request):
+    """Where a parcel really is, since when (now where it is left out), and how you know."""
+
+    status: CarrierStatus
+    reason: Reason
+    happened_at: AwareDatetime | None = None
+
+
+class CorrectionOut(BaseModel):
+    """A correction that is made; a repeat answers the same."""
+
+    order_id: str
+    parcel_id: str
+    status: CarrierStatus
+    text: str
+
+
+class UnknownCodeOut(BaseModel):
+    """A carrier's code in no table; `count` is of scans in the last 90 days."""
+
+    provider: str
+    carrier: str
+    code: str
+    text: str
+    count: int
+    first_seen: datetime
+    last_seen: datetime
+
+
+class UnknownCodesOut(BaseModel):
+    """The codes that nobody has given a meaning, the most frequent first."""
+
+    codes: list[UnknownCodeOut]
+
+
 class PackedIn(_Request):
     """What the packed parcel weighs, and in which carton it is, if not in the one that was proposed.
 

@@ -637,6 +637,12 @@ BREAKS: tuple[tuple[Invariant, str, Put, str], ...] = (
     (orders.promises_stay, "moved without a reason", edit("promises", "weather", reason=""), "SO-2"),
     (orders.acts_are_signed, "a cancel by nobody", edit("acts", "cancel", actor=""), "entry 2 (cancel)"),
     (orders.acts_are_signed, "a cancel without an entry", drop("acts", "cancel"), "SO-4"),
+    (
+        orders.acts_are_signed,
+        "tracking put right by nobody",
+        add("scans", replace(CLEAN.books.scans[0], source="staff", correction=True, code="corrected:r-1")),
+        "SO-1: its tracking was put right",
+    ),
     (orders.acts_are_signed, "goods moved by nobody", edit("movements", "adjusted", unsigned=1), "TENT"),
     (
         orders.at_rest,

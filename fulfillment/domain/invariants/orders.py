@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterator, Mapping
 
+from fulfillment.domain.corrections import FIX_TRACKING
 from fulfillment.domain.invariants.check import Found, invariant
 from fulfillment.domain.invariants.facts import (
     Books,
@@ -19,7 +20,7 @@ from fulfillment.domain.order import OrderStatus, Outcome
 from fulfillment.domain.payment import PaymentStatus
 from fulfillment.domain.replenishment import COMING
 from fulfillment.domain.shipment import ON_THE_FLOOR, WaitsFor, WorkStatus
-from fulfillment.domain.tracking import CarrierStatus
+from fulfillment.domain.tracking import CarrierStatus, ScanSource
 
 _S, _W, _P = OrderStatus, WorkStatus, PaymentStatus
 _NOT_CONFIRMED = frozenset({_S.RECEIVED, _S.RESERVED, _S.PAYMENT_FAILED})
@@ -374,7 +375,7 @@ def _why_broken(order: OrderFact, promises: list[PromiseFact], told: set[tuple[s
     "acts are signed",
     "I15",
     sees="acts and movements",
-    claim="every act names who did it, and every hold and cancel left one",
+    claim="every act names who did it, and every hold, cancel and correction of tracking left one",
     remedy="find who did it from the logs of the doors by the order's id, and add the entry",
 )
 def acts_are_signed(evidence: Evidence) -> Found:
@@ -405,3 +406,7 @@ def _done_without_an_act(books: Books) -> Iterator[str]:
     cancelled = {s.order_id for s in books.shipments if s.work_status == _W.CANCELLED}
     for order_id in sorted(cancelled - by_itself - acted):
         yield f"{order_id}: shipments were cancelled, and no entry says by whom"
+    order_of = {parcel.parcel_id: parcel.order_id for parcel in books.parcels}
+    corrected = {order_of[scan.parcel_id] for scan in books.scans if scan.source == ScanSource.STAFF}
+    for order_id in sorted(corrected - {act.order_id for act in books.acts if act.command == FIX_TRACKING}):
+        yield f"{order_id}: its tracking was put right, and no entry says by whom"
