@@ -78,7 +78,9 @@ POLICY: Final[Mapping[str, str]] = MappingProxyType(
         "dispute_lead": "Evidence in a dispute is due this long before the bank's own deadline",
         "risk_hold_score": "From this risk score on an order waits for a person",
         "risk_reject_score": "From this risk score on a payment is refused",
-        "risk_value": "Above this total a card from another country than the goods' waits for a person; minor units",
+        "risk_value": "Above this total a card from another country than the goods' may wait for a person; minor units",
+        "risk_foreign_card": "Whose card does: `everybody`'s, `nobody`'s, or `unproven`: neither the provider's look at the "
+        "payment nor an order before speaks for them",
         "hold_default_after": "A hold nobody answers takes its default after this time",
         "handling": "What the warehouse needs, in the promise: business days, the first one included",
         "ship_within": "A shipment should have left within so many business days of its location",

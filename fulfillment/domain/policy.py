@@ -49,11 +49,19 @@ class SourcingRule(StrEnum):
     ON_TIME = "on_time"
 
 
+class ForeignCard(StrEnum):
+    """Whose order of much money, paid with a card from another country than the goods', waits for a person."""
+
+    UNPROVEN = "unproven"  # whom neither the provider's look at the payment nor an order before speaks for
+    EVERYBODY = "everybody"
+    NOBODY = "nobody"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
     """The shop's rules. Spans are shop time; amounts are minor units of the order's currency."""
 
-    version: str = "2026-11.2"
+    version: str = "2026-11.3"
 
     reservation_ttl: timedelta = timedelta(minutes=15)
     reservation_grace: timedelta = timedelta(minutes=5)
@@ -86,6 +94,7 @@ class Policy:
     risk_hold_score: int = 75
     risk_reject_score: int = 95
     risk_value: int = 50000
+    risk_foreign_card: ForeignCard = ForeignCard.UNPROVEN
     hold_default_after: timedelta = timedelta(hours=72)
 
     handling: timedelta = timedelta(hours=24)

@@ -566,6 +566,8 @@ refund_units = Table(
     Column("line_no", Integer, primary_key=True),
     Column("first_unit", Integer, primary_key=True),
     Column("quantity", Integer, nullable=False),
+    # Where they were when their money was asked back: units that are cancelled later lie nowhere.
+    Column("shipment_id", Text, ForeignKey("shipments.shipment_id")),
     CheckConstraint("first_unit >= 1 AND quantity >= 1", name="range"),
 )
 
@@ -670,6 +672,7 @@ labels = Table(
     ),
     Index("uq_labels_number", "carrier", "tracking_number", unique=True),
     Index("ix_labels_tracking_number", "tracking_number"),
+    Index("ix_labels_order_id", "order_id"),
 )
 
 # How every parcel's journey went: what a lane is known by, for promises, for patience and for the choice of carriers.
