@@ -294,12 +294,12 @@ def _showed(row: Row[Any], way: Way, rows: Sequence[Row[Any]], at: datetime) -> 
         return False
     next_stage = 1 + _stage(row, way, at)
     fastest = min(other.ended_at - _reached(other, next_stage) for other in known)
-    return _day(at + fastest, row.zone) > row.promised
+    return bool(_day(at + fastest, row.zone) > row.promised)
 
 
 def _has_shown(other: Row[Any], row: Row[Any], at: datetime) -> bool:
     same = (other.carrier, other.service, other.country) == (row.carrier, row.service, row.country)
-    return bool(same and other.outcome == "delivered" and other.ended_at < at)
+    return same and other.outcome == "delivered" and bool(other.ended_at < at)
 
 
 def _stage(row: Row[Any], way: Way, at: datetime) -> int:
