@@ -61,7 +61,9 @@ _HOLDS: Final = """
 SELECT hold_id, order_id, placed_by, state, released_by, placed_at, due_at, ended_at FROM holds
 """
 _CASES: Final = "SELECT case_id, order_id, subject, kind, owner, state, due_at FROM cases"
-_PROMISES: Final = "SELECT order_id, n, promised_date, reason, told_at FROM promises"
+_PROMISES: Final = """
+SELECT order_id, n, promised_date, reason, told_at, told_fact, told_subject, told_version FROM promises
+"""
 _ACTS: Final = "SELECT entry_id, order_id, actor, command FROM audit_entries"
 _PAYMENTS: Final = """
 SELECT payment_id, order_id, provider_ref, status, asked, authorized, captured, refunded,
@@ -114,7 +116,7 @@ FROM tracking_events
 """
 _MESSAGES: Final = """
 SELECT notification_id, order_id, fact, subject, version, channel, md5(lower(recipient)) AS recipient, state, why,
-    not_before, lease_until
+    not_before, lease_until, (data ->> 'promise_date')::date AS promise_date
 FROM outbox
 """
 _EVENTS: Final = "SELECT provider, event_id, kind, subject, state, why, received_at FROM inbox"

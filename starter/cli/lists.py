@@ -14,6 +14,7 @@ from fulfillment.domain.explanation import allowed_actions, explain
 from fulfillment.domain.headline import headline
 from fulfillment.domain.money import format_minor
 from fulfillment.domain.order import UnitRange
+from fulfillment.domain.promise import Telling
 from fulfillment.domain.stage import Stage
 from fulfillment.domain.view import OrderRow, OrderView, ShipmentSummary
 from fulfillment.storage.views import OrderFilter
@@ -42,7 +43,18 @@ def show(order: OrderArgument, as_json: JsonOption = False) -> None:
         data = OrderOut.of(view, now=now, public_url=books.public_url, request_id="").model_dump(mode="json")
         del data["request_id"]
         said = headline(view, now).sentence
-        out.answer(data, _head(view), "", said, "", _shipments(view), *_trouble(view), "", _events(view))
+        out.answer(
+            data,
+            _head(view),
+            "",
+            said,
+            "",
+            _shipments(view),
+            *_promises(view),
+            *_trouble(view),
+            "",
+            _events(view),
+        )
 
 
 @app.command("explain")
@@ -194,6 +206,24 @@ def _shipments(view: OrderView) -> Table:
     if view.cancelled_units:
         made.add_row("-", "", "cancelled", _items(view, view.cancelled_units), "")
     return made
+
+
+def _promises(view: OrderView) -> list[str | Table]:
+    """Return every day that was promised, once there is more than one."""
+    if len(view.promises) < 2:
+        return []
+    made = table("Promised", "Since", "Because", "By", "Told")
+    for promise in view.promises:
+        told = ", ".join(_telling(one) for one in promise.told) or "nobody"
+        since = f"{promise.at:%a %d %b %H:%M}"
+        made.add_row(short_day(promise.day), since, _words(promise.reason), promise.source, told)
+    return ["", made]
+
+
+def _telling(told: Telling) -> str:
+    return (
+        f"{told.channel} {told.sent_at:%a %d %b %H:%M}" if told.sent_at else f"{told.channel}: {told.state}"
+    )
 
 
 def _items(view: OrderView, units: tuple[UnitRange, ...]) -> str:

@@ -38,6 +38,8 @@ ROUTES: dict[tuple[str, str], set[str]] = {
     ("POST", f"{ORDER}/shortage"): CHANGERS,
     ("POST", f"{ORDER}/parcels/SO-10483-P1/tracking"): {"support"},
     ("GET", "/v1/tracking/unknown_codes"): {"ops"},
+    ("GET", "/v1/holds"): {"support"},
+    ("POST", "/v1/holds/release"): {"support"},
     ("GET", "/v1/warehouse/work"): {"warehouse"},
     ("POST", f"{SHIPMENT}/start"): {"warehouse"},
     ("POST", f"{SHIPMENT}/picked"): {"warehouse"},

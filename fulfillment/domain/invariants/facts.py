@@ -232,13 +232,16 @@ class CaseFact:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PromiseFact:
-    """The n-th date an order was promised for."""
+    """The n-th date an order was promised for; the message that told it, where it is known which."""
 
     order_id: str
     n: int
     promised_date: date
     reason: str
     told_at: datetime | None
+    told_fact: str | None = None
+    told_subject: str | None = None
+    told_version: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -413,7 +416,10 @@ class ScanFact:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MessageFact:
-    """A message to a customer; `recipient` is a hash, for the audit prints what it finds."""
+    """A message to a customer; `recipient` is a hash, for the audit prints what it finds.
+
+    `promise_date` is the day that it promises.
+    """
 
     notification_id: int
     order_id: str
@@ -426,6 +432,7 @@ class MessageFact:
     why: str
     not_before: datetime
     lease_until: datetime | None
+    promise_date: date | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,6 +1,7 @@
 """What people look at, and goods that come in."""
 
 import json
+from datetime import UTC, date, datetime
 
 import pytest
 from sqlalchemy import Engine, select
@@ -8,7 +9,7 @@ from sqlalchemy import Engine, select
 from fulfillment.settings import real_now
 from fulfillment.storage.orders import OrderStore
 from fulfillment.storage.stock import StockStore
-from fulfillment.storage.tables import stock_levels, stock_movements
+from fulfillment.storage.tables import promises, stock_levels, stock_movements
 from tests.starter.cli.conftest import Waybill
 from tests.starter.imports.test_json_lines import a_body, read
 
@@ -33,6 +34,23 @@ def test_an_order_is_shown_with_its_parts_its_money_and_what_happened(waybill: W
     for shown in ("SO-10483", "153.00 USD", "noor@example.com", "2 x TEE-BLK-M", "We received your order."):
         assert shown in result.stdout
     assert "SO-10483-1" in result.stdout
+
+
+def test_an_order_that_was_promised_for_two_days_shows_both_and_who_was_told(
+    waybill: Waybill, placed: str, books: Engine
+) -> None:
+    day = {"order_id": placed, "at": datetime(2026, 11, 23, 12, tzinfo=UTC)}
+    rows = [
+        day | {"n": 1, "promised_date": date(2026, 11, 27), "source": "confirmed"},
+        day | {"n": 2, "promised_date": date(2026, 11, 28), "source": "carrier", "reason": "weather_delay"},
+    ]
+    with books.begin() as conn:
+        conn.execute(promises.insert().values(reason=""), rows)
+
+    lines = [" ".join(line.split()) for line in waybill("show", placed).stdout.splitlines()]
+
+    assert "Fri 27 Nov Mon 23 Nov 12:00 confirmed nobody" in lines
+    assert "Sat 28 Nov Mon 23 Nov 12:00 weather delay carrier nobody" in lines
 
 
 def test_an_order_as_json_is_what_the_api_answers(waybill: Waybill, placed: str) -> None:
