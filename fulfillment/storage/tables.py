@@ -198,6 +198,7 @@ replenishment_orders = Table(
     _moment("due_at"),
     Column("state", Text, nullable=False),  # suggested, ordered, partially_received, received, cancelled
     _moment("received_at", nullable=True),  # when the last of it came
+    Column("late_on", Date),  # the last day on which whoever waits for it was found to wait longer
     CheckConstraint("quantity > 0 AND received >= 0 AND received <= quantity", name="received"),
     CheckConstraint(
         "state IN ('suggested', 'ordered', 'partially_received', 'received', 'cancelled')", name="state"

@@ -30,10 +30,16 @@ def upgrade() -> None:
         "SELECT refund_id, line_no, first_unit, quantity, shipment_id FROM pieces"
     )
     op.create_index("ix_labels_order_id", "labels", ["order_id"])
+    op.add_column("replenishment_orders", sa.Column("late_on", sa.Date()))
+    op.execute(
+        "UPDATE replenishment_orders r SET late_on = CAST(c.opened_at AS date) FROM cases c "
+        "WHERE c.subject = r.replenishment_id AND c.kind = 'receipt_late'"
+    )
 
 
 def downgrade() -> None:
     """Bring it back."""
+    op.drop_column("replenishment_orders", "late_on")
     op.drop_index("ix_labels_order_id", "labels")
     op.drop_constraint("fk_refund_units_shipment_id", "refund_units")
     op.drop_column("refund_units", "shipment_id")
