@@ -20,7 +20,7 @@ from fulfillment.domain.promise import ship_by
 from fulfillment.domain.reservation import PlannedShipment, Reservation, ReservationState, claim_key
 from fulfillment.domain.shipment import WaitsFor, WorkStatus, shipment_id
 from fulfillment.domain.sourcing import Sourced, shipped, source
-from fulfillment.storage import claims, holds, journal, locks, shortages, sourcing
+from fulfillment.storage import claims, holds, journal, locks, shortages, sourcing, sourcing_decisions
 from fulfillment.storage.claims import Ask, Claimed
 from fulfillment.storage.movements import Place as Shelf
 from fulfillment.storage.movements import move
@@ -171,6 +171,7 @@ def plan(conn: Connection, want: Wanted, claimed: Claimed, *, now: datetime, pol
     if not _become(conn, order, sourced, shipped=bool(planned or waiting), now=now):
         _give_back_if_stopped(conn, order, now=now)
         return stored(conn, order.order_id)
+    _keep_decision(conn, want, claimed, now=now, policy=policy)
     _write(conn, want, [*planned, *waiting], now=now, policy=policy)
     until = _queue(conn, want, waiting, now=now, policy=policy)
     _place_units(conn, order.order_id, [*planned, *waiting], sourced.cancelled)
@@ -208,6 +209,7 @@ def add(
         raise InsufficientStock(line.sku, line.quantity, line.quantity - gone[0].count)
     planned = _plan(want, sourced.from_location, first_n=first_n)
     waiting = _waiting(conn, want, sourced, n=first_n + len(planned), policy=policy)
+    _keep_decision(conn, want, claimed, now=now, policy=policy)
     _write(conn, want, [*planned, *waiting], now=now, policy=policy)
     if claimed.amounts and order.status not in UNPAID:
         _allocate(conn, want, claimed, planned, now=now)
@@ -247,6 +249,23 @@ def _shipped(want: Wanted, claimed: Claimed, policy: Policy) -> Sourced:
         may_wait=want.room,
         policy=policy,
     )
+
+
+def _keep_decision(
+    conn: Connection, want: Wanted, claimed: Claimed, *, now: datetime, policy: Policy
+) -> None:
+    """Keep why the claim is where it is; of one that was made before a crash nobody knows any more what was there."""
+    if not claimed.repeated:
+        sourcing_decisions.keep(
+            conn,
+            want.order,
+            claimed.available,
+            key=want.key,
+            sites=[place.site for place in want.places],
+            may_wait=want.room,
+            now=now,
+            policy=policy,
+        )
 
 
 def _terms(row: Row[Any]) -> Terms:

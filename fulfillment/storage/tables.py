@@ -347,6 +347,20 @@ order_lines = Table(
     CheckConstraint("quantity > 0 AND unit_price >= 0 AND discount >= 0 AND tax >= 0", name="amounts"),
 )
 
+# Why what was claimed is claimed there: written once with the plan, read by people.
+sourcing_decisions = Table(
+    "sourcing_decisions",
+    metadata,
+    Column("operation_key", Text, primary_key=True),  # of the claim that followed
+    _order_id(),
+    _moment("at"),
+    Column("policy_version", Text, nullable=False),
+    Column("inputs", JSONB, nullable=False),
+    Column("candidates", JSONB, nullable=False),
+    Column("why", Text, nullable=False),
+    Index("ix_sourcing_decisions_order", "order_id"),
+)
+
 # Where every unit of every line is: in exactly one shipment, or cancelled (shipment_id is null).
 # What state a unit is in is the work status of its shipment; it is written nowhere else.
 unit_ranges = Table(

@@ -9,6 +9,7 @@ from sqlalchemy import Engine
 
 from fulfillment.domain.calendars import Calendar
 from fulfillment.domain.catalogue import Product, shared
+from fulfillment.domain.change import AddLines, NewLine
 from fulfillment.domain.policy import Policy, SourcingRule
 from fulfillment.storage.sourcing import SourcingStore
 from fulfillment.storage.stock import StockStore
@@ -117,6 +118,39 @@ def test_a_pre_order_is_promised_for_the_day_from_which_it_is_sold(engine: Engin
     house.reserved(mugs=1, teas=0)
 
     assert house.row(backorders)["promise_date"] == date(2027, 1, 11)
+
+
+def test_why_an_order_ships_from_where_it_does_is_kept_with_what_went_into_it(engine: Engine) -> None:
+    house = two_warehouses(engine, reno=3, lehigh=2)
+    house.reserved("SO-1", mugs=1, teas=0)
+
+    house.reserved("SO-2", mugs=4, teas=0)
+    house.stock.reserve("SO-2")
+
+    store = SourcingStore(engine, house.now)
+    (first,), (second,) = store.decisions("SO-1"), store.decisions("SO-2")
+    assert first.candidates[0].locations == ("wh-reno",)
+    # What the first order took was not there for the second.
+    assert second.inputs["asked"] == {MUG: 4}
+    assert second.inputs["available"] == [
+        {"sku": MUG, "location_id": "wh-lehigh", "units": 2},
+        {"sku": MUG, "location_id": "wh-reno", "units": 2},
+    ]
+    assert second.why == "wh-reno and wh-lehigh: ships 4 of 4 units, wh-reno only 2"
+    assert (second.at, second.policy_version) == (house.time, Policy().version)
+    assert {row["location_id"] for row in house.rows(shipments, order_id="SO-2")} == {"wh-lehigh", "wh-reno"}
+
+
+def test_why_added_lines_ship_from_where_they_do_is_kept_beside_the_first_choice(engine: Engine) -> None:
+    house = two_warehouses(engine, reno=3, lehigh=2)
+    house.released("SO-1", mugs=1, teas=0)
+    more = AddLines(order_id="SO-1", lines=(NewLine(sku=TEA, quantity=1),), by="sue", request_id="a-1")
+
+    house.records.add_lines(more)
+
+    first, added = SourcingStore(engine, house.now).decisions("SO-1")
+    assert (first.inputs["asked"], added.inputs["asked"]) == ({MUG: 1}, {TEA: 1})
+    assert added.why == "wh-lehigh: nobody else has any of it"
 
 
 def test_no_more_wait_than_the_limit_says(engine: Engine) -> None:
