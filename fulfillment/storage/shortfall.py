@@ -27,6 +27,7 @@ from fulfillment.domain.inventory import Deed, InsufficientStock, Movement, Pack
 from fulfillment.domain.notifications import Fact
 from fulfillment.domain.order import ENDED, OrderStatus, UnitRange
 from fulfillment.domain.policy import Policy, Shortage
+from fulfillment.domain.promise import Source
 from fulfillment.domain.shipment import WaitsFor, WorkStatus, shipment_id
 from fulfillment.storage import journal, locks, promises, shortages, signals, sourcing
 from fulfillment.storage.movements import Place, is_done, lock_levels, move, read_level
@@ -407,15 +408,32 @@ def _wait(
     """Queue the units at the place their promise gives them; what the order has still goes on as the policy says."""
     day = _expected(conn, place, order, terms, policy=policy, now=deed.at)
     if _waits_itself(conn, loss):
-        _wait_again(conn, place, order, loss, day)
+        waits = _wait_again(conn, place, order, loss, day)
     else:
-        _follow(conn, place, order, loss, day)
-    later = order.promise_date is not None and day > order.promise_date
-    if later:
-        promises.revise(conn, loss.order_id, day, source="stock", reason=OUT_OF_STOCK, now=deed.at)
-    _tell_short(conn, order, loss, place[0], later, deed)
+        waits = _follow(conn, place, order, loss, day)
+    revised = _promise_later(conn, order, loss, day, waits, now=deed.at)
+    _tell_short(conn, order, loss, place[0], revised, deed)
     if policy.shortage is not Shortage.ASK or not _is_sold_ahead(place[0], terms, deed.at):
         shortages.hold_back(conn, loss.order_id, {place[0]: day}, now=deed.at, policy=policy)
+
+
+def _promise_later(
+    conn: Connection, order: Row[Any], loss: _Loss, day: date, waits: str, *, now: datetime
+) -> bool:
+    if order.promise_date is None or day <= order.promise_date:
+        return False
+    version = _next_version(conn, loss, Fact.BACKORDERED)
+    promises.revise(
+        conn,
+        loss.order_id,
+        day,
+        source=Source.STOCK,
+        reason=OUT_OF_STOCK,
+        told=promises.Told(fact=Fact.BACKORDERED, subject=loss.shipment_id, version=version),
+        now=now,
+        shipment_id=waits,
+    )
+    return True
 
 
 def _expected(
@@ -444,7 +462,7 @@ def _waits_itself(conn: Connection, loss: _Loss) -> bool:
     return bool(carries == loss.units or conn.execute(_WAITS_ITSELF, this).scalar_one())
 
 
-def _wait_again(conn: Connection, place: Place, order: Row[Any], loss: _Loss, day: date) -> None:
+def _wait_again(conn: Connection, place: Place, order: Row[Any], loss: _Loss, day: date) -> str:
     rows = [
         _queue_row(place, order, loss.shipment_id, part.line_no, day)
         | {"quantity": part.queued + part.lost - part.came, "filled": part.filled - part.came}
@@ -453,10 +471,11 @@ def _wait_again(conn: Connection, place: Place, order: Row[Any], loss: _Loss, da
     conn.execute(_QUEUE_AGAIN, rows)
     back = {"work_status": WorkStatus.SCHEDULED.value, "waits_for": WaitsFor.STOCK.value}
     conn.execute(_SHIPMENT, {"the_shipment": loss.shipment_id, **back, "picker": None, "picked_at": None})
+    return loss.shipment_id
 
 
-def _follow(conn: Connection, place: Place, order: Row[Any], loss: _Loss, day: date) -> None:
-    """Let the units follow in a shipment that waits and is paid when it leaves; the rest of theirs goes on."""
+def _follow(conn: Connection, place: Place, order: Row[Any], loss: _Loss, day: date) -> str:
+    """Let the units follow in a shipment that waits and is paid when it leaves; return it. The rest of theirs goes on."""
     short = _lines_short(conn, place, order, loss)
     follows = _follower(conn, place, loss)
     gone = _take_out(conn, place, loss, short, {"shipment_id": follows})
@@ -468,6 +487,7 @@ def _follow(conn: Connection, place: Place, order: Row[Any], loss: _Loss, day: d
         for part in short
     ]
     conn.execute(_QUEUE_MORE, rows)
+    return follows
 
 
 def _follower(conn: Connection, place: Place, loss: _Loss) -> str:
@@ -601,7 +621,12 @@ def _tell(conn: Connection, order: Row[Any], loss: _Loss, fact: Fact, deed: Deed
     # Before the order is confirmed its customer was promised nothing: the confirmation says what is short.
     if order.confirmed_at is None:
         return
-    asked = {"the_order": loss.order_id, "the_shipment": loss.shipment_id, "the_fact": fact.value}
-    version = conn.execute(_TOLD, asked).scalar_one() + 1
+    version = _next_version(conn, loss, fact)
     data = {"shipment_id": loss.shipment_id, "units": loss.units, "reason": OUT_OF_STOCK}
     journal.tell(conn, loss.order_id, fact, subject=loss.shipment_id, version=version, data=data, now=deed.at)
+
+
+def _next_version(conn: Connection, loss: _Loss, fact: Fact) -> int:
+    asked = {"the_order": loss.order_id, "the_shipment": loss.shipment_id, "the_fact": fact.value}
+    told: int = conn.execute(_TOLD, asked).scalar_one()
+    return told + 1
