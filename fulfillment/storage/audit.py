@@ -87,8 +87,14 @@ FROM provider_operations o LEFT JOIN refunds r ON o.kind = 'refund' AND r.refund
 """
 _SHIPMENTS: Final = """
 SELECT s.shipment_id, s.order_id, s.work_status, s.waits_for, s.value, s.fee, s.outcome, s.ship_by, s.released_at,
-    s.handed_over_at, s.closed_at, g.body ->> 'by' AS handed_by
-FROM shipments s LEFT JOIN signals g ON g.fact_key = s.shipment_id || ':handed_over'
+    s.handed_over_at, s.closed_at, g.body ->> 'by' AS handed_by, CASE WHEN s.waits_for = 'date' THEN (
+        SELECT CAST(max(k.available_from) AS timestamp) AT TIME ZONE l.zone
+        FROM unit_ranges u JOIN order_lines i USING (order_id, line_no) JOIN skus k USING (sku)
+        WHERE u.shipment_id = s.shipment_id
+    ) END AS for_sale_at
+FROM shipments s
+JOIN locations l USING (location_id)
+LEFT JOIN signals g ON g.fact_key = s.shipment_id || ':handed_over'
 """
 # Parcels that were closed before there was a bench were not scanned.
 _BENCHES: Final = """

@@ -607,6 +607,19 @@ BREAKS: tuple[tuple[Invariant, str, Put, str], ...] = (
     (orders.everyone_waits, "declined without a case", drop("cases", "SO-6:payment_declined:1"), "SO-6-1"),
     (
         orders.everyone_waits,
+        "sold ahead, and kept past its day",
+        edit(
+            "shipments",
+            "SO-7-1",
+            work_status="scheduled",
+            waits_for="date",
+            for_sale_at=ago(days=1),
+            released_at=None,
+        ),
+        "SO-7-1: waits for its day, which came on",
+    ),
+    (
+        orders.everyone_waits,
         "stock nobody ordered",
         together(
             edit("replenishments", "RO-1", state="received", received=5),

@@ -324,7 +324,10 @@ class OperationFact:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ShipmentFact:
-    """A shipment; `handed_by` is who gave it to the carrier, or the carrier whose scan proved it."""
+    """A shipment; `handed_by` is who gave it to the carrier, or the carrier whose scan proved it.
+
+    `for_sale_at` is when the day comes from which all that is in it may be sent, of one that waits for its day.
+    """
 
     shipment_id: str
     order_id: str
@@ -338,6 +341,7 @@ class ShipmentFact:
     handed_over_at: datetime | None
     closed_at: datetime | None
     handed_by: str | None
+    for_sale_at: datetime | None = None
 
     @property
     def left(self) -> bool:

@@ -184,7 +184,7 @@ class _Waiting:
         if shipment.waits_for == WaitsFor.STOCK:
             return self._why_short(shipment)
         if shipment.waits_for == WaitsFor.DATE:
-            return ""  # the sweep lets it go when its day has come
+            return self._why_kept(shipment)
         return f"waits for {shipment.waits_for}, and nothing brings it"
 
     def _why_silent(self, shipment: ShipmentFact) -> str:
@@ -193,6 +193,12 @@ class _Waiting:
             return "is under way, and nobody will ask for it"
         overdue = self._books.stale(parcel.next_check_at)
         return f"was to be asked for at {parcel.next_check_at:%Y-%m-%d %H:%M}, nobody did" if overdue else ""
+
+    def _why_kept(self, shipment: ShipmentFact) -> str:
+        """The sweep lets go on its day what was sold ahead."""
+        day = shipment.for_sale_at
+        came = day is not None and self._books.stale(day)
+        return f"waits for its day, which came on {day:%Y-%m-%d}, and nobody let it go" if came else ""
 
     def _why_short(self, shipment: ShipmentFact) -> str:
         waiting = self._backorders.get(shipment.shipment_id, [])
