@@ -16,6 +16,7 @@ from starlette.exceptions import HTTPException
 from starlette.types import ExceptionHandler
 
 from fulfillment.domain.calendars import InvalidCalendar
+from fulfillment.domain.corrections import UnknownParcel
 from fulfillment.domain.counts import CountRefused, UnknownCount
 from fulfillment.domain.errors import FulfillmentError, UnknownOrder
 from fulfillment.domain.holds import NoSuchHold
@@ -280,6 +281,7 @@ def of_business(error: FulfillmentError) -> Problem:
         case (
             UnknownOrder()
             | UnknownShipment()
+            | UnknownParcel()
             | NoSuchHold()
             | UnknownRefund()
             | UnknownCount()

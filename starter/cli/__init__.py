@@ -6,6 +6,7 @@ from starter.cli.holds import app as holding
 from starter.cli.importing import app as files
 from starter.cli.lists import app as reading
 from starter.cli.locations import app as places
+from starter.cli.parcels import app as moving
 from starter.cli.refunds import app as refunding
 from starter.cli.serving import app as running
 from starter.cli.sourcing import app as sourcing
@@ -19,5 +20,5 @@ app = typer.Typer(
     pretty_exceptions_show_locals=False,  # they would show passwords
     help="Waybill: order fulfillment and tracking.",
 )
-for part in (reading, shelves, vendors, sourcing, places, acting, holding, refunding, files, running):
+for part in (reading, shelves, vendors, sourcing, places, acting, holding, refunding, moving, files, running):
     app.add_typer(part)

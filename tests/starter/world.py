@@ -448,6 +448,8 @@ class World:
             refunds=books,
             held=books,
             parcel_news=books,
+            corrections=books,
+            unknown_codes=books,
             idempotency=self.keys,
             keyring=Keyring(KEYS),
             now=lambda: self.now,
