@@ -136,6 +136,8 @@ class Bots:
         self._agenda = Agenda()
         self._taken: set[str] = set()
         self._left: dict[str, float] = {}
+        self._surprises: list[dict[str, Any]] = []
+        self._told: set[int] = set()
         self._lock = threading.Lock()
 
     def start(self, threads: int) -> list[threading.Thread]:
@@ -171,6 +173,8 @@ class Bots:
         return len(taken)
 
     def _read_board(self) -> list[Job]:
+        if self._world is not None:
+            self._surprises = self._world.get("/_sim/shelves")["surprises"]
         items = self._shop.get("/v1/warehouse/work")["work"]
         self._forget_what_is_gone({item["shipment_id"] for item in items})
         return [
@@ -217,6 +221,9 @@ class Bots:
             self._step(job)
 
     def _step(self, job: Job) -> None:
+        if job.step == "picked" and self._finds_something_wrong(job):
+            self._done(job.subject)  # the board says what is left of it
+            return
         answer = self._shop.post(f"/v1/warehouse/shipments/{job.subject}/{job.step}", self._words(job))
         if job.step == "handed_over":
             # The parcel stands on the dock: from here on only the carrier can be late.
@@ -225,6 +232,26 @@ class Bots:
             self._agenda.put(replace(job, step=follows, tries=0), after=self._pace.before[follows])
         else:
             self._done(job.subject)
+
+    def _finds_something_wrong(self, job: Job) -> bool:
+        """Say what is wrong with units of it, each thing once; return whether there was anything."""
+        found = [
+            surprise
+            for surprise in self._surprises
+            if surprise["order"] == job.body["order_id"]
+            and surprise["id"] not in self._told
+            and _wants(job, surprise["sku"])
+        ]
+        for surprise in found:
+            self._reject(job, surprise)
+            self._told.add(surprise["id"])
+        return bool(found)
+
+    def _reject(self, job: Job, surprise: Mapping[str, Any]) -> None:
+        scan_id = f"surprise-{surprise['id']}"
+        words = {name: surprise[name] for name in ("sku", "reason", "found_sku") if name in surprise}
+        words |= {"scan_id": scan_id, "quantity": surprise["units"], "photo": f"photos/{scan_id}.jpg"}
+        self._shop.post(f"/v1/warehouse/shipments/{job.subject}/rejections", words)
 
     def _words(self, job: Job) -> dict[str, Any] | None:
         if job.step != "packed":
@@ -262,6 +289,10 @@ class Bots:
     def _done(self, subject: str) -> None:
         with self._lock:
             self._taken.discard(subject)
+
+
+def _wants(job: Job, sku: str) -> bool:
+    return any(item["sku"] == sku for item in job.body["items"])
 
 
 def run(settings: BotSettings, stopping: threading.Event) -> None:

@@ -17,6 +17,7 @@ from fulfillment.domain.inventory import Disposition, Grade, Level
 from fulfillment.domain.location import Location
 from fulfillment.domain.order import Order
 from fulfillment.domain.payment_news import Hint
+from fulfillment.domain.picking import Rejected, Settled
 from fulfillment.domain.policy import ShortageChoice
 from fulfillment.domain.promise import CartPromise
 from fulfillment.domain.refund import Refund, RequestRefund
@@ -27,6 +28,7 @@ from fulfillment.domain.view import EventView, OrderRow, OrderView
 from fulfillment.storage.hand_over import HandedOver
 from fulfillment.storage.idempotency import InProgress, Mismatch, New, Replay
 from fulfillment.storage.orders import Accepted
+from fulfillment.storage.rejections import Reject
 from fulfillment.storage.stock import Receipt, StockEvent
 from fulfillment.storage.views import OrderFilter
 from fulfillment.storage.warehouse import WorkItem
@@ -135,6 +137,14 @@ class Floor(Protocol):
     def pack(self, shipment_id: str, *, weight_g: int, by: str) -> str: ...
 
     def hand_over(self, shipment_id: str, *, by: str) -> HandedOver: ...
+
+
+class Rejections(Protocol):
+    """Units that cannot leave. The same scan answers the same again."""
+
+    def reject(self, request: Reject) -> Rejected: ...
+
+    def inspected(self, rejection_id: str, to: Settled, *, by: str, note: str = "") -> None: ...
 
 
 class Stock(Protocol):
@@ -341,6 +351,7 @@ class Doors:
     views: Views
     facts: Facts
     floor: Floor
+    rejections: Rejections
     stock: Stock
     conditions: Conditions
     returns: Returns

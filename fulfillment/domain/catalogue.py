@@ -14,7 +14,8 @@ class Product:
     `on_hand` and `on_order` are what the shop starts with: they count only until stock of it has moved.
     `backorder_limit` is how many units may wait for stock at once, None for no limit; before `available_from` none
     leave. `reorder_point` and `reorder_maximum` are set by hand and count until enough of it was sold to reckon them.
-    Vendors sell in packs of `pack_size`, and `minimum_order` units at least.
+    Vendors sell in packs of `pack_size`, and `minimum_order` units at least. What is `fragile`, or has a `serial` number
+    of its own, is looked at before it leaves.
     """
 
     sku: str
@@ -32,6 +33,8 @@ class Product:
     minimum_order: int = 1
     lead_time_days: int = 5
     safety_stock: int = 0
+    fragile: bool = False
+    serial: bool = False
     on_hand: int = 0
     on_order: int = 0
 

@@ -14,7 +14,7 @@ from fulfillment.domain.notifications import Fact
 from fulfillment.domain.order import ENDED, OrderStatus, UnitRange
 from fulfillment.domain.policy import Policy
 from fulfillment.domain.shipment import WaitsFor, WorkStatus
-from fulfillment.storage import journal, locks, signals, sourcing
+from fulfillment.storage import journal, locks, put_backs, signals, sourcing
 from fulfillment.storage.movements import Place, is_done, lock_levels, move, read_level
 from fulfillment.storage.orders import OUT_OF_STOCK, lines_of, order_from
 from fulfillment.storage.sourcing import Terms
@@ -371,7 +371,9 @@ def _wait_again(
     }
     conn.execute(_QUEUE_AGAIN, [fixed | line for line in _lines_short(units, queued, loss, order)])
     back = {"work_status": WorkStatus.SCHEDULED.value, "waits_for": WaitsFor.STOCK.value}
-    conn.execute(_SHIPMENT, {"the_shipment": loss.shipment_id, **back, "picker": None, "picked_at": None})
+    put_backs.ask(conn, [loss.shipment_id], why=OUT_OF_STOCK, now=now)
+    nobody = {"picker": None, "pick_until": None, "picked_at": None}
+    conn.execute(_SHIPMENT, {"the_shipment": loss.shipment_id, **back, **nobody})
     if order.promise_date is None or later <= order.promise_date:
         return False
     n = conn.execute(_PROMISES, {"the_order": loss.order_id}).scalar_one() + 1

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import Connection, Engine, Row, Select, bindparam, func, select, update
+from sqlalchemy import Connection, Engine, Row, Select, func, select, update
 from sqlalchemy.dialects.postgresql import aggregate_order_by, array
 
 from fulfillment.crashpoints import crashpoint
@@ -13,9 +13,8 @@ from fulfillment.domain.address import Address
 from fulfillment.domain.policy import DEFAULT, Policy
 from fulfillment.domain.shipment import ON_THE_FLOOR, InvalidTransition, Stop, WorkStatus, parcel_id
 from fulfillment.storage import hand_over, journal, locks, signals
-from fulfillment.storage.coverage import covered
 from fulfillment.storage.hand_over import HandedOver
-from fulfillment.storage.holds import active as active_holds
+from fulfillment.storage.stops import check_may_go_on
 from fulfillment.storage.tables import (
     holds,
     labels,
@@ -28,7 +27,6 @@ from fulfillment.storage.tables import (
 
 _W = WorkStatus
 _PROGRESS: Final = (_W.SCHEDULED, *ON_THE_FLOOR, _W.HANDED_OVER, _W.CLOSED)
-_COVERED: Final = select(covered(bindparam("the_shipment")))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,7 +125,7 @@ class WarehouseStore:
         if _is_done(shipment, _W.HANDED_OVER):
             return hand_over.handed_over(conn, shipment_id)
         now = self._now()
-        _check_may_go_on(conn, shipment, now)
+        check_may_go_on(conn, shipment, now)
         _check_step(shipment, _W.LABELED, _W.HANDED_OVER)
         _check_label(conn, order, shipment_id)
         return hand_over.leave(conn, order, shipment_id, by=by, now=now, policy=self._policy)
@@ -141,7 +139,7 @@ class WarehouseStore:
         if _is_done(shipment, step.to):
             return False
         now = self._now()
-        _check_may_go_on(conn, shipment, now)
+        check_may_go_on(conn, shipment, now)
         _check_step(shipment, step.of, step.to)
         here = (shipments.c.shipment_id == shipment_id) & (shipments.c.work_status == step.of.value)
         conn.execute(update(shipments).where(here).values(work_status=step.to.value, **stamps))
@@ -179,19 +177,6 @@ def _is_done(shipment: Row[Any], to: WorkStatus) -> bool:
     return status in _PROGRESS and _PROGRESS.index(status) >= _PROGRESS.index(to)
 
 
-def _check_may_go_on(conn: Connection, shipment: Row[Any], now: datetime) -> None:
-    if shipment.work_status == _W.CANCELLED.value:
-        raise Stop(shipment.shipment_id, "it was cancelled: put the goods back on the shelf")
-    if standing := active_holds(conn, shipment.order_id):
-        reasons = ", ".join(hold.reason for hold in standing)
-        raise Stop(
-            shipment.shipment_id,
-            f"its order is on hold ({reasons}): set the goods aside until it is released",
-        )
-    if shipment.value and not _is_paid(conn, shipment, now):
-        raise Stop(shipment.shipment_id, "its payment is not ready: set the goods aside and wait")
-
-
 def _check_step(shipment: Row[Any], of: WorkStatus, to: WorkStatus) -> None:
     if shipment.work_status == of.value:
         return
@@ -224,11 +209,6 @@ def _standing_label(conn: Connection, shipment_id: str) -> Row[Any] | None:
         .where(parcels.c.shipment_id == shipment_id, labels.c.state.in_(("buying", "live")))
     )
     return conn.execute(standing).one_or_none()
-
-
-def _is_paid(conn: Connection, shipment: Row[Any], now: datetime) -> bool:
-    there: int = conn.execute(_COVERED, {"the_shipment": shipment.shipment_id, "now": now}).scalar_one()
-    return there >= int(shipment.value)
 
 
 def _fill_parcel(conn: Connection, shipment_id: str, weight_g: int, now: datetime) -> None:

@@ -24,6 +24,7 @@ from fulfillment.domain.holds import Hold, HoldReason
 from fulfillment.domain.inventory import Disposition, Grade
 from fulfillment.domain.order import Customer, Order, OrderLine, UnitRange
 from fulfillment.domain.payment import DeclineGroup, OrderPayment
+from fulfillment.domain.picking import Rejection, Settled
 from fulfillment.domain.policy import ShortageChoice
 from fulfillment.domain.refund import Refund, RefundCause, RefundState
 from fulfillment.domain.shipment import WaitsFor, WorkStatus
@@ -372,6 +373,28 @@ class ScanIn(_Request):
     """A step on the floor. `scan_id` is the scanner's own id of the scan: sending it twice is harmless."""
 
     scan_id: Annotated[str, _text(64, least=0)] = ""
+
+
+class RejectionIn(_Request):
+    """Units of a SKU that cannot leave, and why. `scan_id` is the scanner's own id: sending it twice is harmless.
+
+    `photo` is a reference to a picture, needed of what is damaged or worn; `found_sku` is what lay there instead.
+    """
+
+    scan_id: Id
+    sku: Sku
+    quantity: Quantity = 1
+    reason: Rejection
+    found_sku: Sku | None = None
+    note: Note = ""
+    photo: OptionalLine = ""
+
+
+class InspectionIn(_Request):
+    """What becomes of units that were set aside: back to the shelf, written off, or left as they are."""
+
+    to: Settled
+    note: Note = ""
 
 
 class ReceiptIn(_Request):

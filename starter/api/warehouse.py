@@ -1,16 +1,19 @@
 """The floor over HTTP: what is to be done, and each step of a shipment up to the carrier's hands."""
 
+from dataclasses import asdict
 from datetime import datetime
 from typing import Annotated
 
 from fastapi import APIRouter, BackgroundTasks, Depends, Path, Query
 from pydantic import BaseModel
 
+from fulfillment.domain.picking import Rejection
 from fulfillment.domain.shipment import WorkStatus
+from fulfillment.storage.rejections import Reject
 from fulfillment.storage.warehouse import WorkItem
 from starter.access import Caller, Needs, Scope
 from starter.api.delivery import tell_orders
-from starter.api.schemas import ItemOut, PackedIn, ScanIn
+from starter.api.schemas import InspectionIn, ItemOut, PackedIn, RejectionIn, ScanIn
 from starter.doors import Standing
 
 router = APIRouter(prefix="/v1/warehouse", tags=["warehouse"])
@@ -57,6 +60,36 @@ class StepOut(BaseModel):
     at: datetime | None = None
 
 
+class RejectedOut(BaseModel):
+    """What taking units out came to; a repeat answers the same. `say` is what the picker does now.
+
+    Of the `units` so many were `replaced` from the same shelf, come from another location (`resourced`), were
+    `substituted`, wait for stock, or were taken off the order. `added` are the shipments that carry them now, `left` is
+    how many units this one still has, `count_id` the count that was asked for.
+    """
+
+    shipment_id: str
+    sku: str
+    units: int
+    reason: Rejection
+    replaced: int
+    resourced: int
+    substituted: int
+    waiting: int
+    cancelled: int
+    left: int
+    added: list[str]
+    count_id: str | None
+    say: str
+
+
+class InspectedOut(BaseModel):
+    """Units that were set aside and looked at."""
+
+    rejection_id: str
+    to: str
+
+
 @router.get("/work", response_model=FloorOut, summary="What is to be done")
 def work(
     doors: Standing, _caller: Working, location: Annotated[str | None, Query(max_length=64)] = None
@@ -77,6 +110,35 @@ def picked(shipment_id: ShipmentId, doors: Standing, caller: Working, scan: Scan
     """Note that every piece is in the tote."""
     doors.floor.picked(shipment_id, by=caller.name, scan_id=scan.scan_id if scan else "")
     return StepOut(shipment_id=shipment_id, done="picked")
+
+
+@router.post("/shipments/{shipment_id}/rejections", response_model=RejectedOut, summary="Units cannot leave")
+def reject(
+    shipment_id: ShipmentId, body: RejectionIn, doors: Standing, caller: Working, after: BackgroundTasks
+) -> RejectedOut:
+    """Take units out of a shipment that is picked or packed; what follows for the order is the shop's rule."""
+    answer = doors.rejections.reject(
+        Reject(
+            shipment_id=shipment_id,
+            sku=body.sku,
+            units=body.quantity,
+            reason=body.reason,
+            by=caller.name,
+            scan_id=body.scan_id,
+            found_sku=body.found_sku,
+            note=body.note,
+            photo=body.photo,
+        )
+    )
+    after.add_task(tell_orders, doors, [_order_of(shipment_id)])
+    return RejectedOut(**asdict(answer), say=answer.say)
+
+
+@router.post("/rejections/{rejection_id}/inspection", response_model=InspectedOut, summary="Inspected")
+def inspect(rejection_id: ShipmentId, body: InspectionIn, doors: Standing, caller: Working) -> InspectedOut:
+    """Settle what was set aside at the shelf or the bench. A repeat changes nothing."""
+    doors.rejections.inspected(rejection_id, body.to, by=caller.name, note=body.note)
+    return InspectedOut(rejection_id=rejection_id, to=body.to)
 
 
 @router.post("/shipments/{shipment_id}/packed", response_model=StepOut, summary="The parcel is closed")

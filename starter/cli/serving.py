@@ -21,6 +21,7 @@ from fulfillment.storage.orders import OrderStore
 from fulfillment.storage.payment_news import PaymentInbox
 from fulfillment.storage.records import RecordStore
 from fulfillment.storage.refunds import RefundStore
+from fulfillment.storage.rejections import RejectionStore
 from fulfillment.storage.replenishment import ReplenishmentStore
 from fulfillment.storage.returns import ReturnStore
 from fulfillment.storage.shipping import ShippingBooks
@@ -144,6 +145,7 @@ def _doors(
         views=OrderViews(engine, now),
         facts=signals,
         floor=WarehouseStore(engine, now),
+        rejections=RejectionStore(engine, now),
         stock=StockStore(engine, now),
         conditions=ConditionStore(engine, now),
         returns=ReturnStore(engine, now),

@@ -31,6 +31,7 @@ class Shop:
         self.receipts: dict[str, Any] = {}
         self.weights: dict[str, int] = {}
         self.held: set[str] = set()
+        self.rejected: list[tuple[str, dict[str, Any]]] = []
         self.looked = 0
         self.spoil: Callable[[str, str], None] = lambda shipment, step: None
         self.spoil_after: Callable[[str, str], None] = lambda shipment, step: None
@@ -42,15 +43,26 @@ class Shop:
         return {"work": [self._item(s, w) for s, w in self.status.items() if w != "handed_over"]}
 
     def _item(self, shipment: str, status: str) -> dict[str, Any]:
-        pieces = [{"sku": "MUG-12", "quantity": 3}, {"sku": "TEE-BLK-M", "quantity": 1}]
+        mugs = 3 - sum(body["quantity"] for whose, body in self.rejected if whose == shipment)
+        pieces = [{"sku": "MUG-12", "quantity": mugs}, {"sku": "TEE-BLK-M", "quantity": 1}]
         held = ["fraud"] if shipment in self.held else []
-        return {"shipment_id": shipment, "work_status": status, "items": pieces, "held": held}
+        order = shipment.rpartition("-")[0]
+        return {
+            "shipment_id": shipment,
+            "order_id": order,
+            "work_status": status,
+            "items": pieces,
+            "held": held,
+        }
 
     def post(self, path: str, body: Any = None) -> Any:
         if path == "/v1/receipts":
             self.receipts[body["key"]] = body
             return {"filled": []}
         shipment, step = path.rsplit("/", 2)[1:]
+        if step == "rejections":
+            self.rejected.append((shipment, body))
+            return {"left": 3}
         self.spoil(shipment, step)
         self.steps.append((shipment, step))
         self.status[shipment] = AFTER[step]
@@ -66,9 +78,11 @@ class World:
 
     def __init__(self) -> None:
         self.parcels: list[str] = []
+        self.surprises: list[dict[str, Any]] = []
 
     def get(self, path: str, **params: str | int | None) -> Any:
-        raise AssertionError(path)
+        assert path == "/_sim/shelves"
+        return {"surprises": self.surprises}
 
     def post(self, path: str, body: Any = None) -> Any:
         self.parcels.append(path.split("/")[3])
@@ -102,6 +116,17 @@ def test_a_shipment_is_started_picked_packed_and_handed_over_in_this_order(world
 
     assert [step for _, step in shop.steps] == ["start", "picked", "packed", "handed_over"]
     assert shop.weights == {"SO-1-1": 1600}
+
+
+def test_what_is_wrong_on_the_shelf_is_said_once_and_the_rest_goes_on(world: World) -> None:
+    shop = Shop("SO-1-1", "SO-2-1")
+    world.surprises = [{"id": 1, "order": "SO-1", "sku": "MUG-12", "reason": "damaged", "units": 1}]
+
+    at_work(shop, world, lambda: len(world.parcels) == 2)
+
+    said = {"sku": "MUG-12", "reason": "damaged", "quantity": 1, "scan_id": "surprise-1"}
+    assert shop.rejected == [("SO-1-1", said | {"photo": "photos/surprise-1.jpg"})]
+    assert shop.weights == {"SO-1-1": 1200, "SO-2-1": 1600}
 
 
 def test_a_held_shipment_is_not_even_touched(world: World) -> None:
@@ -222,7 +247,8 @@ def served() -> Iterator[tuple[str, Shop, World]]:
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            self._answer(shop.get(self.path))
+            door: Shop | World = world if self.path.startswith("/_sim") else shop
+            self._answer(door.get(self.path))
 
         def do_POST(self) -> None:
             body = json.loads(self.rfile.read(int(self.headers.get("content-length") or 0)) or "null")

@@ -25,6 +25,7 @@ from fulfillment.storage.payments import PaymentStore
 from fulfillment.storage.reconciliation import ReconciliationStore
 from fulfillment.storage.records import RecordStore
 from fulfillment.storage.refunds import RefundStore
+from fulfillment.storage.rejections import RejectionStore
 from fulfillment.storage.replenishment import ReplenishmentStore
 from fulfillment.storage.returns import ReturnStore
 from fulfillment.storage.shipping import ShippingBooks
@@ -51,6 +52,7 @@ class House:
         self.refunds = RefundStore(engine, self.now)
         self.records = RecordStore(engine, self.now)
         self.floor, self.views = WarehouseStore(engine, self.now), OrderViews(engine, self.now)
+        self.rejections = RejectionStore(engine, self.now)
         self.shipping = ShippingBooks(engine, self.now, self.now)
         self.signals, self.outbox = SignalStore(engine, self.now), OutboxStore(engine, self.now, clock)
         self.payment_news = PaymentInbox(engine, self.now)
