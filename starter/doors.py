@@ -17,7 +17,18 @@ from fulfillment.domain.inventory import Disposition, Grade, Level
 from fulfillment.domain.location import Location
 from fulfillment.domain.order import Order
 from fulfillment.domain.payment_news import Hint
-from fulfillment.domain.picking import Rejected, Settled
+from fulfillment.domain.picking import (
+    Look,
+    Looked,
+    PickScan,
+    PutBack,
+    Rejected,
+    Scanned,
+    Settled,
+    TakeWalk,
+    ToPick,
+    Walk,
+)
 from fulfillment.domain.policy import ShortageChoice
 from fulfillment.domain.promise import CartPromise
 from fulfillment.domain.refund import Refund, RequestRefund
@@ -145,6 +156,26 @@ class Rejections(Protocol):
     def reject(self, request: Reject) -> Rejected: ...
 
     def inspected(self, rejection_id: str, to: Settled, *, by: str, note: str = "") -> None: ...
+
+
+class Picking(Protocol):
+    """The shelf. The same walk, scan or check again answers the same."""
+
+    def set_bin(self, sku: str, location_id: str, name: str) -> None: ...
+
+    def pick_list(self, location_id: str) -> tuple[ToPick, ...]: ...
+
+    def take(self, ask: TakeWalk) -> Walk: ...
+
+    def walk(self, walk_id: str) -> Walk: ...
+
+    def scan(self, scan: PickScan) -> Scanned: ...
+
+    def look(self, look: Look) -> Looked: ...
+
+    def put_backs(self, location_id: str | None = None) -> tuple[PutBack, ...]: ...
+
+    def put_back(self, shipment_id: str, *, by: str, scan_id: str = "") -> bool: ...
 
 
 class Stock(Protocol):
@@ -351,6 +382,7 @@ class Doors:
     views: Views
     facts: Facts
     floor: Floor
+    picking: Picking
     rejections: Rejections
     stock: Stock
     conditions: Conditions

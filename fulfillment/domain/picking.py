@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from enum import StrEnum
 from types import MappingProxyType
 from typing import Final, TypeVar
@@ -11,6 +11,7 @@ from typing import Final, TypeVar
 from fulfillment.domain.cases import CaseKind
 from fulfillment.domain.errors import FulfillmentError
 from fulfillment.domain.inventory import Condition
+from fulfillment.domain.shipment import WorkStatus
 
 T = TypeVar("T")
 
@@ -68,6 +69,20 @@ class CheckGrade(StrEnum):
     D = "D"
 
 
+# Where units are looked at, by what is done with them; a unit may be seen at both.
+STAGE_OF: Final[Mapping[WorkStatus, str]] = MappingProxyType(
+    {WorkStatus.PICKING: "pick", WorkStatus.PICKED: "pack"}
+)
+# Only what is as new leaves. How a unit of another grade is taken out.
+REJECTED_AS: Final[Mapping[CheckGrade, Rejection]] = MappingProxyType(
+    {
+        CheckGrade.B: _R.WORN,
+        CheckGrade.C: _R.QUALITY_DOUBT,
+        CheckGrade.D: _R.DAMAGED,
+    }
+)
+
+
 class PickMode(StrEnum):
     """How shipments are walked for."""
 
@@ -119,6 +134,15 @@ class InOtherHands(PickRefused):
         self.shipment_id, self.picker, self.until = shipment_id, picker, until
 
 
+class NotScanned(PickRefused):
+    """Units of these SKUs were not scanned into the tote yet."""
+
+    def __init__(self, shipment_id: str, missing: Mapping[str, int]) -> None:
+        units = ", ".join(f"{count} of {sku}" for sku, count in sorted(missing.items()))
+        super().__init__(f"{shipment_id}: scan what is missing first, or say what is wrong with it: {units}")
+        self.shipment_id, self.missing = shipment_id, dict(missing)
+
+
 class UnknownWalk(PickRefused):
     """There is no such walk."""
 
@@ -128,11 +152,148 @@ class UnknownWalk(PickRefused):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ToPick:
+    """A shipment that somebody may take now. It must leave by `ship_by`, and arrive by `promise_date`."""
+
+    shipment_id: str
+    order_id: str
+    location_id: str
+    ship_by: datetime
+    promise_date: date | None
+    units: int
+    late: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TakeWalk:
+    """Somebody wants work: so many shipments of a location in one walk. The same `walk_id` again is the same walk."""
+
+    walk_id: str
+    location_id: str
+    picker: str
+    mode: PickMode = PickMode.SINGLE
+    size: int = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tote:
+    """A shipment on a walk. While `stop` is not empty nobody goes on with it: it says what to do with the goods."""
+
+    tote: int
+    shipment_id: str
+    work_status: WorkStatus
+    units: int
+    scanned: int
+    stop: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Put:
+    """Units of a stop that go into a tote."""
+
+    tote: int
+    units: int
+    scanned: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WalkStop:
+    """A shelf on the way: what is taken there, and into which totes."""
+
+    bin: str
+    sku: str
+    name: str
+    puts: tuple[Put, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Walk:
+    """One walk of one picker: its totes, and its stops in the order of the way."""
+
+    walk_id: str
+    location_id: str
+    mode: PickMode
+    picker: str
+    totes: tuple[Tote, ...]
+    stops: tuple[WalkStop, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PickScan:
+    """Units that were scanned and put into a tote; `scan_id` is the scanner's own."""
+
+    scan_id: str
+    walk_id: str
+    tote: int
+    sku: str
+    picker: str
+    units: int = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scanned:
+    """What a scan came to; a repeat says the same.
+
+    `left` is how many units the tote still lacks. With none left the shipment is `picked`, unless units of the SKUs in
+    `to_check` must be looked at first.
+    """
+
+    shipment_id: str
+    tote: int
+    sku: str
+    units: int
+    left: int
+    picked: bool = False
+    to_check: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PutBack:
+    """Goods in somebody's hands that go back to their shelf, and why."""
+
+    shipment_id: str
+    location_id: str
+    why: str
+    picker: str | None
+    asked_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Look:
+    """What somebody saw of units of a SKU in a shipment. `photo` refers to a picture, needed below grade A."""
+
+    check_id: str
+    shipment_id: str
+    sku: str
+    units: int
+    grade: CheckGrade
+    by: str
+    defect: str = ""
+    note: str = ""
+    photo: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Looked:
+    """What came of it: `missing` is how many units of which SKU must still be found good before it goes on."""
+
+    shipment_id: str
+    sku: str
+    grade: CheckGrade
+    missing: Mapping[str, int]
+
+    @property
+    def reject_as(self) -> Rejection | None:
+        """How the units are taken out; None for those that may leave."""
+        return REJECTED_AS.get(self.grade)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Rejected:
     """What taking units out of a shipment came to; a repeat says the same.
 
     Of the rejected units so many were `replaced` by others of the same shelf, `resourced` from another location,
-    `substituted`, `waiting` for stock, or `cancelled`. `added` are the shipments that carry them now, `left` is how many
+    `waiting` for stock, or `cancelled`. `added` are the shipments that carry them now, `left` is how many
     units the shipment still has, `count_id` the count that was asked for.
     """
 
@@ -142,7 +303,6 @@ class Rejected:
     reason: Rejection
     replaced: int = 0
     resourced: int = 0
-    substituted: int = 0
     waiting: int = 0
     cancelled: int = 0
     left: int = 0

@@ -39,14 +39,6 @@ class ShortageChoice(StrEnum):
     DROP = "drop"
 
 
-class Substitution(StrEnum):
-    """Whether something else may be sent for what is not there; only listed equivalents, never at a higher price."""
-
-    NEVER = "never"
-    ASK = "ask"  # the customer says yes first; until then the units wait
-    ALLOWED = "allowed"
-
-
 class ConditionCheck(StrEnum):
     """Which units must be looked at before they leave."""
 
@@ -87,7 +79,6 @@ class Policy:
     count_review_over_units: int = 5
     count_review_over_value: int = 5000
 
-    substitution: Substitution = Substitution.NEVER
     condition_check: ConditionCheck = ConditionCheck.RULE
     condition_check_value: int = 10000
     pick_lease: timedelta = timedelta(minutes=30)

@@ -65,6 +65,11 @@ _SHORT_SHIPMENT: Final = "short"  # why a shipment ends of which nothing was fou
 _KEPT: Final = select(rejections).where(rejections.c.rejection_id == bindparam("the_scan"))
 _KEEP: Final = insert(rejections)
 _SHIPMENT: Final = select(shipments).where(shipments.c.shipment_id == bindparam("the_shipment"))
+_ANEW: Final = (
+    update(shipments)
+    .where(shipments.c.shipment_id == bindparam("the_shipment"))
+    .values(reworks=shipments.c.reworks + 1)
+)
 _SHELVES: Final = select(stock_levels.c.sku, stock_levels.c.location_id).where(
     stock_levels.c.sku.in_(bindparam("asked", expanding=True))
 )
@@ -252,6 +257,7 @@ class _Deed:
             self._find_others(leaving, outcome)
         self._set_the_rest_aside()
         count_id = self._ask_for_a_count()
+        self._pack_anew()
         answer = self._answer(taken, outcome, count_id)
         self._keep(answer)
         self._open_case(answer)
@@ -285,6 +291,11 @@ class _Deed:
         if aside is None:
             gone = -sum(unit.count for unit in leaving)
             change(self._conn, Movement.ADJUSTED, self._place, gone, self._deed)
+
+    def _pack_anew(self) -> None:
+        """What was verified at the bench is another content now."""
+        if self._shipment.work_status == _W.PICKED:
+            self._conn.execute(_ANEW, {"the_shipment": self._shipment.shipment_id})
 
     def _set_the_rest_aside(self) -> None:
         """What nobody claims of a shelf that is doubted promises nothing either."""
@@ -475,7 +486,6 @@ def _in_words(answer: Rejected) -> str:
     parts = {
         "replaced from the same shelf": answer.replaced,
         "from another location": answer.resourced,
-        "substituted": answer.substituted,
         "waiting for stock": answer.waiting,
         "taken off the order": answer.cancelled,
     }

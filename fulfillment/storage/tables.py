@@ -696,16 +696,6 @@ bins = Table(
     Column("bin", Text, nullable=False),
 )
 
-# What may be sent instead of a SKU that is not there; the lowest rank is tried first.
-substitutes = Table(
-    "substitutes",
-    metadata,
-    Column("instead_of", Text, ForeignKey("skus.sku"), primary_key=True),
-    Column("sku", Text, ForeignKey("skus.sku"), primary_key=True),
-    Column("rank", Integer, nullable=False),
-    CheckConstraint("sku <> instead_of", name="another"),
-)
-
 # One walk of one picker, with a tote for each shipment.
 pick_walks = Table(
     "pick_walks",
@@ -765,7 +755,7 @@ condition_checks = Table(
     Column("by", Text, nullable=False),
     _moment("at"),
     CheckConstraint("quantity > 0", name="something"),
-    CheckConstraint("stage IN ('pick', 'pack', 'return')", name="stage"),
+    CheckConstraint("stage IN ('pick', 'pack')", name="stage"),
     CheckConstraint("grade IN ('A', 'B', 'C', 'D')", name="grade"),
     Index("ix_condition_checks_shipment", "shipment_id"),
 )

@@ -24,6 +24,7 @@ from fulfillment.domain.order import InvalidOrder
 from fulfillment.domain.picking import (
     CheckNeeded,
     InOtherHands,
+    NotScanned,
     PhotoNeeded,
     PickRefused,
     UnknownWalk,
@@ -144,6 +145,11 @@ CODES: Final[Mapping[str, Meaning]] = MappingProxyType(
         ),
         "in_other_hands": Meaning(
             status=409, title="Somebody else picks this", instead="Take another one, or wait until `until`."
+        ),
+        "not_scanned": Meaning(
+            status=409,
+            title="Not all of it lies in its tote",
+            instead="Scan what `detail` names, or say as a rejection what is wrong with it.",
         ),
         "check_needed": Meaning(
             status=409,
@@ -309,6 +315,8 @@ def _of_picking(error: PickRefused) -> Problem:
             return Problem("in_other_hands", _sentence(error), more=more)
         case CheckNeeded():
             return Problem("check_needed", _sentence(error), more={"skus": list(error.skus)})
+        case NotScanned():
+            return Problem("not_scanned", _sentence(error), more={"missing": error.missing})
         case PhotoNeeded():
             return Problem("photo_needed", _sentence(error))
         case UnknownWalk():

@@ -19,6 +19,7 @@ from fulfillment.storage.engine import connect, migrate
 from fulfillment.storage.idempotency import IdempotencyKeys
 from fulfillment.storage.orders import OrderStore
 from fulfillment.storage.payment_news import PaymentInbox
+from fulfillment.storage.picking import PickingStore
 from fulfillment.storage.records import RecordStore
 from fulfillment.storage.refunds import RefundStore
 from fulfillment.storage.rejections import RejectionStore
@@ -145,6 +146,7 @@ def _doors(
         views=OrderViews(engine, now),
         facts=signals,
         floor=WarehouseStore(engine, now),
+        picking=PickingStore(engine, now, WarehouseStore(engine, now)),
         rejections=RejectionStore(engine, now),
         stock=StockStore(engine, now),
         conditions=ConditionStore(engine, now),

@@ -16,7 +16,7 @@ from fulfillment.domain.inventory import Level, UnknownSku
 from fulfillment.domain.location import Location
 from fulfillment.domain.order import Order, OrderStatus
 from fulfillment.domain.payment_news import PaymentHint
-from fulfillment.domain.picking import Rejected, Settled
+from fulfillment.domain.picking import PutBack, Rejected, Settled, UnknownWalk, Walk
 from fulfillment.domain.promise import CartPart, CartPromise
 from fulfillment.domain.replenishment import Ordered, ShelfPoint, StockRow
 from fulfillment.domain.shipment import InvalidTransition, Stop, WorkStatus
@@ -238,6 +238,12 @@ class Books:
         if rejection_id != "scan-1":
             raise UnknownRejection(rejection_id)
 
+    def put_backs(self, location_id: str | None = None) -> tuple[PutBack, ...]:
+        return ()
+
+    def walk(self, walk_id: str) -> Walk:
+        raise UnknownWalk(walk_id)
+
     # --- stock
 
     def receive(
@@ -383,6 +389,7 @@ class World:
             views=books,
             facts=books,
             floor=books,
+            picking=books,
             rejections=books,
             stock=books,
             conditions=books,

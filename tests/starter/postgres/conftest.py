@@ -35,6 +35,8 @@ def app(desk: Desk) -> FastAPI:
             views=house.views,
             facts=house.signals,
             floor=house.floor,
+            picking=house.picking,
+            rejections=house.rejections,
             stock=house.stock,
             conditions=house.conditions,
             returns=house.returns,

@@ -1,4 +1,4 @@
-"""The floor: bins, walks with totes, scans, condition checks, rejected units, goods to put back, substitutes."""
+"""The floor: bins, walks with totes, scans, condition checks, rejected units, goods to put back."""
 
 from typing import Any
 
@@ -17,7 +17,6 @@ _TABLES = (
     "pick_scans",
     "pick_totes",
     "pick_walks",
-    "substitutes",
     "bins",
 )
 
@@ -57,16 +56,6 @@ def _add_catalogue() -> None:
         sa.PrimaryKeyConstraint("sku", "location_id", name=op.f("pk_bins")),
         _of("bins", "sku", "skus"),
         _of("bins", "location_id", "locations"),
-    )
-    op.create_table(
-        "substitutes",
-        _text("instead_of"),
-        _text("sku"),
-        _number("rank"),
-        sa.PrimaryKeyConstraint("instead_of", "sku", name=op.f("pk_substitutes")),
-        sa.ForeignKeyConstraint(["instead_of"], ["skus.sku"], name=op.f("fk_substitutes_instead_of")),
-        _of("substitutes", "sku", "skus"),
-        sa.CheckConstraint("sku <> instead_of", name=op.f("ck_substitutes_another")),
     )
 
 
@@ -132,7 +121,7 @@ def _add_judgements() -> None:
         sa.PrimaryKeyConstraint("check_id", name=op.f("pk_condition_checks")),
         _of("condition_checks", "shipment_id", "shipments"),
         sa.CheckConstraint("quantity > 0", name=op.f("ck_condition_checks_something")),
-        sa.CheckConstraint("stage IN ('pick', 'pack', 'return')", name=op.f("ck_condition_checks_stage")),
+        sa.CheckConstraint("stage IN ('pick', 'pack')", name=op.f("ck_condition_checks_stage")),
         sa.CheckConstraint("grade IN ('A', 'B', 'C', 'D')", name=op.f("ck_condition_checks_grade")),
     )
     op.create_index("ix_condition_checks_shipment", "condition_checks", ["shipment_id"])
