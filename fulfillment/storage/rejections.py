@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import Connection, Engine, Row, bindparam, insert, select, update
+from sqlalchemy import Connection, Engine, Row, bindparam, func, insert, select, update
 
 from fulfillment.domain.errors import FulfillmentError
 from fulfillment.domain.inventory import RESTOCK, SCRAP, SET_ASIDE, CannotRegrade, Deed, Grade, Movement
@@ -28,6 +28,7 @@ from fulfillment.domain.picking import (
     case_of,
 )
 from fulfillment.domain.policy import DEFAULT, Policy
+from fulfillment.domain.promise import Source
 from fulfillment.domain.shipment import WorkStatus
 from fulfillment.storage import (
     cases,
@@ -76,7 +77,7 @@ _SHELVES: Final = select(stock_levels.c.sku, stock_levels.c.location_id).where(
 _CANCEL: Final = insert(unit_ranges)
 _LEFT: Final = select(unit_ranges.c.quantity).where(unit_ranges.c.shipment_id == bindparam("the_shipment"))
 _NAME: Final = select(skus.c.name).where(skus.c.sku == bindparam("the_sku"))
-_TOLD: Final = select(outbox.c.notification_id).where(
+_TOLD: Final = select(func.count()).where(
     outbox.c.order_id == bindparam("the_order"),
     outbox.c.subject == bindparam("the_subject"),
     outbox.c.fact == bindparam("the_fact"),
@@ -359,20 +360,28 @@ class _Deed:
         journal.signal(self._conn, order_id, signals.REPLANNED, body, fact_key=key, at=self._now)
 
     def _promise_later(self, outcome: _Outcome) -> None:
-        order, added = self._order, outcome.added
-        day = expected(self._conn, order, added, now=self._now, policy=self._policy)
+        order, subject = self._order, outcome.added[-1]
+        day = expected(self._conn, order, outcome.added, now=self._now, policy=self._policy)
         if order.promise_date is None or day <= order.promise_date:
             return
-        n = promises.revise(
-            self._conn, order.order_id, day, source="stock", reason=OUT_OF_STOCK, now=self._now
-        )
-        if outcome.waiting:
-            return  # what is told about units that wait says when they come
-        sentence = f"Your order is delayed; we now expect it by {day:%A, %B} {day.day}."
-        journal.event(self._conn, order.order_id, "delayed", sentence, at=self._now)
-        told = {"promise_date": day.isoformat(), "reason": OUT_OF_STOCK}
-        journal.tell(
-            self._conn, order.order_id, Fact.DELAYED, subject=added[0], version=n, data=told, now=self._now
+        if not outcome.waiting:
+            late = promises.Delay(
+                shipment_id=subject, subject=subject, day=day, source=Source.STOCK, reason=OUT_OF_STOCK
+            )
+            # The order reads the books anyway, by the same fact.
+            promises.put_off(self._conn, order, late, now=self._now, by_its_workflow=True)
+            return
+        fact = Fact.BACKORDERED  # what is told of units that wait says when they come
+        told = promises.Told(fact=fact, subject=subject, version=self._next_version(fact, subject))
+        promises.revise(
+            self._conn,
+            order.order_id,
+            day,
+            source=Source.STOCK,
+            reason=OUT_OF_STOCK,
+            told=told,
+            now=self._now,
+            shipment_id=subject,
         )
 
     # --- what is written down
@@ -450,9 +459,13 @@ class _Deed:
         order_id = self._order.order_id
         data = {"shipment_id": subject, "sku": self._request.sku, "units": count, "reason": OUT_OF_STOCK}
         journal.event(self._conn, order_id, kind, words, at=self._now, data=data)
-        asked = {"the_order": order_id, "the_subject": subject, "the_fact": fact.value}
-        version = len(self._conn.execute(_TOLD, asked).all()) + 1
+        version = self._next_version(fact, subject)
         journal.tell(self._conn, order_id, fact, subject=subject, version=version, data=data, now=self._now)
+
+    def _next_version(self, fact: Fact, subject: str) -> int:
+        asked = {"the_order": self._order.order_id, "the_subject": subject, "the_fact": fact.value}
+        told: int = self._conn.execute(_TOLD, asked).scalar_one()
+        return told + 1
 
 
 def _chosen(conn: Connection, order: Row[Any], shipment: Row[Any], request: Reject) -> list[Placed]:
