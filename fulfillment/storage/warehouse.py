@@ -10,9 +10,10 @@ from sqlalchemy.dialects.postgresql import aggregate_order_by, array
 
 from fulfillment.crashpoints import crashpoint
 from fulfillment.domain.address import Address
+from fulfillment.domain.hand_over import STAFF, Proof
 from fulfillment.domain.policy import DEFAULT, Policy
 from fulfillment.domain.shipment import ON_THE_FLOOR, InvalidTransition, Stop, WorkStatus, parcel_id
-from fulfillment.storage import checks, hand_over, journal, locks, signals, walks
+from fulfillment.storage import checks, hand_over, journal, locks, signals, verification, walks
 from fulfillment.storage.hand_over import HandedOver
 from fulfillment.storage.stops import check_may_go_on
 from fulfillment.storage.tables import (
@@ -24,6 +25,7 @@ from fulfillment.storage.tables import (
     shipments,
     unit_ranges,
 )
+from fulfillment.storage.verification import Box, Closing
 
 _W = WorkStatus
 _PROGRESS: Final = (_W.SCHEDULED, *ON_THE_FLOOR, _W.HANDED_OVER, _W.CLOSED)
@@ -89,7 +91,7 @@ class WarehouseStore:
         """Do as `start_picking` does, in a transaction of the caller."""
         step = _Step("start_picking", _W.RELEASED, _W.PICKING, "picking", "We are picking your items.")
         now = self._now()
-        hands = {"picker": by, "pick_until": now + self._policy.pick_lease}
+        hands: dict[str, Any] = {"picker": by, "pick_until": now + self._policy.pick_lease}
         if not self._do(conn, step, shipment_id, by=by, scan_id=scan_id, **hands):
             walks.take_over(conn, _shipment(conn, shipment_id), hands, now=now)
 
@@ -110,22 +112,30 @@ class WarehouseStore:
         walks.check_all_is_there(conn, _shipment(conn, shipment_id), by=by, now=self._now())
         self._do(conn, step, shipment_id, by=by, scan_id=scan_id, picked_at=self._now(), pick_until=None)
 
-    def pack(self, shipment_id: str, *, weight_g: int, by: str) -> str:
+    def pack(
+        self, shipment_id: str, *, weight_g: int, by: str, carton_id: str = "", weight_reason: str = ""
+    ) -> str:
         """Close the parcel and return its id; a repeat returns the same one. Raises as `start_picking` does.
 
-        One that was packed before and changed is the same parcel again, with another weight.
+        One that was packed before and changed is the same parcel again, with another weight. Without a `carton_id`
+        it is the one that was proposed; a `weight_reason` lets a weight pass that is not the expected one.
+
+        Raises:
+            NotAtBench, NotVerified, ProblemStands, WeightOff, UnknownCarton: see `verification.check`.
         """
         step = _Step("pack", _W.PICKED, _W.PACKED, "packed", "Your parcel is packed.")
         now = self._now()
         with self._engine.begin() as conn:
-            if self._do(conn, step, shipment_id, by=by, packed_at=now):
-                _fill_parcel(conn, shipment_id, weight_g, now)
+            if self._do(conn, step, shipment_id, by=by, reason=weight_reason, packed_at=now):
+                closing = Closing(weight_g=weight_g, carton_id=carton_id, weight_reason=weight_reason)
+                box = verification.check(conn, _shipment(conn, shipment_id), closing, policy=self._policy)
+                _fill_parcel(conn, shipment_id, weight_g, box, now)
             packed = _parcel_of(conn, shipment_id)
             crashpoint("pack.before_commit")
         crashpoint("pack.after_commit")
         return packed
 
-    def hand_over(self, shipment_id: str, *, by: str) -> HandedOver:
+    def hand_over(self, shipment_id: str, *, by: str, proof: Proof = STAFF) -> HandedOver:
         """Give the parcel to the carrier: from here it cannot be stopped. A repeat answers the same.
 
         Raises:
@@ -133,12 +143,12 @@ class WarehouseStore:
             InvalidTransition: it has no label yet.
         """
         with self._engine.begin() as conn:
-            left = self._hand_over(conn, shipment_id, by)
+            left = self._hand_over(conn, shipment_id, by, proof)
             crashpoint("hand_over.before_commit")
         crashpoint("hand_over.after_commit")
         return left
 
-    def _hand_over(self, conn: Connection, shipment_id: str, by: str) -> HandedOver:
+    def _hand_over(self, conn: Connection, shipment_id: str, by: str, proof: Proof) -> HandedOver:
         order = locks.order_of_shipment(conn, shipment_id)
         shipment = _shipment(conn, shipment_id)
         if _is_done(shipment, _W.HANDED_OVER):
@@ -147,10 +157,18 @@ class WarehouseStore:
         check_may_go_on(conn, shipment, now)
         _check_step(shipment, _W.LABELED, _W.HANDED_OVER)
         _check_label(conn, order, shipment_id)
-        return hand_over.leave(conn, order, shipment_id, by=by, now=now, policy=self._policy)
+        return hand_over.leave(conn, order, shipment_id, by=by, proof=proof, now=now, policy=self._policy)
 
     def _do(
-        self, conn: Connection, step: "_Step", shipment_id: str, *, by: str, scan_id: str = "", **stamps: Any
+        self,
+        conn: Connection,
+        step: "_Step",
+        shipment_id: str,
+        *,
+        by: str,
+        scan_id: str = "",
+        reason: str = "",
+        **stamps: Any,
     ) -> bool:
         """Do a step and return True; False when it was done before."""
         locks.order_of_shipment(conn, shipment_id)
@@ -173,6 +191,7 @@ class WarehouseStore:
             outcome=f"{shipment_id} {step.to}",
             at=now,
             request_id=scan_id,
+            reason=reason,
         )
         return True
 
@@ -231,14 +250,16 @@ def _standing_label(conn: Connection, shipment_id: str) -> Row[Any] | None:
     return conn.execute(standing).one_or_none()
 
 
-def _fill_parcel(conn: Connection, shipment_id: str, weight_g: int, now: datetime) -> None:
+def _fill_parcel(conn: Connection, shipment_id: str, weight_g: int, box: Box, now: datetime) -> None:
     shipment = _shipment(conn, shipment_id)
     if shipment.reworks and _standing_label(conn, shipment_id) is not None:
         raise Stop(shipment_id, "its old label is being given back: pack it in a moment")
     packed = {"shipment_id": shipment_id, "weight_g": weight_g}
-    again = update(parcels).where(parcels.c.shipment_id == shipment_id).values(weight_g=weight_g)
+    carton = box.carton
+    made_of = {"carton_id": carton and carton.carton_id, "size_mm": carton and list(carton.size)}
+    again = update(parcels).where(parcels.c.shipment_id == shipment_id).values(weight_g=weight_g, **made_of)
     known: str | None = conn.scalar(again.returning(parcels.c.parcel_id))
-    packed["parcel_id"] = known or _add_parcel(conn, shipment.order_id, packed)
+    packed["parcel_id"] = known or _add_parcel(conn, shipment.order_id, packed | made_of)
     nth = f":{shipment.reworks + 1}" if shipment.reworks else ""
     key = f"{shipment_id}:packed{nth}"
     journal.signal(conn, shipment.order_id, signals.PACKED, packed, fact_key=key, at=now)

@@ -7,6 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter, BackgroundTasks, Depends, Path, Query
 from pydantic import BaseModel
 
+from fulfillment.domain.hand_over import STAFF
 from fulfillment.domain.picking import CheckGrade, Look, PickMode, PickScan, Rejection, TakeWalk
 from fulfillment.domain.shipment import WorkStatus
 from fulfillment.storage.rejections import Reject
@@ -20,6 +21,7 @@ from starter.api.schemas import (
     LookIn,
     PackedIn,
     PickScanIn,
+    ProofIn,
     RejectionIn,
     ScanIn,
     WalkIn,
@@ -336,7 +338,7 @@ def reject(
             photo=body.photo,
         )
     )
-    after.add_task(tell_orders, doors, [_order_of(shipment_id)])
+    after.add_task(tell_orders, doors, [order_of(shipment_id)])
     return RejectedOut(**asdict(answer), say=answer.say)
 
 
@@ -351,17 +353,29 @@ def inspect(rejection_id: ShipmentId, body: InspectionIn, doors: Standing, calle
 def packed(
     shipment_id: ShipmentId, body: PackedIn, doors: Standing, caller: Working, after: BackgroundTasks
 ) -> StepOut:
-    """Close the parcel; its label follows by itself."""
-    parcel_id = doors.floor.pack(shipment_id, weight_g=body.weight_g, by=caller.name)
-    after.add_task(tell_orders, doors, [_order_of(shipment_id)])
+    """Close the parcel once every unit was scanned at the bench; its label follows by itself."""
+    parcel_id = doors.floor.pack(
+        shipment_id,
+        weight_g=body.weight_g,
+        by=caller.name,
+        carton_id=body.carton_id,
+        weight_reason=body.weight_reason,
+    )
+    after.add_task(tell_orders, doors, [order_of(shipment_id)])
     return StepOut(shipment_id=shipment_id, done="packed", parcel_id=parcel_id)
 
 
 @router.post("/shipments/{shipment_id}/handed_over", response_model=StepOut, summary="It has left")
-def handed_over(shipment_id: ShipmentId, doors: Standing, caller: Working, after: BackgroundTasks) -> StepOut:
+def handed_over(
+    shipment_id: ShipmentId,
+    doors: Standing,
+    caller: Working,
+    after: BackgroundTasks,
+    proof: ProofIn | None = None,
+) -> StepOut:
     """Give the parcel to the carrier: from here it cannot be stopped."""
-    left = doors.floor.hand_over(shipment_id, by=caller.name)
-    after.add_task(tell_orders, doors, [_order_of(shipment_id)])
+    left = doors.floor.hand_over(shipment_id, by=caller.name, proof=proof.as_proof() if proof else STAFF)
+    after.add_task(tell_orders, doors, [order_of(shipment_id)])
     return StepOut(
         shipment_id=shipment_id,
         done="handed_over",
@@ -372,7 +386,7 @@ def handed_over(shipment_id: ShipmentId, doors: Standing, caller: Working, after
     )
 
 
-def _order_of(shipment_id: str) -> str:
+def order_of(shipment_id: str) -> str:
     """Return the order a shipment's id begins with."""
     return shipment_id.rpartition("-")[0]
 

@@ -9,6 +9,7 @@ from sqlalchemy import Engine
 from fulfillment.domain.change import CancelUnits, LineQuantity
 from fulfillment.domain.holds import HoldReason
 from fulfillment.domain.inventory import Level
+from fulfillment.domain.packing import NotAtBench, UnitScan
 from fulfillment.domain.picking import PhotoNeeded, PickRefused, Rejected, Rejection, Settled
 from fulfillment.domain.policy import DEFAULT, Shortage
 from fulfillment.domain.record import PlaceHold, StopShipments
@@ -76,7 +77,7 @@ def test_of_three_units_the_one_not_found_comes_from_elsewhere_and_two_leave_now
     assert (answer.resourced, answer.left, answer.added) == (1, 2, ("SO-1-2",))
     assert carried(house) == {"SO-1-1": 2, "SO-1-2": 1}
     house.floor.picked(shipment_id, by="pia")
-    house.label(house.floor.pack(shipment_id, weight_g=800, by="pia"))
+    house.label(house.pack(shipment_id))
     house.floor.hand_over(shipment_id, by="dock")
     new = house.row(shipments, shipment_id="SO-1-2")
     assert (new["location_id"], new["work_status"], new["waits_for"]) == (LEHIGH, "scheduled", "payment")
@@ -213,6 +214,24 @@ def test_what_is_recalled_is_taken_from_everybody_who_was_to_get_it(house: House
     check_books(house)
 
 
+@pytest.mark.parametrize(("mugs", "replaced"), [(10, 1), (3, 0)])
+def test_what_is_found_damaged_at_the_bench_is_verified_anew(house: House, mugs: int, replaced: int) -> None:
+    """Guard: the rejection begins another round of scans. Without it the damaged unit's scan stands for another."""
+    house.stocked(mugs=mugs)
+    shipment_id = picking(house)
+    house.floor.picked(shipment_id, by="pia")
+    house.benches.start(shipment_id, by="bob")
+    house.benches.scan(shipment_id, [UnitScan(scan_id=f"b-{n}", code=MUG) for n in range(3)], by="bob")
+
+    answer = reject(house, shipment_id, reason=Rejection.DAMAGED)
+
+    assert answer.replaced == replaced
+    with pytest.raises(NotAtBench):
+        house.floor.pack(shipment_id, weight_g=900, by="bob")
+    house.pack(shipment_id)
+    check_books(house)
+
+
 def test_the_same_scan_again_is_answered_the_same_and_takes_nothing_more(house: House) -> None:
     house.stocked(mugs=3)
     shipment_id = picking(house)
@@ -326,7 +345,7 @@ def test_a_line_ships_from_several_locations_and_is_whole_when_all_its_parts_hav
         if there != shipment_id:
             house.floor.start_picking(there, by="pia")
         house.floor.picked(there, by="pia")
-        house.label(house.floor.pack(there, weight_g=500, by="pia"), number=f"1Z{n}")
+        house.label(house.pack(there), number=f"1Z{n}")
         house.floor.hand_over(there, by="dock")
 
     assert sum(carried(house).values()) == 4

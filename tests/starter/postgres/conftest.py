@@ -38,6 +38,8 @@ def app(desk: Desk) -> FastAPI:
             floor=house.floor,
             picking=house.picking,
             rejections=house.rejections,
+            benches=house.benches,
+            labels=house.shipping,
             stock=house.stock,
             conditions=house.conditions,
             returns=house.returns,

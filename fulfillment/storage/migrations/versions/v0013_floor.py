@@ -7,7 +7,7 @@ from alembic import op
 from sqlalchemy.dialects import postgresql
 
 revision = "0013"
-down_revision = "0009"
+down_revision = "0012"
 
 _MOMENT = sa.DateTime(timezone=True)
 _TABLES = (
@@ -39,8 +39,6 @@ def _of(table: str, column: str, other: str) -> sa.ForeignKeyConstraint:
 
 def upgrade() -> None:
     """Bring the schema up."""
-    op.add_column("skus", sa.Column("fragile", sa.Boolean(), server_default="false", nullable=False))
-    op.add_column("skus", sa.Column("serial", sa.Boolean(), server_default="false", nullable=False))
     op.add_column("shipments", _moment("pick_until", nullable=True))
     _add_catalogue()
     _add_walks()
@@ -179,5 +177,3 @@ def downgrade() -> None:
     for table in _TABLES:
         op.drop_table(table)
     op.drop_column("shipments", "pick_until")
-    op.drop_column("skus", "serial")
-    op.drop_column("skus", "fragile")
