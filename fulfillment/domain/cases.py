@@ -132,6 +132,10 @@ OWNER: Final[Mapping[CaseKind, Owner]] = MappingProxyType(
 )
 
 
+# Trouble with money that is no better when the order is over.
+OUTLIVES_ORDER: Final = frozenset({_K.DISPUTE, _K.REFUND_FAILED})
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Case:
     """One open case. `case_id` names its subject and kind, so a second detection joins the first."""

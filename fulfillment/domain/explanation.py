@@ -126,7 +126,7 @@ _CASES: Final[Mapping[CaseKind, tuple[str, str]]] = MappingProxyType(
         CaseKind.CAPTURE_FAILED: ("its money: it left, and the payment could not be taken", "it escalates"),
         CaseKind.OPERATION_UNKNOWN: ("the payment provider to say what happened", "it escalates"),
         CaseKind.REFUND_FAILED: ("a refund that the provider refuses", "it escalates"),
-        CaseKind.DISPUTE: ("evidence for a dispute that the customer's bank opened", "the money is lost"),
+        CaseKind.DISPUTE: ("an answer to a bank that takes money back, or is about to", "the money is lost"),
         CaseKind.UNMATCHED_EVENT: ("a home for an event of a provider", "it escalates"),
         CaseKind.OUT_OF_STOCK: ("an answer about missing stock", "the shop's rule for a shortage decides"),
         CaseKind.STOCK_DRIFT: ("a count: book and shelf differ", "it escalates"),

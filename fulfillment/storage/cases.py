@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, Row, bindparam, func, insert, select, update
 
-from fulfillment.domain.cases import SEVERITY, Case, CaseKind, CaseState, case_id
+from fulfillment.domain.cases import OUTLIVES_ORDER, SEVERITY, Case, CaseKind, CaseState, case_id
 from fulfillment.storage.tables import cases
 
 _THIS: Final = (cases.c.subject == bindparam("the_subject")) & (cases.c.kind == bindparam("the_kind"))
@@ -49,9 +49,10 @@ def resolve(conn: Connection, kind: CaseKind, *, subject: str, resolution: str, 
 
 
 def resolve_all(conn: Connection, order_id: str, *, resolution: str, now: datetime) -> None:
-    """Resolve whatever is open about an order, its shipments and its parcels."""
+    """Resolve what is open about an order, its shipments and its parcels, and ends with it."""
     how = {"state": CaseState.RESOLVED.value, "resolution": resolution, "resolved_at": now}
-    conn.execute(update(cases).where(cases.c.order_id == order_id, _OPEN).values(how))
+    ends = cases.c.kind.not_in(sorted(OUTLIVES_ORDER))
+    conn.execute(update(cases).where(cases.c.order_id == order_id, _OPEN, ends).values(how))
 
 
 def case_from(row: Row[Any]) -> Case:
