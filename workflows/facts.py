@@ -7,6 +7,8 @@ from typing import Any, Self
 
 from fulfillment.domain.cases import CaseKind
 from fulfillment.domain.errors import FulfillmentError
+from fulfillment.domain.playbooks import Deed
+from fulfillment.domain.settlement import Settled
 from fulfillment.domain.tracking import CarrierStatus, Flag
 
 
@@ -141,11 +143,15 @@ class Replanned:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Overdue:
-    """Something should have happened by now and has not."""
+    """Something should have happened by now and has not.
+
+    `deed` is what the playbook of an open case does at its due time; without it the case is yet to be opened.
+    """
 
     shipment_id: str
     subject: str
     kind: CaseKind
+    deed: Deed | None = None
 
     @classmethod
     def read(cls, body: Any) -> Self:
@@ -156,9 +162,18 @@ class Overdue:
         """
         try:
             kind = CaseKind(_text(body, "kind"))
+            deed = Deed(_text(body, "deed")) if body.get("deed") else None
         except ValueError as error:
             raise BadFact(f"overdue: {error}") from error
-        return cls(shipment_id=_text(body, "shipment_id"), subject=_text(body, "subject"), kind=kind)
+        subject = _text(body, "subject")
+        return cls(shipment_id=_text(body, "shipment_id"), subject=subject, kind=kind, deed=deed)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decided:
+    """A person said what the customer gets for a shipment, and the books have it."""
+
+    settled: Settled
 
 
 def _text(body: Any, field: str) -> str:

@@ -7,6 +7,8 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import Final
 
+from fulfillment.domain.errors import FulfillmentError
+
 
 class CaseKind(StrEnum):
     """What went wrong."""
@@ -25,11 +27,13 @@ class CaseKind(StrEnum):
     RECEIPT_LATE = "receipt_late"
     CARRIER_DOWN = "carrier_down"
     LABEL_REFUSED = "label_refused"
+    RATE_EXPIRED = "rate_expired"
     WAREHOUSE_LATE = "warehouse_late"
     NO_FIRST_SCAN = "no_first_scan"
     NO_SCAN = "no_scan"
     DELAYED = "delayed"
     FAILED_ATTEMPT = "failed_attempt"
+    PICKUP_WAITING = "pickup_waiting"
     ADDRESS_PROBLEM = "address_problem"
     REFUSED = "refused"
     CUSTOMS = "customs"
@@ -38,6 +42,7 @@ class CaseKind(StrEnum):
     CARRIER_PROBLEM = "carrier_problem"
     LEFT_UNRECORDED = "left_unrecorded"  # the carrier has goods of which our books say that they are here
     LOST = "lost"
+    NOT_RECEIVED = "not_received"  # the customer says so of what the carrier calls delivered
     BAD_SIGNAL = "bad_signal"
     STUCK = "stuck"
 
@@ -88,6 +93,8 @@ SEVERITY: Final[Mapping[CaseKind, int]] = MappingProxyType(
             _K.RETURN_TO_SENDER,
             _K.ADDRESS_PROBLEM,
             _K.REFUSED,
+            _K.CUSTOMS,
+            _K.NOT_RECEIVED,
             _K.BAD_SIGNAL,
         ),
         2,
@@ -109,19 +116,22 @@ OWNER: Final[Mapping[CaseKind, Owner]] = MappingProxyType(
         _K.RECEIPT_LATE: Owner.OPS,
         _K.CARRIER_DOWN: Owner.OPS,
         _K.LABEL_REFUSED: Owner.SUPPORT,
+        _K.RATE_EXPIRED: Owner.SYSTEM,
         _K.WAREHOUSE_LATE: Owner.WAREHOUSE,
         _K.NO_FIRST_SCAN: Owner.WAREHOUSE,
         _K.NO_SCAN: Owner.SYSTEM,
         _K.DELAYED: Owner.SYSTEM,
         _K.FAILED_ATTEMPT: Owner.CUSTOMER,
+        _K.PICKUP_WAITING: Owner.CUSTOMER,
         _K.ADDRESS_PROBLEM: Owner.CUSTOMER,
         _K.REFUSED: Owner.SUPPORT,
         _K.CUSTOMS: Owner.SUPPORT,
-        _K.DAMAGED: Owner.SUPPORT,
-        _K.RETURN_TO_SENDER: Owner.SUPPORT,
+        _K.DAMAGED: Owner.SYSTEM,
+        _K.RETURN_TO_SENDER: Owner.CUSTOMER,
         _K.CARRIER_PROBLEM: Owner.SUPPORT,
         _K.LEFT_UNRECORDED: Owner.SUPPORT,
         _K.LOST: Owner.SYSTEM,
+        _K.NOT_RECEIVED: Owner.SUPPORT,
         _K.BAD_SIGNAL: Owner.SUPPORT,
         _K.STUCK: Owner.OPS,
     }
@@ -138,11 +148,16 @@ class Case:
     opened_at: datetime
     due_at: datetime
     note: str = ""
+    called: Owner | None = None  # who must act since it escalated
 
     @property
     def owner(self) -> Owner:
         """Who must act."""
-        return OWNER[self.kind]
+        return self.called or OWNER[self.kind]
+
+
+class CaseRefused(FulfillmentError):
+    """The case cannot be answered or resolved so; the message says why, and what can be done instead."""
 
 
 def case_id(subject: str, kind: CaseKind, n: int = 1) -> str:
@@ -152,5 +167,10 @@ def case_id(subject: str, kind: CaseKind, n: int = 1) -> str:
 
 def attention(cases: Iterable[Case]) -> CaseKind | None:
     """Return the kind of the most urgent open case; None when all is well."""
-    urgent = min(cases, key=lambda c: (SEVERITY[c.kind], c.due_at, c.case_id), default=None)
+    urgent = most_urgent(cases)
     return urgent.kind if urgent else None
+
+
+def most_urgent(cases: Iterable[Case]) -> Case | None:
+    """Return the most urgent case, None when there is none."""
+    return min(cases, key=lambda c: (SEVERITY[c.kind], c.due_at, c.case_id), default=None)

@@ -12,6 +12,7 @@ from fulfillment.domain.cases import CaseKind
 from fulfillment.domain.notifications import Fact
 from fulfillment.domain.order import ENDED as ORDER_ENDED
 from fulfillment.domain.order import Outcome
+from fulfillment.domain.playbooks import due_at
 from fulfillment.domain.policy import DEFAULT, Policy
 from fulfillment.domain.shipment import WorkStatus
 from fulfillment.domain.tracking import (
@@ -62,7 +63,8 @@ _OUTCOME: Final = MappingProxyType(
         _C.RETURNED: Outcome.RETURNED,
     }
 )
-_NEWS: Final = MappingProxyType({Outcome.DELIVERED: Fact.DELIVERED, Outcome.LOST: Fact.LOST})
+# What becomes of a lost one is told with the decision about it.
+_NEWS: Final = MappingProxyType({Outcome.DELIVERED: Fact.DELIVERED})
 
 
 def record(
@@ -189,7 +191,7 @@ def _call_a_person(
         before.order_id,
         CaseKind.LEFT_UNRECORDED,
         subject=before.shipment_id,
-        due_at=now + policy.support_answer_within,
+        due_at=due_at(CaseKind.LEFT_UNRECORDED, now, policy),
         now=now,
         note=note,
     )

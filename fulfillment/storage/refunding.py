@@ -18,14 +18,16 @@ from fulfillment.domain.payment import (
     RefundStatus,
     operation_key,
 )
+from fulfillment.domain.playbooks import due_at
 from fulfillment.domain.policy import Policy
 from fulfillment.domain.refund import NEXT, Refund, RefundCause, RefundState, RequestRefund
-from fulfillment.domain.shipment import WorkStatus
-from fulfillment.storage import cases, journal, refund_rows, shares
+from fulfillment.domain.tracking import Flag
+from fulfillment.storage import cases, journal, owed, refund_rows, shares
 from fulfillment.storage.coverage import TAKEN
 from fulfillment.storage.operations import Operations, read
 from fulfillment.storage.orders import lines_of, lock_order, order_from
 from fulfillment.storage.tables import (
+    parcels,
     payment_shares,
     payments,
     provider_operations,
@@ -45,8 +47,10 @@ _UNITS_IN: Final = (
     .where(unit_ranges.c.shipment_id == bindparam("the_shipment"))
     .order_by(unit_ranges.c.line_no, unit_ranges.c.first_unit)
 )
-_SHIPMENT: Final = select(*shipments.c["work_status", "outcome", "value"]).where(
-    shipments.c.shipment_id == bindparam("the_shipment")
+_SHIPMENT: Final = (
+    select(*shipments.c["outcome", "settled"], func.coalesce(parcels.c.flags, []).label("flags"))
+    .outerjoin(parcels, parcels.c.shipment_id == shipments.c.shipment_id)
+    .where(shipments.c.shipment_id == bindparam("the_shipment"))
 )
 _PLACED: Final = select(unit_ranges).where(
     unit_ranges.c.order_id == bindparam("the_order"), unit_ranges.c.shipment_id.is_not(None)
@@ -120,15 +124,17 @@ class Refunds:
         """Return the refund of what is kept for a shipment and not owed, requesting it; None when nothing is.
 
         Its present value is owed, left or not: what was taken early for units that were cancelled is over.
-        Once it is lost, came back or was cancelled, nothing is owed for it.
+        Once it is lost, came back or was cancelled, only what is sent instead is owed for it. What is sent for
+        nothing has the money of what it replaces.
         """
+        shipment_id = owed.paid_as(conn, shipment_id)
         this = {"the_shipment": shipment_id}
         unfinished: str | None = conn.execute(_UNFINISHED, this).scalar_one_or_none()
         if unfinished is not None:
             return unfinished
         shipment = conn.execute(_SHIPMENT, this).one()
         units = refund_rows.ranges(conn.execute(_UNITS_IN, this))
-        still_owed = 0 if _is_not_owed(shipment) else shipment.value
+        still_owed = owed.of_shipment(conn, order_from(order, lines_of(conn, order.order_id)), shipment_id)
         over = self._not_given_back(conn, order, shipment_id, units) - still_owed
         kept = min(over, refund_rows.refundable(conn, order.order_id))
         if kept <= 0:
@@ -136,7 +142,7 @@ class Refunds:
         return self.by_system(
             conn,
             order,
-            _CAUSE.get(shipment.outcome, RefundCause.CANCELLED),
+            _cause(shipment),
             kept,
             request_id=f"{shipment_id}:{refund_rows.next_n(conn, order.order_id)}",
             shipment_id=shipment_id,
@@ -276,7 +282,7 @@ class Refunds:
             refund.order_id,
             CaseKind.REFUND_FAILED,
             subject=refund.shipment_id or refund.order_id,
-            due_at=now + self._policy.support_answer_within,
+            due_at=due_at(CaseKind.REFUND_FAILED, now, self._policy),
             now=now,
             note=f"{refund.refund_id}: {reason}",
         )
@@ -313,8 +319,11 @@ def _not_back(conn: Connection, order_id: str, units: tuple[UnitRange, ...]) -> 
     return tuple(part for part in units if not refund_rows.numbers((part,)) & back)
 
 
-def _is_not_owed(shipment: Row[Any]) -> bool:
-    return shipment.work_status == WorkStatus.CANCELLED or shipment.outcome in _CAUSE
+def _cause(shipment: Row[*tuple[Any, ...]]) -> RefundCause:
+    if shipment.settled and Flag.DAMAGED in shipment.flags:
+        return RefundCause.DAMAGED
+    otherwise = RefundCause.LOST if shipment.settled else RefundCause.CANCELLED
+    return _CAUSE.get(shipment.outcome, otherwise)
 
 
 def _part_of(order: Order, refund: Refund, shipment_id: str, inside: set[tuple[int, int]]) -> int:
