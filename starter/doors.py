@@ -9,6 +9,7 @@ from fastapi import Depends, Request
 
 from fulfillment.domain.address import Address
 from fulfillment.domain.calendars import Calendar
+from fulfillment.domain.cases import Case, CaseKind
 from fulfillment.domain.change import LineQuantity, NewLine
 from fulfillment.domain.counts import Count
 from fulfillment.domain.findings import Unheard
@@ -17,6 +18,7 @@ from fulfillment.domain.inventory import Disposition, Grade, Level
 from fulfillment.domain.location import Location
 from fulfillment.domain.order import Order
 from fulfillment.domain.payment_news import Hint
+from fulfillment.domain.playbooks import Answer
 from fulfillment.domain.policy import ShortageChoice
 from fulfillment.domain.promise import CartPromise
 from fulfillment.domain.refund import Refund, RequestRefund
@@ -72,6 +74,19 @@ class Processes(Protocol):
 
     async def answer_shortage(
         self, order_id: str, *, choice: ShortageChoice, by: str, request_id: str
+    ) -> VerbAnswer: ...
+
+    async def answer_case(
+        self,
+        order_id: str,
+        *,
+        kind: CaseKind,
+        answer: Answer,
+        subject: str = "",
+        note: str = "",
+        ship_to: Address | None = None,
+        by: str,
+        request_id: str,
     ) -> VerbAnswer: ...
 
     async def start_refund(self, refund_id: str) -> None:
@@ -301,6 +316,14 @@ class RefundBooks(Protocol):
     def book_by_hand(self, refund_id: str, *, reference: str, by: str, request_id: str = "") -> Refund: ...
 
 
+class Missing(Protocol):
+    """Where it is noted that something was not received."""
+
+    def report(
+        self, order_id: str, *, parcel: int | None = None, by: str, request_id: str, note: str = ""
+    ) -> Case: ...
+
+
 class ParcelNews(Protocol):
     """Where a carrier's reports are recorded, each once."""
 
@@ -350,6 +373,7 @@ class Doors:
     sourcing: Sourcing
     payment_news: PaymentNews
     refunds: RefundBooks
+    missing: Missing
     parcel_news: ParcelNews
     idempotency: Keys
     keyring: Keyring

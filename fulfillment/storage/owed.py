@@ -21,6 +21,15 @@ _COMING: Final = text(
         AND coalesce(s.outcome, '') NOT IN ('lost', 'returned')
     """
 )
+_SENT_AGAIN: Final = text(
+    """
+    SELECT r.root_line AS line_no, r.root_unit + u.first_unit - 1 AS first_unit, u.quantity, u.shipment_id
+    FROM replacements r
+    JOIN unit_ranges u USING (order_id, line_no)
+    JOIN shipments s ON s.shipment_id = u.shipment_id
+    WHERE r.order_id = :the_order AND s.work_status <> 'cancelled' AND s.outcome IS NULL AND s.settled IS NULL
+    """
+)
 _ROOT: Final = text(
     """
     WITH RECURSIVE above AS (
@@ -61,6 +70,12 @@ def of_shipment(conn: Connection, order: Order, shipment_id: str) -> int:
 def coming(conn: Connection, order_id: str) -> Units:
     """Return the units, as they were paid, that the customer has or will get."""
     return _numbers(conn.execute(_COMING, {"the_order": order_id}).all())
+
+
+def sent_again(conn: Connection, order_id: str) -> dict[tuple[int, int], str]:
+    """Return the units, as they were paid, that are sent again and have not arrived, with their shipments."""
+    rows = conn.execute(_SENT_AGAIN, {"the_order": order_id}).all()
+    return {unit: row.shipment_id for row in rows for unit in _numbers([row])}
 
 
 def _is_gone(shipment: Row[Any]) -> bool:

@@ -17,6 +17,7 @@ from fulfillment.settings import Settings, load_settings, shop_now
 from fulfillment.storage.conditions import ConditionStore
 from fulfillment.storage.counts import CountStore
 from fulfillment.storage.engine import connect
+from fulfillment.storage.missing import MissingStore
 from fulfillment.storage.orders import OrderStore
 from fulfillment.storage.records import RecordStore
 from fulfillment.storage.refunds import RefundStore
@@ -38,6 +39,7 @@ class Books:
     views: OrderViews
     stock: StockStore
     refunds: RefundStore
+    missing: MissingStore
     expected: ReplenishmentStore
     sourcing: SourcingStore
     conditions: ConditionStore
@@ -59,6 +61,7 @@ def books() -> Iterator[Books]:
             views=OrderViews(engine, now),
             stock=StockStore(engine, now),
             refunds=RefundStore(engine, now),
+            missing=MissingStore(engine, now),
             expected=ReplenishmentStore(engine, now),
             sourcing=SourcingStore(engine, now),
             conditions=ConditionStore(engine, now),

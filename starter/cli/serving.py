@@ -17,6 +17,7 @@ from fulfillment.storage.conditions import ConditionStore
 from fulfillment.storage.counts import CountStore
 from fulfillment.storage.engine import connect, migrate
 from fulfillment.storage.idempotency import IdempotencyKeys
+from fulfillment.storage.missing import MissingStore
 from fulfillment.storage.orders import OrderStore
 from fulfillment.storage.payment_news import PaymentInbox
 from fulfillment.storage.records import RecordStore
@@ -153,6 +154,7 @@ def _doors(
         sourcing=SourcingStore(engine, now),
         payment_news=PaymentInbox(engine, now),
         refunds=RefundStore(engine, now),
+        missing=MissingStore(engine, now),
         parcel_news=ShippingBooks(engine, now, real_now),
         idempotency=IdempotencyKeys(engine, real_now),
         keyring=Keyring(settings.api_keys),

@@ -257,8 +257,8 @@ def _is_gone(shipment: ShipmentFact) -> bool:
 @invariant(
     "sent again once",
     "I1 I5",
-    sees="units that were sent again",
-    claim="each is in one shipment that reaches the customer or may still, and in no second one",
+    sees="units that customers get",
+    claim="each is in one shipment that reaches them or may still, first sent or sent again, and in no second one",
     remedy="stop one of the two while it is here; after that ask the customer to send one back",
 )
 def sent_again_once(evidence: Evidence) -> Found:
@@ -268,7 +268,7 @@ def sent_again_once(evidence: Evidence) -> Found:
         for (order_id, line_no, unit), times in owed.coming.items()
         if times > 1
     ]
-    return Found(len(evidence.books.replacements), violations)
+    return Found(len(owed.coming), violations)
 
 
 def _taken(evidence: Evidence) -> dict[str, tuple[int, int]]:
