@@ -11,6 +11,7 @@ from fastapi.concurrency import run_in_threadpool
 from pydantic import BaseModel
 
 from fulfillment.domain.address import Address
+from fulfillment.domain.cases import OWNER, Owner
 from fulfillment.domain.change import LineQuantity, NewLine
 from fulfillment.domain.errors import FulfillmentError
 from fulfillment.domain.explanation import allowed_actions
@@ -111,6 +112,8 @@ async def answer_case(
     order_id: OrderId, body: CaseAnswerIn, request: Request, doors: Standing, caller: Changing, key: Key
 ) -> Response:
     """Say what becomes of goods in trouble. Each shipment is sent again or refunded once, and never both."""
+    if OWNER[body.kind] is not Owner.CUSTOMER and not caller.may(Scope.SUPPORT):
+        raise Problem("forbidden", f"A case {body.kind} is support's to answer.")
     ask = partial(
         doors.processes.answer_case,
         order_id,

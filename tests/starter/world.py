@@ -7,6 +7,7 @@ from datetime import date, datetime
 from typing import Any
 
 from fulfillment.domain.address import Address
+from fulfillment.domain.cases import Case, CaseKind
 from fulfillment.domain.change import LineQuantity
 from fulfillment.domain.counts import Count, UnknownCount
 from fulfillment.domain.errors import UnknownOrder
@@ -77,6 +78,9 @@ class Processes:
 
     async def answer_shortage(self, order_id: str, **what: Any) -> VerbAnswer:
         return self._do("answer_shortage", order_id, **what)
+
+    async def answer_case(self, order_id: str, **what: Any) -> VerbAnswer:
+        return self._do("answer_case", order_id, **what)
 
     async def start_refund(self, refund_id: str) -> None:
         self.refunds.append(refund_id)
@@ -180,6 +184,20 @@ class Books:
     def heads(self, order_ids: Collection[str]) -> Mapping[str, int]:
         self.head_queries += 1
         return {name: self.orders[name].events[-1].seq for name in order_ids if name in self.orders}
+
+    # --- what was not received
+
+    def report(
+        self, order_id: str, *, parcel: int | None = None, by: str, request_id: str, note: str = ""
+    ) -> Case:
+        self.recorded.append((order_id, f"parcel {parcel} not received: {note}"))
+        return Case(
+            case_id=f"{order_id}-1:not_received:1",
+            kind=CaseKind.NOT_RECEIVED,
+            subject=f"{order_id}-1",
+            opened_at=NOON,
+            due_at=NOON + 2 * DAY,
+        )
 
     # --- facts
 
@@ -373,6 +391,7 @@ class World:
             sourcing=books,
             payment_news=books,
             refunds=books,
+            missing=books,
             parcel_news=books,
             idempotency=self.keys,
             keyring=Keyring(KEYS),

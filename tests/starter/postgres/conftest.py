@@ -8,6 +8,7 @@ from fastapi import FastAPI
 
 from fulfillment.http import asgi_client
 from fulfillment.storage.idempotency import IdempotencyKeys
+from fulfillment.storage.missing import MissingStore
 from fulfillment.storage.sourcing import SourcingStore
 from starter.access import Keyring
 from starter.doors import Doors
@@ -44,6 +45,7 @@ def app(desk: Desk) -> FastAPI:
             sourcing=SourcingStore(house.engine, house.now),
             payment_news=house.payment_news,
             refunds=house.refunds,
+            missing=MissingStore(house.engine, house.now),
             parcel_news=house.shipping,
             idempotency=IdempotencyKeys(house.engine, house.now),
             keyring=Keyring(KEYS | {"every-key": ("storefront", "support", "warehouse", "ops")}),
