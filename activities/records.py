@@ -1,6 +1,6 @@
 """The order's own record: state, audit entry and messages in one transaction each."""
 
-from datetime import datetime
+from datetime import date, datetime
 from typing import Protocol
 
 from temporalio import activity
@@ -84,7 +84,9 @@ class OrderRecords(Protocol):
         """Let what replaces a shipment stay here where it has not left."""
         ...
 
-    def revise_promise(self, request: RevisePromise) -> None: ...
+    def revise_promise(self, request: RevisePromise) -> date | None:
+        """Promise a later day, if one may be told today; return the day that is promised now."""
+        ...
 
     def declare_lost(self, request: DeclareLost) -> CarrierStatus:
         """Give a parcel up; return what all its scans say together then."""
@@ -179,9 +181,9 @@ class RecordActivities:
             return self._records.found(request)
 
     @activity.defn
-    def revise_promise(self, request: RevisePromise) -> None:
+    def revise_promise(self, request: RevisePromise) -> date | None:
         with told_to_temporal():
-            self._records.revise_promise(request)
+            return self._records.revise_promise(request)
 
     @activity.defn
     def declare_lost(self, request: DeclareLost) -> CarrierStatus:

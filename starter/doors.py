@@ -13,7 +13,7 @@ from fulfillment.domain.cases import Case, CaseKind
 from fulfillment.domain.change import LineQuantity, NewLine
 from fulfillment.domain.counts import Count
 from fulfillment.domain.findings import Unheard
-from fulfillment.domain.holds import HoldReason
+from fulfillment.domain.holds import HeldAlike, HoldReason
 from fulfillment.domain.inventory import Disposition, Grade, Level
 from fulfillment.domain.location import Location
 from fulfillment.domain.order import Order
@@ -324,6 +324,14 @@ class Missing(Protocol):
     ) -> Case: ...
 
 
+class Held(Protocol):
+    """Which orders are held, and which are held alike."""
+
+    def groups(self, reason: HoldReason | None = None) -> tuple[HeldAlike, ...]: ...
+
+    def like(self, order_id: str, reason: HoldReason, *, until: datetime) -> HeldAlike: ...
+
+
 class ParcelNews(Protocol):
     """Where a carrier's reports are recorded, each once."""
 
@@ -374,6 +382,7 @@ class Doors:
     payment_news: PaymentNews
     refunds: RefundBooks
     missing: Missing
+    held: Held
     parcel_news: ParcelNews
     idempotency: Keys
     keyring: Keyring

@@ -23,6 +23,7 @@ from starter.api import (
     changes,
     counts,
     events,
+    holds,
     locations,
     orders,
     problems,
@@ -42,6 +43,7 @@ MAX_BODY_BYTES: Final = 64 * 1024
 ROUTERS: Final = (
     orders.router,
     changes.router,
+    holds.router,
     refunds.router,
     events.router,
     warehouse.router,

@@ -143,7 +143,7 @@ class Replanned:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Overdue:
-    """Something should have happened by now and has not.
+    """Something should have happened by now and has not. Of a delay, `day` is the one promised instead.
 
     `deed` is what the playbook of an open case does at its due time; without it the case is yet to be opened.
     """
@@ -152,6 +152,8 @@ class Overdue:
     subject: str
     kind: CaseKind
     deed: Deed | None = None
+    day: date | None = None
+    reason: str = ""
 
     @classmethod
     def read(cls, body: Any) -> Self:
@@ -163,10 +165,17 @@ class Overdue:
         try:
             kind = CaseKind(_text(body, "kind"))
             deed = Deed(_text(body, "deed")) if body.get("deed") else None
-        except ValueError as error:
+            day = date.fromisoformat(body["day"]) if body.get("day") else None
+        except (ValueError, TypeError) as error:
             raise BadFact(f"overdue: {error}") from error
-        subject = _text(body, "subject")
-        return cls(shipment_id=_text(body, "shipment_id"), subject=subject, kind=kind, deed=deed)
+        return cls(
+            shipment_id=_text(body, "shipment_id"),
+            subject=_text(body, "subject"),
+            kind=kind,
+            deed=deed,
+            day=day,
+            reason=str(body.get("reason") or ""),
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,5 +1,6 @@
 """What of a paid shipment is still owed: what the customer has or will get of it, first sent or sent again."""
 
+from dataclasses import dataclass
 from typing import Any, Final
 
 from sqlalchemy import Connection, Row, bindparam, select, text
@@ -54,17 +55,25 @@ def paid_as(conn: Connection, shipment_id: str) -> str:
     return root
 
 
-def of_shipment(conn: Connection, order: Order, shipment_id: str) -> int:
-    """Return what is owed for a paid shipment, in minor units."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Owed:
+    """What of a paid shipment the customer has or will get, and what it cost them, in minor units."""
+
+    amount: int
+    units: tuple[UnitRange, ...]
+
+
+def of_shipment(conn: Connection, order: Order, shipment_id: str) -> Owed:
+    """Return what is owed for a paid shipment."""
     shipment = conn.execute(_SHIPMENT, {"the_shipment": shipment_id}).one()
-    if shipment.work_status == WorkStatus.CANCELLED:
-        return 0
-    if not _is_gone(shipment):
-        return int(shipment.value)
     rows = conn.execute(_UNITS_IN, {"the_shipment": shipment_id}).all()
-    kept = _numbers(rows) & coming(conn, order.order_id)
-    worth = order.worth(tuple(UnitRange(line_no=n, first=unit, count=1) for n, unit in kept))
-    return worth + (shipment.fee if kept else 0)
+    kept = _numbers(rows) & coming(conn, order.order_id) if _is_gone(shipment) else _numbers(rows)
+    units = tuple(UnitRange(line_no=n, first=unit, count=1) for n, unit in sorted(kept))
+    if shipment.work_status == WorkStatus.CANCELLED:
+        return Owed(amount=0, units=())
+    if not _is_gone(shipment):
+        return Owed(amount=shipment.value, units=units)
+    return Owed(amount=order.worth(units) + (shipment.fee if units else 0), units=units)
 
 
 def coming(conn: Connection, order_id: str) -> Units:

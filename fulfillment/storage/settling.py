@@ -15,6 +15,7 @@ from fulfillment.domain.inventory import InsufficientStock
 from fulfillment.domain.notifications import Fact
 from fulfillment.domain.order import ENDED, OrderLine
 from fulfillment.domain.policy import MakeGood, Policy
+from fulfillment.domain.promise import Source
 from fulfillment.domain.refund import RefundCause, RefundState
 from fulfillment.domain.settlement import (
     Cause,
@@ -307,7 +308,7 @@ def _say(
     why, order_id, subject = _WHY[request.cause], order.order_id, shipment.shipment_id
     told: dict[str, Any] = {"cause": request.cause.value, "shipment_id": subject}
     if decided is _S.RESHIP:
-        day = _promise(conn, order, added, now=now, policy=policy)
+        day = _promise(conn, order, subject, added, now=now, policy=policy)
         advance(conn, lock_order(conn, order_id), now=now, policy=policy)
         text = f"{why} We are sending you another one; it should reach you by {day:%A, %B} {day.day}."
         told |= {"promise_date": day.isoformat(), "added": list(added)}
@@ -333,9 +334,11 @@ def _say(
 
 
 def _promise(
-    conn: Connection, order: Row[Any], added: tuple[str, ...], *, now: datetime, policy: Policy
+    conn: Connection, order: Row[Any], subject: str, added: tuple[str, ...], *, now: datetime, policy: Policy
 ) -> date:
     day = expected(conn, order, added, now=now, policy=policy)
     if order.promise_date is None or day > order.promise_date:
-        promises.revise(conn, order.order_id, day, source="reship", reason="it is sent again", now=now)
+        told = promises.Told(fact=Fact.RESHIPPED, subject=subject, version=1)
+        why, source = "it is sent again", Source.RESHIP
+        promises.revise(conn, order.order_id, day, source=source, reason=why, told=told, now=now)
     return day

@@ -17,6 +17,7 @@ from fulfillment.settings import Settings, load_settings, shop_now
 from fulfillment.storage.conditions import ConditionStore
 from fulfillment.storage.counts import CountStore
 from fulfillment.storage.engine import connect
+from fulfillment.storage.held_orders import HeldOrders
 from fulfillment.storage.missing import MissingStore
 from fulfillment.storage.orders import OrderStore
 from fulfillment.storage.records import RecordStore
@@ -40,6 +41,7 @@ class Books:
     stock: StockStore
     refunds: RefundStore
     missing: MissingStore
+    held: HeldOrders
     expected: ReplenishmentStore
     sourcing: SourcingStore
     conditions: ConditionStore
@@ -62,6 +64,7 @@ def books() -> Iterator[Books]:
             stock=StockStore(engine, now),
             refunds=RefundStore(engine, now),
             missing=MissingStore(engine, now),
+            held=HeldOrders(engine),
             expected=ReplenishmentStore(engine, now),
             sourcing=SourcingStore(engine, now),
             conditions=ConditionStore(engine, now),

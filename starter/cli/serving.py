@@ -16,6 +16,7 @@ from fulfillment.settings import Settings, load_settings, real_now, shop_now
 from fulfillment.storage.conditions import ConditionStore
 from fulfillment.storage.counts import CountStore
 from fulfillment.storage.engine import connect, migrate
+from fulfillment.storage.held_orders import HeldOrders
 from fulfillment.storage.idempotency import IdempotencyKeys
 from fulfillment.storage.missing import MissingStore
 from fulfillment.storage.orders import OrderStore
@@ -155,6 +156,7 @@ def _doors(
         payment_news=PaymentInbox(engine, now),
         refunds=RefundStore(engine, now),
         missing=MissingStore(engine, now),
+        held=HeldOrders(engine),
         parcel_news=ShippingBooks(engine, now, real_now),
         idempotency=IdempotencyKeys(engine, real_now),
         keyring=Keyring(settings.api_keys),

@@ -12,7 +12,7 @@ from fulfillment.domain.change import LineQuantity
 from fulfillment.domain.counts import Count, UnknownCount
 from fulfillment.domain.errors import UnknownOrder
 from fulfillment.domain.findings import Unheard
-from fulfillment.domain.holds import HoldReason
+from fulfillment.domain.holds import HeldAlike, HeldOrder, HoldReason, NoSuchHold, alike
 from fulfillment.domain.inventory import Level, UnknownSku
 from fulfillment.domain.location import Location
 from fulfillment.domain.order import Order, OrderStatus
@@ -198,6 +198,24 @@ class Books:
             opened_at=NOON,
             due_at=NOON + 2 * DAY,
         )
+
+    # --- holds
+
+    def groups(self, reason: HoldReason | None = None) -> tuple[HeldAlike, ...]:
+        held = [
+            HeldOrder(order_id=name, hold=hold, total=view.order.total, currency=view.order.currency)
+            for name, view in self.orders.items()
+            for hold in view.holds
+            if reason in (None, hold.reason)
+        ]
+        return alike(held)
+
+    def like(self, order_id: str, reason: HoldReason, *, until: datetime) -> HeldAlike:
+        self.view(order_id)
+        for group in self.groups(reason):
+            if order_id in [order.order_id for order in group.orders]:
+                return group
+        raise NoSuchHold(order_id, reason)
 
     # --- facts
 
@@ -392,6 +410,7 @@ class World:
             payment_news=books,
             refunds=books,
             missing=books,
+            held=books,
             parcel_news=books,
             idempotency=self.keys,
             keyring=Keyring(KEYS),

@@ -99,6 +99,7 @@ class World:
         self.label_failures = 0
         self.expired_captures = 0
         self.promise = PROMISED
+        self.may_revise = True  # not told of another day today
         self.promised_later: date | None = None
         self.scans_say = CarrierStatus.LOST
         self.settles = Settlement.REFUND
@@ -427,8 +428,10 @@ class World:
         return Unsettled(stopped=(stopped,), settlement=None, state=self.state())
 
     @activity.defn
-    def revise_promise(self, request: RevisePromise) -> None:
+    def revise_promise(self, request: RevisePromise) -> date:
         self._note(f"promise {request.promised_date}")
+        self.promise = max(self.promise, request.promised_date) if self.may_revise else self.promise
+        return self.promise
 
     @activity.defn
     def declare_lost(self, request: DeclareLost) -> CarrierStatus:

@@ -7,6 +7,7 @@ import pytest
 from fastapi import FastAPI
 
 from fulfillment.http import asgi_client
+from fulfillment.storage.held_orders import HeldOrders
 from fulfillment.storage.idempotency import IdempotencyKeys
 from fulfillment.storage.missing import MissingStore
 from fulfillment.storage.sourcing import SourcingStore
@@ -46,6 +47,7 @@ def app(desk: Desk) -> FastAPI:
             payment_news=house.payment_news,
             refunds=house.refunds,
             missing=MissingStore(house.engine, house.now),
+            held=HeldOrders(house.engine),
             parcel_news=house.shipping,
             idempotency=IdempotencyKeys(house.engine, house.now),
             keyring=Keyring(KEYS | {"every-key": ("storefront", "support", "warehouse", "ops")}),

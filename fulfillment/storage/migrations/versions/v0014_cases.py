@@ -4,7 +4,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "0014"
-down_revision = "0008"
+down_revision = "0016"
 
 _OPEN = sa.text("state <> 'resolved'")
 
@@ -17,7 +17,6 @@ def upgrade() -> None:
     op.create_index("ix_cases_due", "cases", ["due_at"], postgresql_where=_OPEN)
     op.create_index("ix_cases_alike", "cases", ["kind", "note"], postgresql_where=_OPEN)
     op.add_column("orders", sa.Column("reopened", sa.Integer, nullable=False, server_default="0"))
-    op.add_column("parcels", sa.Column("inspected_at", sa.DateTime(timezone=True)))
     _shipments()
     _replacements()
 
@@ -56,7 +55,6 @@ def downgrade() -> None:
     op.drop_index("ix_shipments_replaces", "shipments")
     for name in ("settled", "replaces"):
         op.drop_column("shipments", name)
-    op.drop_column("parcels", "inspected_at")
     op.drop_column("orders", "reopened")
     op.drop_index("ix_cases_alike", "cases")
     op.drop_index("ix_cases_due", "cases")
