@@ -9,7 +9,7 @@ from fastapi import Depends, Request
 
 from fulfillment.domain.address import Address
 from fulfillment.domain.calendars import Calendar
-from fulfillment.domain.cases import Case, CaseKind
+from fulfillment.domain.cases import Case, CaseKind, CasesAlike
 from fulfillment.domain.change import LineQuantity, NewLine
 from fulfillment.domain.counts import Count
 from fulfillment.domain.findings import Unheard
@@ -324,6 +324,14 @@ class Missing(Protocol):
     ) -> Case: ...
 
 
+class Cases(Protocol):
+    """Which cases are open, and which are alike."""
+
+    def groups(self, kind: CaseKind | None = None) -> tuple[CasesAlike, ...]: ...
+
+    def like(self, order_id: str, kind: CaseKind, *, until: datetime) -> CasesAlike: ...
+
+
 class Held(Protocol):
     """Which orders are held, and which are held alike."""
 
@@ -382,6 +390,7 @@ class Doors:
     payment_news: PaymentNews
     refunds: RefundBooks
     missing: Missing
+    cases: Cases
     held: Held
     parcel_news: ParcelNews
     idempotency: Keys

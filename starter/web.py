@@ -20,6 +20,7 @@ from structlog.contextvars import bound_contextvars
 from starter import webhooks
 from starter.access import Guard, anyone
 from starter.api import (
+    cases,
     changes,
     counts,
     events,
@@ -44,6 +45,7 @@ ROUTERS: Final = (
     orders.router,
     changes.router,
     holds.router,
+    cases.router,
     refunds.router,
     events.router,
     warehouse.router,

@@ -156,6 +156,13 @@ class Case:
         return self.called or OWNER[self.kind]
 
 
+class NoSuchCase(FulfillmentError):
+    """The order never had such a case."""
+
+    def __init__(self, order_id: str, kind: CaseKind) -> None:
+        super().__init__(f"{order_id} never had a case {kind}")
+
+
 class CaseRefused(FulfillmentError):
     """The case cannot be answered or resolved so; the message says why, and what can be done instead."""
 
@@ -174,3 +181,34 @@ def attention(cases: Iterable[Case]) -> CaseKind | None:
 def most_urgent(cases: Iterable[Case]) -> Case | None:
     """Return the most urgent case, None when there is none."""
     return min(cases, key=lambda c: (SEVERITY[c.kind], c.due_at, c.case_id), default=None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenCase:
+    """An open case of an order."""
+
+    order_id: str
+    case: Case
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CasesAlike:
+    """Cases of one kind with the same words, the one that is due first at the head."""
+
+    kind: CaseKind
+    note: str
+    cases: tuple[OpenCase, ...]
+
+    @property
+    def first_due_at(self) -> datetime:
+        """When the first of them is due."""
+        return min(one.case.due_at for one in self.cases)
+
+
+def alike(cases: Iterable[OpenCase]) -> tuple[CasesAlike, ...]:
+    """Return open cases by kind and note, the most urgent kind and the largest group first."""
+    groups: dict[tuple[CaseKind, str], list[OpenCase]] = {}
+    for one in sorted(cases, key=lambda one: (one.case.due_at, one.case.case_id)):
+        groups.setdefault((one.case.kind, one.case.note), []).append(one)
+    found = [CasesAlike(kind=kind, note=note, cases=tuple(those)) for (kind, note), those in groups.items()]
+    return tuple(sorted(found, key=lambda group: (SEVERITY[group.kind], -len(group.cases), group.note)))

@@ -300,6 +300,17 @@ class CaseAnswerIn(_Request):
     ship_to: AddressIn | None = None
 
 
+class AnswerAlikeIn(_Request):
+    """Which cases are answered: those of this kind in the same words as on the order `like`, opened by `until`."""
+
+    like: Id
+    kind: CaseKind
+    answer: Answer
+    note: Note = ""
+    until: AwareDatetime | None = None
+    dry_run: bool = True
+
+
 class NotReceivedIn(_Request):
     """Which parcel did not reach the customer, by its number in the order; the only delivered one by default."""
 

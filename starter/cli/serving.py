@@ -19,6 +19,7 @@ from fulfillment.storage.engine import connect, migrate
 from fulfillment.storage.held_orders import HeldOrders
 from fulfillment.storage.idempotency import IdempotencyKeys
 from fulfillment.storage.missing import MissingStore
+from fulfillment.storage.open_cases import OpenCases
 from fulfillment.storage.orders import OrderStore
 from fulfillment.storage.payment_news import PaymentInbox
 from fulfillment.storage.records import RecordStore
@@ -156,6 +157,7 @@ def _doors(
         payment_news=PaymentInbox(engine, now),
         refunds=RefundStore(engine, now),
         missing=MissingStore(engine, now),
+        cases=OpenCases(engine),
         held=HeldOrders(engine),
         parcel_news=ShippingBooks(engine, now, real_now),
         idempotency=IdempotencyKeys(engine, real_now),

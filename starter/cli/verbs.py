@@ -10,12 +10,10 @@ from typing import Annotated
 import typer
 
 from fulfillment.domain.address import Address
-from fulfillment.domain.cases import CaseKind
 from fulfillment.domain.change import LineQuantity, NewLine
 from fulfillment.domain.errors import FulfillmentError, UnknownOrder
 from fulfillment.domain.explanation import allowed_actions
 from fulfillment.domain.holds import HoldReason
-from fulfillment.domain.playbooks import Answer
 from fulfillment.domain.policy import ShortageChoice
 from starter.cli import reach
 from starter.cli.terminal import ByOption, JsonOption, OrderArgument, RequestOption, answering, no_card_number
@@ -156,47 +154,6 @@ def shortage(
         as_json,
         lambda o: o.answer_shortage(order, choice=choice, by=by, request_id=request_id),
     )
-
-
-@app.command()
-def answer(
-    order: OrderArgument,
-    kind: Annotated[CaseKind, typer.Argument(help="The trouble, as `explain` and `ls` name it.")],
-    what: Annotated[Answer, typer.Argument(help="What becomes of it.")],
-    by: ByOption,
-    request_id: RequestOption,
-    shipment: Annotated[str, typer.Option(help="Where several have this trouble.")] = "",
-    note: Annotated[
-        str, typer.Option(callback=no_card_number, help="What was done, where that is the answer.")
-    ] = "",
-    as_json: JsonOption = False,
-) -> None:
-    """Answer a case: send the goods again, refund them, wait, reroute them, or say what was done."""
-    ask(
-        "answer_case",
-        order,
-        request_id,
-        as_json,
-        lambda o: o.answer_case(
-            order, kind=kind, answer=what, subject=shipment, note=note, by=by, request_id=request_id
-        ),
-    )
-
-
-@app.command("not-received")
-def not_received(
-    order: OrderArgument,
-    by: ByOption,
-    request_id: RequestOption,
-    parcel: Annotated[int | None, typer.Option(help="Its number, where several were delivered.")] = None,
-    note: Annotated[str, typer.Option(callback=no_card_number, help="What the customer says.")] = "",
-    as_json: JsonOption = False,
-) -> None:
-    """Note that a customer did not get what the carrier calls delivered; an order that has ended goes on."""
-    with answering(as_json=as_json) as out, reach.books() as books:
-        case = books.missing.report(order, parcel=parcel, by=by, request_id=request_id, note=note)
-        said = f"we look into it; on {case.due_at:%a %d %b %H:%M} it is decided"
-        out.answer({"order_id": order, "case_id": case.case_id, "due_at": case.due_at.isoformat()}, said)
 
 
 @app.command()

@@ -7,7 +7,8 @@ from datetime import date, datetime
 from typing import Any
 
 from fulfillment.domain.address import Address
-from fulfillment.domain.cases import Case, CaseKind
+from fulfillment.domain.cases import Case, CaseKind, CasesAlike, NoSuchCase, OpenCase
+from fulfillment.domain.cases import alike as alike_cases
 from fulfillment.domain.change import LineQuantity
 from fulfillment.domain.counts import Count, UnknownCount
 from fulfillment.domain.errors import UnknownOrder
@@ -107,6 +108,27 @@ class Processes:
         if self.refusal:
             raise self.refusal
         return self.did
+
+
+class Troubles:
+    """The open cases of the orders in the books."""
+
+    def __init__(self, books: "Books") -> None:
+        self._books = books
+
+    def groups(self, kind: CaseKind | None = None) -> tuple[CasesAlike, ...]:
+        return alike_cases(
+            OpenCase(order_id=name, case=case)
+            for name, view in self._books.orders.items()
+            for case in view.cases
+            if kind in (None, case.kind)
+        )
+
+    def like(self, order_id: str, kind: CaseKind, *, until: datetime) -> CasesAlike:
+        for group in self.groups(kind):
+            if order_id in [one.order_id for one in group.cases]:
+                return group
+        raise NoSuchCase(order_id, kind)
 
 
 class Books:
@@ -410,6 +432,7 @@ class World:
             payment_news=books,
             refunds=books,
             missing=books,
+            cases=Troubles(books),
             held=books,
             parcel_news=books,
             idempotency=self.keys,

@@ -9,6 +9,7 @@ from sqlalchemy import Engine
 
 from fulfillment.domain.cases import CaseKind, CaseRefused, Owner
 from fulfillment.domain.invariants import Evidence, money
+from fulfillment.domain.inventory import Disposition
 from fulfillment.domain.order import Outcome, UnitRange
 from fulfillment.domain.playbooks import Answer
 from fulfillment.domain.record import AnswerCase, CloseOrder, DeclareLost, OpenCase, StopShipments
@@ -268,6 +269,21 @@ def test_what_came_back_is_refunded_unless_the_customer_wants_it_again(engine: E
     settled = settle(house, cause=Cause.RETURNED)
 
     assert settled.settlement is REFUND
+
+
+def test_what_was_coming_back_has_ended_its_way_when_all_of_it_is_taken_in(engine: Engine) -> None:
+    house = left(engine)
+    house.wait(timedelta(days=4))
+    house.shipping.scanned("SO-1-P1", (a_scan(CarrierStatus.RETURN_TO_SENDER, 90),), None, source="asked")
+
+    take_in = {"disposition": Disposition.RESTOCK, "location_id": "wh-reno", "by": "dock", "reason": ""}
+    house.returns.put_back("SO-1", 1, [1, 2], key="B-1", **take_in)
+    before = house.row(shipments)["outcome"]
+    house.returns.put_back("SO-1", 2, [1], key="B-2", **take_in)
+
+    assert (before, house.row(shipments)["outcome"]) == (None, "returned")
+    assert [row["body"]["status"] for row in house.rows(signals, name="milestone")][-1] == "returned"
+    assert settle(house, cause=Cause.RETURNED).settlement is REFUND
 
 
 # --- what was not received --------------------------------------------------------------------------
