@@ -21,6 +21,7 @@ from fulfillment.storage.idempotency import IdempotencyKeys
 from fulfillment.storage.missing import MissingStore
 from fulfillment.storage.open_cases import OpenCases
 from fulfillment.storage.orders import OrderStore
+from fulfillment.storage.packing import PackingStore
 from fulfillment.storage.payment_news import PaymentInbox
 from fulfillment.storage.records import RecordStore
 from fulfillment.storage.refunds import RefundStore
@@ -147,6 +148,8 @@ def _doors(
         views=OrderViews(engine, now),
         facts=signals,
         floor=WarehouseStore(engine, now),
+        benches=PackingStore(engine, now),
+        labels=ShippingBooks(engine, now, real_now),
         stock=StockStore(engine, now),
         conditions=ConditionStore(engine, now),
         returns=ReturnStore(engine, now),
