@@ -105,7 +105,7 @@ def test_what_is_lost_is_sent_again_for_nothing_and_its_units_are_taken_once(eng
     check_money(house)
 
 
-def test_deciding_twice_at_once_decides_once(engine: Engine) -> None:
+def test_p52_deciding_twice_at_once_decides_once(engine: Engine) -> None:
     house = lost(engine)
 
     with ThreadPoolExecutor(4) as people:
@@ -253,12 +253,14 @@ def test_what_turns_up_after_its_replacement_left_is_asked_back(engine: Engine) 
     check_money(house)
 
 
-def test_what_has_not_left_is_not_settled(engine: Engine) -> None:
+def test_p40_what_has_not_left_is_not_settled_and_nothing_is_asked_for(engine: Engine) -> None:
     house = House(engine).stocked()
     house.labeled()
 
     with pytest.raises(NotSettled, match="has not left"):
         settle(house)
+    assert len(house.rows(shipments)) == 1
+    assert house.rows(outbox, fact="reshipped") == []
 
 
 def test_what_came_back_is_refunded_unless_the_customer_wants_it_again(engine: Engine) -> None:
@@ -352,6 +354,27 @@ def test_a_case_that_nobody_answers_does_what_its_playbook_says_once(engine: Eng
 
     assert asked == ["make_good"]
     assert house.row(cases, kind="damaged")["step"] == 1
+
+
+def test_p48_a_parcel_that_is_never_scanned_is_asked_for_then_a_case_and_then_lost(engine: Engine) -> None:
+    house = left(engine)
+    kinds = []
+    for span in (timedelta(hours=25), timedelta(days=9)):
+        house.wait(span)
+        assert house.reconciliation.sweep().silent_parcels == ("SO-1-P1",)
+        house.reconciliation.silence("SO-1-P1")
+        kinds.append(house.rows(signals, name="overdue")[-1]["body"]["kind"])
+
+    assert kinds == ["no_first_scan", "lost"]
+
+
+def test_p50_trouble_that_is_noticed_twice_is_told_once(engine: Engine) -> None:
+    house = left(engine)
+    for _ in range(3):
+        opened(house, CaseKind.FAILED_ATTEMPT)
+
+    assert len(house.rows(outbox, fact="failed_attempt")) == 1
+    assert len(house.rows(cases, kind="failed_attempt")) == 1
 
 
 def test_a_case_that_nobody_settles_calls_the_next_owner_and_reminds(engine: Engine) -> None:
