@@ -5,7 +5,7 @@ from types import MappingProxyType
 from typing import Final
 
 from fulfillment.domain.cases import CaseKind
-from fulfillment.domain.reasons import CASE_OF_REASON, Reason
+from fulfillment.domain.reasons import trouble_of
 from fulfillment.domain.settlement import Cause
 from fulfillment.domain.tracking import CarrierStatus, Flag
 
@@ -59,16 +59,10 @@ _OF_FLAG: Final[Mapping[Flag, CaseKind]] = MappingProxyType(
 
 def troubles(status: CarrierStatus, flags: Collection[Flag], reason: str) -> frozenset[CaseKind]:
     """Return the cases that the state of a parcel under way is; a delay is none before it moves the promise."""
-    named = _of_reason(reason)
+    named = trouble_of(reason)
     if (usual := _OF_STATUS.get(status)) is not None:
         named = named if named in _SAYS_MORE[status] else usual
     of_flags = {_OF_FLAG[flag] for flag in flags if flag in _OF_FLAG}
     if _K.CUSTOMS in of_flags:
         of_flags.discard(_K.CARRIER_PROBLEM)  # customs is who holds it
     return frozenset(of_flags | {named} if named else of_flags)
-
-
-def _of_reason(reason: str) -> CaseKind | None:
-    """Return the case of a reason; none for one that is a delay or a loss, or in words that nobody knows."""
-    kind = CASE_OF_REASON[Reason(reason)] if reason in tuple(Reason) else None
-    return None if kind in (_K.DELAYED, _K.LOST) else kind

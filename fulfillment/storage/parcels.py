@@ -17,6 +17,7 @@ from fulfillment.domain.order import Outcome
 from fulfillment.domain.playbooks import due_at
 from fulfillment.domain.policy import DEFAULT, Policy
 from fulfillment.domain.promise import Source
+from fulfillment.domain.reasons import trouble_of
 from fulfillment.domain.shipment import WorkStatus
 from fulfillment.domain.tracking import (
     JOURNEY_OVER,
@@ -296,8 +297,8 @@ def _is_news(before: Row[Any], after: Tracked, edd: date | None, promise_date: d
     """Whether the order must hear it. Where it stands is compared with what it heard last."""
     if after.status in _UNHEARD_OF:
         return False
-    seen = (before.carrier_status, sorted(before.flags), before.edd_date)
-    if (after.status.value, _words(after), edd) == seen:
+    seen = (before.carrier_status, sorted(before.flags), before.edd_date, trouble_of(before.reason))
+    if (after.status.value, _words(after), edd, trouble_of(after.reason)) == seen:
         return False
     if after.status is _C.PICKED_UP and before.handed_over_at and not after.flags:
         return edd is not None and promise_date is not None and edd > promise_date

@@ -92,6 +92,18 @@ def test_a_journey_told_scan_by_scan_is_heard_milestone_by_milestone(engine: Eng
     ]
 
 
+def test_why_it_is_in_trouble_is_news_though_nothing_else_changed(engine: Engine) -> None:
+    house = on_its_way(engine)
+    reasons = ("", "weather_delay", "consignee_refused", "consignee_refused", "")
+
+    for n, reason in enumerate(reasons):
+        status = None if reason else C.IN_TRANSIT
+        report(house, f"evt_{n}", a_scan(status, 8 + n, reason=reason, place=f"Hub {n}"))
+
+    said = [row["body"]["reason"] for row in house.rows(signals, name="milestone")]
+    assert said == ["", "consignee_refused", ""]
+
+
 def test_carriers_that_send_the_whole_history_each_time_say_it_once(engine: Engine) -> None:
     house = on_its_way(engine)
     histories = [JOURNEY[:n] for n in range(1, len(JOURNEY) + 1)] * 3
