@@ -15,6 +15,7 @@ from fulfillment.domain import policy
 from fulfillment.domain.errors import FulfillmentError
 from fulfillment.settings import Settings, load_settings, shop_now
 from fulfillment.storage.conditions import ConditionStore
+from fulfillment.storage.corrections import CorrectionStore
 from fulfillment.storage.counts import CountStore
 from fulfillment.storage.engine import connect
 from fulfillment.storage.held_orders import HeldOrders
@@ -29,6 +30,7 @@ from fulfillment.storage.signals import SignalStore
 from fulfillment.storage.sourcing import SourcingStore
 from fulfillment.storage.stock import StockStore
 from fulfillment.storage.transfers import TransferStore
+from fulfillment.storage.unknown_codes import UnknownCodes
 from fulfillment.storage.views import OrderViews
 from starter.orders import Orders, TemporalAway
 
@@ -50,6 +52,8 @@ class Books:
     counts: CountStore
     transfers: TransferStore
     returns: ReturnStore
+    corrections: CorrectionStore
+    unknown_codes: UnknownCodes
     now: Callable[[], datetime]
     public_url: str
 
@@ -74,6 +78,8 @@ def books() -> Iterator[Books]:
             counts=CountStore(engine, now),
             transfers=TransferStore(engine, now),
             returns=ReturnStore(engine, now),
+            corrections=CorrectionStore(engine, now),
+            unknown_codes=UnknownCodes(engine, now),
             now=now,
             public_url=settings.public_url,
         )

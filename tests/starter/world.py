@@ -462,6 +462,8 @@ class World:
             cases=Troubles(books),
             held=books,
             parcel_news=books,
+            corrections=books,
+            unknown_codes=books,
             idempotency=self.keys,
             keyring=Keyring(KEYS),
             now=lambda: self.now,
