@@ -20,6 +20,7 @@ from structlog.contextvars import bound_contextvars
 from starter import webhooks
 from starter.access import Guard, anyone
 from starter.api import (
+    cases,
     changes,
     counts,
     events,
@@ -47,6 +48,7 @@ ROUTERS: Final = (
     orders.router,
     changes.router,
     holds.router,
+    cases.router,
     refunds.router,
     parcels.router,
     events.router,

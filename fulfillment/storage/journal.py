@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import Connection, bindparam, exists, insert, select
+from sqlalchemy import Connection, bindparam, exists, func, insert, select
 from sqlalchemy.dialects.postgresql import insert as pg_insert
 
 from fulfillment.domain.notifications import Fact, NotificationState
@@ -23,6 +23,11 @@ _AUDITED: Final = select(
 )
 _SIGNAL: Final = pg_insert(signals).on_conflict_do_nothing(index_elements=["fact_key"])
 _RECIPIENT: Final = select(orders.c.email).where(orders.c.order_id == bindparam("told_order"))
+_LAST_VERSION: Final = select(func.coalesce(func.max(outbox.c.version), 0)).where(
+    outbox.c.order_id == bindparam("the_order"),
+    outbox.c.fact == bindparam("the_fact"),
+    outbox.c.subject == bindparam("the_subject"),
+)
 _TELL: Final = (
     pg_insert(outbox)
     .values(channel=EMAIL, recipient=_RECIPIENT.scalar_subquery(), state=NotificationState.PENDING.value)
@@ -92,6 +97,13 @@ def tell(
     """Queue a message to the customer. The same fact, subject and version are told once."""
     row = {"order_id": order_id, "fact": fact.value, "subject": subject, "version": version, "data": data}
     conn.execute(_TELL, row | {"told_order": order_id, "at": now, "not_before": now})
+
+
+def next_version(conn: Connection, order_id: str, fact: Fact, *, subject: str) -> int:
+    """Return the version that makes the next telling of a fact about the same subject news again."""
+    told = {"the_order": order_id, "the_fact": fact.value, "the_subject": subject}
+    last: int = conn.execute(_LAST_VERSION, told).scalar_one()
+    return last + 1
 
 
 def signal(

@@ -16,6 +16,7 @@ from starlette.exceptions import HTTPException
 from starlette.types import ExceptionHandler
 
 from fulfillment.domain.calendars import InvalidCalendar
+from fulfillment.domain.cases import NoSuchCase
 from fulfillment.domain.corrections import UnknownParcel
 from fulfillment.domain.counts import CountRefused, UnknownCount
 from fulfillment.domain.errors import FulfillmentError, UnknownOrder
@@ -303,6 +304,7 @@ def of_business(error: FulfillmentError) -> Problem:
             | UnknownShipment()
             | UnknownParcel()
             | NoSuchHold()
+            | NoSuchCase()
             | UnknownRefund()
             | UnknownCount()
             | UnknownTransfer()

@@ -2,6 +2,7 @@
 
 import typer
 
+from starter.cli.cases import app as troubles
 from starter.cli.holds import app as holding
 from starter.cli.importing import app as files
 from starter.cli.lists import app as reading
@@ -20,5 +21,18 @@ app = typer.Typer(
     pretty_exceptions_show_locals=False,  # they would show passwords
     help="Waybill: order fulfillment and tracking.",
 )
-for part in (reading, shelves, vendors, sourcing, places, acting, holding, refunding, moving, files, running):
+for part in (
+    reading,
+    shelves,
+    vendors,
+    sourcing,
+    places,
+    acting,
+    holding,
+    troubles,
+    refunding,
+    moving,
+    files,
+    running,
+):
     app.add_typer(part)
