@@ -35,6 +35,8 @@ class CaseKind(StrEnum):
     CARRIER_PROBLEM = "carrier_problem"
     LEFT_UNRECORDED = "left_unrecorded"  # the carrier has goods of which our books say that they are here
     LOST = "lost"
+    CUSTOMER_UNREACHABLE = "customer_unreachable"  # what must be told arrives on no channel
+    WEBHOOK_FAILING = "webhook_failing"  # the storefront's endpoint takes none of its events
     BAD_SIGNAL = "bad_signal"
     STUCK = "stuck"
 
@@ -114,6 +116,8 @@ OWNER: Final[Mapping[CaseKind, Owner]] = MappingProxyType(
         _K.CARRIER_PROBLEM: Owner.SUPPORT,
         _K.LEFT_UNRECORDED: Owner.SUPPORT,
         _K.LOST: Owner.SYSTEM,
+        _K.CUSTOMER_UNREACHABLE: Owner.SUPPORT,
+        _K.WEBHOOK_FAILING: Owner.OPS,
         _K.BAD_SIGNAL: Owner.SUPPORT,
         _K.STUCK: Owner.OPS,
     }
