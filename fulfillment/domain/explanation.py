@@ -139,7 +139,10 @@ _CASES: Final[Mapping[CaseKind, tuple[str, str]]] = MappingProxyType(
             "it escalates",
         ),
         CaseKind.CUSTOMER_UNREACHABLE: ("a way to reach the customer", "it escalates"),
-        CaseKind.WEBHOOK_FAILING: ("an endpoint of the storefront that takes no events", "it is switched off"),
+        CaseKind.WEBHOOK_FAILING: (
+            "an endpoint of the storefront that takes no events",
+            "it is switched off",
+        ),
         CaseKind.LOST: ("a lost parcel to be settled", "it escalates"),
         CaseKind.STUCK: ("a person: a step was refused that never should be", "it escalates"),
         CaseKind.BAD_SIGNAL: ("a command to be given again, it could not be read", "it escalates"),

@@ -7,7 +7,9 @@ from datetime import datetime, time, timedelta
 from enum import StrEnum
 from types import MappingProxyType
 from typing import Final
-from zoneinfo import ZoneInfo
+from zoneinfo import ZoneInfo, available_timezones
+
+from fulfillment.domain.errors import FulfillmentError
 
 
 class Fact(StrEnum):
@@ -79,7 +81,7 @@ class Rule:
 _ANSWER: Final = Rule(topic=Topic.ORDER, at_once=True)
 _QUESTION: Final = Rule(topic=Topic.ACTION, by_sms=True, at_once=True)
 _TROUBLE: Final = Rule(topic=Topic.TROUBLE, by_sms=True)
-RULES: Final[Mapping[Fact, Rule]] = MappingProxyType(
+_RULES: Final[Mapping[Fact, Rule]] = MappingProxyType(
     {
         Fact.CONFIRMED: _ANSWER,
         Fact.CHANGED: _ANSWER,
@@ -93,9 +95,13 @@ RULES: Final[Mapping[Fact, Rule]] = MappingProxyType(
         Fact.SHIPPED: Rule(topic=Topic.DELIVERY),
         Fact.DELAYED: Rule(topic=Topic.DELIVERY, by_sms=True),
         Fact.DELIVERED: Rule(topic=Topic.DELIVERY),
-        Fact.LOST: _TROUBLE,
     }
 )
+
+
+def rule_of(fact: Fact) -> Rule:
+    """Return how a fact is told: what is not listed is trouble, which nobody can switch off."""
+    return _RULES.get(fact, _TROUBLE)
 
 
 class Block(StrEnum):
@@ -105,8 +111,8 @@ class Block(StrEnum):
     STOPPED = "stopped"  # its owner said STOP
 
 
-class NoPhone(ValueError):
-    """A customer whom nobody may text cannot have SMS as the channel on which they are told everything."""
+class BadPreferences(FulfillmentError):
+    """A customer cannot be told things in this way; the message says why."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,7 +131,11 @@ class Preferences:
 
     def __post_init__(self) -> None:
         if self.main is Channel.SMS and not self.sms:
-            raise NoPhone("SMS as the main channel needs the customer's consent to SMS")
+            raise BadPreferences("SMS as the main channel needs the customer's consent to SMS.")
+        if self.zone and self.zone not in available_timezones():
+            raise BadPreferences(
+                f"There is no time zone {self.zone}; the IANA list has for example Europe/Berlin."
+            )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -146,11 +156,11 @@ class QuietHours:
         there = moment.astimezone(ZoneInfo(zone))
         if not self.hold_at(there.time()):
             return moment
-        ends = there.replace(
-            hour=self.until.hour, minute=self.until.minute, second=0, microsecond=0, fold=0
-        )
+        ends = there.replace(hour=self.until.hour, minute=self.until.minute, second=0, microsecond=0, fold=0)
         if there.time() >= self.until:
-            ends += timedelta(days=1)  # of wall-clock time: eight in the morning stays eight over a DST change
+            ends += timedelta(
+                days=1
+            )  # of wall-clock time: eight in the morning stays eight over a DST change
         return ends.astimezone(moment.tzinfo)
 
 

@@ -4,12 +4,32 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, Engine, Row, and_, bindparam, case, delete, func, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Engine,
+    Row,
+    and_,
+    bindparam,
+    case,
+    delete,
+    func,
+    select,
+    update,
+)
 from sqlalchemy.dialects.postgresql import insert
 
 from fulfillment.domain.cases import CaseKind
 from fulfillment.domain.errors import UnknownOrder
-from fulfillment.domain.notifications import RULES, Block, Channel, Fact, NotificationState, Preferences, Told
+from fulfillment.domain.notifications import (
+    Block,
+    Channel,
+    Fact,
+    NotificationState,
+    Preferences,
+    Told,
+    rule_of,
+)
 from fulfillment.domain.policy import DEFAULT, Policy
 from fulfillment.storage import cases, inbox, journal
 from fulfillment.storage.orders import lock_order
@@ -54,7 +74,7 @@ def prefer(conn: Connection, wanted: Preferences, *, by: str, now: datetime) -> 
     }
     new = insert(customer_preferences).values(row)
     kept = func.coalesce(customer_preferences.c.sms_since, new.excluded.sms_since)
-    changed = {name: new.excluded[name] for name in row if name != "customer_id"}
+    changed: dict[str, Any] = {name: new.excluded[name] for name in row if name != "customer_id"}
     changed["sms_since"] = case((new.excluded.sms, kept), else_=None)
     conn.execute(new.on_conflict_do_update(index_elements=["customer_id"], set_=changed))
 
@@ -102,8 +122,10 @@ def lost(
         return
     if reason is not None:
         block(conn, Channel(row.channel), row.recipient, reason, why=why, now=now)
-    conn.execute(_END, {"the_message": notification_id, "state": state.value, "why": why, "lease_until": None})
-    if RULES[Fact(row.fact)].must_be_told and not _told_otherwise(conn, row):
+    conn.execute(
+        _END, {"the_message": notification_id, "state": state.value, "why": why, "lease_until": None}
+    )
+    if rule_of(Fact(row.fact)).must_be_told and not _told_otherwise(conn, row):
         _tell_otherwise(conn, order, row, why, now=now, policy=policy)
 
 
@@ -131,9 +153,9 @@ def _tell_otherwise(
     other = Channel.SMS if row.channel == Channel.EMAIL else Channel.EMAIL
     recipient = order.phone if other is Channel.SMS else order.email
     may = other is Channel.EMAIL or preferred(conn, order.customer_id).sms
-    if recipient and may and not is_blocked(conn, other, recipient):
-        if _queue(conn, row, other, recipient, now):
-            return
+    open_way = recipient and may and not is_blocked(conn, other, recipient)
+    if open_way and _queue(conn, row, other, recipient, now):
+        return
     cases.open_case(
         conn,
         row.order_id,
@@ -210,7 +232,9 @@ class ContactStore:
             gone = conn.execute(delete(contact_blocks).where(here)).rowcount == 1
             if gone:
                 outcome = f"{channel} messages may go there again"
-                journal.audit(conn, None, actor=by, command="unblock_contact", outcome=outcome, at=self._now())
+                journal.audit(
+                    conn, None, actor=by, command="unblock_contact", outcome=outcome, at=self._now()
+                )
         return gone
 
     def reach_at(self, order_id: str, *, email: str, phone: str, by: str) -> None:
@@ -259,30 +283,37 @@ class ContactStore:
         values |= {"delivered_at": self._now()} if delivered else {}
         still = outbox.c.state.in_((*_AT_WORK, _N.PENDING.value))
         with self._engine.begin() as conn:
-            conn.execute(update(outbox).where(outbox.c.notification_id == notification_id, still).values(values))
+            conn.execute(
+                update(outbox).where(outbox.c.notification_id == notification_id, still).values(values)
+            )
 
     def bounced(
-        self, notification_id: int, why: str, reason: Block | None, *, again: bool = False, ref: str = ""
+        self, notification_id: int, ref: str, why: str, reason: Block | None, *, again: bool = False
     ) -> None:
-        """Note that a message came back. With `again` it is sent once more, later, where that was not done before."""
+        """Note that a text message came back; once per send, whatever how often its provider says so.
+
+        With `again` it is sent once more, later, where that was not done before.
+        """
         now = self._now()
-        with self._engine.begin() as conn:
+        with inbox.receiving(self._engine) as conn:
+            if not _new(conn, f"{ref}:failed", "failed", why, now):
+                return
             row = conn.execute(_MESSAGE, {"the_message": notification_id}).one_or_none()
             if row is None or row.state not in _AT_WORK:
                 return
-            if again and len(set(row.provider_refs) | {ref}) == 1:
+            if again and not set(row.provider_refs) - {ref}:
                 self._once_more(conn, row, ref, why, now)
             else:
                 lost(conn, notification_id, _N.BOUNCED, why, reason, now=now, policy=self._policy)
 
-    def bounced_mail(self, recipient: str, told: Told | None, why: str) -> bool:
-        """Note that an e-mail address does not exist, and that one message came back; False if it is none of ours."""
+    def bounced_mail(self, recipient: str, told: Told | None, why: str, reason: Block | None) -> bool:
+        """Note that one e-mail came back, and with `reason` that no more may go there; False if it is none of ours."""
         now = self._now()
         with self._engine.begin() as conn:
             number = _mail_of(conn, told, recipient) if told else None
             if number is None:
                 return False
-            lost(conn, number, _N.BOUNCED, why, Block.BOUNCED, now=now, policy=self._policy)
+            lost(conn, number, _N.BOUNCED, why, reason, now=now, policy=self._policy)
         return True
 
     def _once_more(self, conn: Connection, row: Row[Any], ref: str, why: str, now: datetime) -> None:
@@ -291,12 +322,10 @@ class ContactStore:
             _END, {"the_message": row.notification_id, "lease_until": None, "provider_refs": [ref], **later}
         )
 
-    def _tell_again(
-        self, conn: Connection, order_id: str, ways: dict[Channel, str], now: datetime
-    ) -> None:
+    def _tell_again(self, conn: Connection, order_id: str, ways: dict[Channel, str], now: datetime) -> None:
         for row in conn.execute(_NOT_TOLD, {"the_order": order_id}).all():
             recipient = ways[Channel(row.channel)]
-            if RULES[Fact(row.fact)].must_be_told and recipient and not _told_otherwise(conn, row):
+            if rule_of(Fact(row.fact)).must_be_told and recipient and not _told_otherwise(conn, row):
                 _queue(conn, row, Channel(row.channel), recipient, now)
 
     def _audit(self, conn: Connection, customer_id: str, by: str) -> None:
@@ -326,9 +355,7 @@ def _mail_of(conn: Connection, told: Told, recipient: str) -> int | None:
 
 def _new(conn: Connection, event_id: str, kind: str, said: str, now: datetime) -> bool:
     # Neither the number nor free words: what somebody texts us is personal, and not ours to keep.
-    new = inbox.record_once(
-        conn, "twilio", event_id, kind=kind, subject=kind, body={"said": said}, now=now
-    )
+    new = inbox.record_once(conn, "twilio", event_id, kind=kind, subject=kind, body={"said": said}, now=now)
     if new:
         inbox.settle(conn, "twilio", event_id, inbox.APPLIED)
     return new

@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from sqlalchemy import (
     Boolean,
+    ColumnElement,
     Connection,
     Text,
     and_,
@@ -24,7 +25,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.dialects.postgresql import insert as pg_insert
 
-from fulfillment.domain.notifications import RULES, Channel, Fact, NotificationState
+from fulfillment.domain.notifications import Channel, Fact, NotificationState, rule_of
 from fulfillment.storage.tables import (
     audit_entries,
     customer_preferences,
@@ -33,6 +34,11 @@ from fulfillment.storage.tables import (
     outbox,
     signals,
 )
+
+
+def _main_is(channel: Channel) -> ColumnElement[bool]:
+    return func.coalesce(customer_preferences.c.main, Channel.EMAIL.value) == channel.value
+
 
 _EVENT: Final = insert(order_events)
 _AUDIT: Final = insert(audit_entries)
@@ -45,12 +51,9 @@ _AUDITED: Final = select(
 )
 _SIGNAL: Final = pg_insert(signals).on_conflict_do_nothing(index_elements=["fact_key"])
 _WAY: Final = values(column("channel", Text), name="way").data([(channel.value,) for channel in Channel])
-_MAIN: Final = func.coalesce(customer_preferences.c.main, Channel.EMAIL.value)
 _MAY_TEXT: Final = and_(orders.c.phone != "", func.coalesce(customer_preferences.c.sms, False))
-_BY_TEXT: Final = and_(
-    _MAY_TEXT, or_(bindparam("by_sms", type_=Boolean), _MAIN == Channel.SMS.value)
-)
-_BY_MAIL: Final = or_(_MAIN == Channel.EMAIL.value, not_(_MAY_TEXT))
+_BY_TEXT: Final = and_(_MAY_TEXT, or_(bindparam("by_sms", type_=Boolean), _main_is(Channel.SMS)))
+_BY_MAIL: Final = or_(_main_is(Channel.EMAIL), not_(_MAY_TEXT))
 _WAYS: Final = (
     select(
         orders.c.order_id,
@@ -86,9 +89,7 @@ _TOLD: Final = (
     "at",
     "not_before",
 )
-_TELL: Final = (
-    pg_insert(outbox).from_select(_TOLD, _WAYS).on_conflict_do_nothing(constraint="uq_outbox_once")
-)
+_TELL: Final = pg_insert(outbox).from_select(_TOLD, _WAYS).on_conflict_do_nothing(constraint="uq_outbox_once")
 
 
 def event(
@@ -155,7 +156,7 @@ def tell(
     What is no longer true or no longer wanted when its turn comes is not sent: that is seen to then.
     """
     row = {"told_order": order_id, "fact": fact.value, "subject": subject, "version": version, "data": data}
-    conn.execute(_TELL, row | {"at": now, "by_sms": RULES[fact].by_sms})
+    conn.execute(_TELL, row | {"at": now, "by_sms": rule_of(fact).by_sms})
 
 
 def signal(

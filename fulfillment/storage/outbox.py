@@ -1,16 +1,17 @@
 """Messages to customers on their way out: leased, sent once, withdrawn when their news is no longer true."""
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, time, timedelta
 from typing import Any, Final
 
 from sqlalchemy import ColumnElement, Connection, Engine, Row, and_, func, not_, or_, select, update
 
+from fulfillment.domain.address import Address
 from fulfillment.domain.clock import ShopClock
-from fulfillment.domain.notifications import RULES, Block, Channel, Fact, NotificationState, QuietHours
+from fulfillment.domain.notifications import Block, Channel, Fact, NotificationState, QuietHours, rule_of
 from fulfillment.domain.policy import DEFAULT, Policy
-from fulfillment.domain.zones import is_zone, zone_of
+from fulfillment.domain.zones import zone_of
 from fulfillment.storage import contacts
 from fulfillment.storage.tables import contact_blocks, customer_preferences, orders, outbox
 from fulfillment.storage.truth import no_longer_true
@@ -41,7 +42,7 @@ class Message:
     data: dict[str, Any]
     tries: int
     at: datetime
-    zone: str = "Etc/UTC"
+    zone: str = "UTC"
     locale: str = ""
     blocked: str = ""
     body: str = ""
@@ -105,9 +106,7 @@ class OutboxStore:
         What must be told goes another way, or is a case for support.
         """
         with self._engine.begin() as conn:
-            contacts.lost(
-                conn, notification_id, _N.DEAD, why, block, now=self._now(), policy=self._policy
-            )
+            contacts.lost(conn, notification_id, _N.DEAD, why, block, now=self._now(), policy=self._policy)
 
     def withdraw(self, notification_id: int, why: str) -> None:
         """Do not send it: its news is no longer true."""
@@ -122,7 +121,7 @@ class OutboxStore:
     def _sorted_out(self, conn: Connection, rows: Sequence[Row[Any]], now: datetime) -> tuple[Message, ...]:
         taken = []
         for row in rows:
-            zone = row.chosen_zone if is_zone(row.chosen_zone) else zone_of(row.country, row.region)
+            zone = row.chosen_zone or zone_of(Address(**row.ship_to))
             if (why := _unwanted(row)) and row.state == _N.PENDING:
                 _set(conn, row, state=_N.SUPPRESSED.value, why=why, zone=zone)
             elif (opens := self._opens(row, now, zone)) > now:
@@ -140,7 +139,7 @@ class OutboxStore:
         earliest = now
         if row.fact == Fact.DELAYED.value and row.told_late_at is not None:
             earliest = max(now, row.told_late_at + self._policy.delay_told_every)
-        return earliest if RULES[Fact(row.fact)].at_once else self._quiet.next_open(earliest, zone)
+        return earliest if rule_of(Fact(row.fact)).at_once else self._quiet.next_open(earliest, zone)
 
     def _message(self, row: Row[Any], zone: str) -> Message:
         off = "" if Channel(row.channel) in self._channels else _OFF
@@ -218,8 +217,7 @@ def _due_rows(conn: Connection, now: datetime, limit: int) -> Sequence[Row[Any]]
     told = (
         select(
             outbox,
-            orders.c.ship_to["country"].astext.label("country"),
-            func.coalesce(orders.c.ship_to["region"].astext, "").label("region"),
+            orders.c.ship_to,
             orders.c.locale.label("order_locale"),
             func.coalesce(customer_preferences.c.zone, "").label("chosen_zone"),
             customer_preferences.c.locale.label("chosen_locale"),
@@ -241,7 +239,7 @@ def _due_rows(conn: Connection, now: datetime, limit: int) -> Sequence[Row[Any]]
 
 def _unwanted(row: Row[Any]) -> str:
     """Return why its customer does not want it, if they do not."""
-    if not row.delivery_news and not RULES[Fact(row.fact)].must_be_told:
+    if not row.delivery_news and not rule_of(Fact(row.fact)).must_be_told:
         return "the customer wants no news of delivery"
     if row.channel == Channel.SMS and not row.may_text:
         return "the customer wants no text messages"

@@ -812,7 +812,9 @@ event_horizon = Table(
     metadata,
     Column("one", Boolean, primary_key=True, server_default="true"),
     Column("safe_seq", BigInteger, nullable=False),
-    Column("next_seq", BigInteger, nullable=False),  # safe as soon as every transaction before next_xid has ended
+    Column(
+        "next_seq", BigInteger, nullable=False
+    ),  # safe as soon as every transaction before next_xid has ended
     Column("next_xid", BigInteger, nullable=False),
     CheckConstraint("one", name="one"),
 )

@@ -41,9 +41,7 @@ def _superseded() -> ColumnElement[bool]:
 
 def _left() -> ColumnElement[bool]:
     """Only hand-over is evidence: neither a label nor a packed parcel has left."""
-    return exists().where(
-        shipments.c.shipment_id == outbox.c.subject, shipments.c.work_status.in_(_LEFT)
-    )
+    return exists().where(shipments.c.shipment_id == outbox.c.subject, shipments.c.work_status.in_(_LEFT))
 
 
 def _arrived() -> ColumnElement[bool]:

@@ -8,7 +8,9 @@ revision = "0015"
 down_revision = "0008"
 
 _STATES = "state IN ('pending', 'claimed', 'sent', 'withdrawn', 'suppressed', 'dead')"
-_MORE_STATES = "state IN ('pending', 'claimed', 'unknown', 'sent', 'withdrawn', 'suppressed', 'bounced', 'dead')"
+_MORE_STATES = (
+    "state IN ('pending', 'claimed', 'unknown', 'sent', 'withdrawn', 'suppressed', 'bounced', 'dead')"
+)
 _OPEN = "state IN ('pending', 'claimed')"
 _MORE_OPEN = "state IN ('pending', 'claimed', 'unknown')"
 _NEW = ("zone", "body", "provider_refs", "taken_at", "first_sent_at", "delivered_at")
@@ -142,7 +144,9 @@ def _make_deliveries() -> None:
             name=op.f("fk_webhook_deliveries_endpoint_id"),
         ),
         sa.ForeignKeyConstraint(["seq"], ["order_events.seq"], name=op.f("fk_webhook_deliveries_seq")),
-        sa.ForeignKeyConstraint(["order_id"], ["orders.order_id"], name=op.f("fk_webhook_deliveries_order_id")),
+        sa.ForeignKeyConstraint(
+            ["order_id"], ["orders.order_id"], name=op.f("fk_webhook_deliveries_order_id")
+        ),
         sa.PrimaryKeyConstraint("endpoint_id", "seq", name=op.f("pk_webhook_deliveries")),
     )
     op.create_index(

@@ -18,7 +18,7 @@ from fulfillment.domain.provider_errors import (
     Rejected,
     Undeliverable,
 )
-from fulfillment.providers.notifications.messages import Mail
+from fulfillment.providers.notifications.letters import Mail
 from fulfillment.providers.notifications.smtp.client import SmtpChannel
 from tests.devstack.simulators.conftest import Simulator, free_port
 
