@@ -15,6 +15,7 @@ from fulfillment.domain.findings import Unheard
 from fulfillment.domain.holds import HoldReason
 from fulfillment.domain.inventory import Disposition, Grade, Level
 from fulfillment.domain.location import Location
+from fulfillment.domain.notifications import Block, Channel, Preferences, Told
 from fulfillment.domain.order import Order
 from fulfillment.domain.payment_news import Hint
 from fulfillment.domain.policy import ShortageChoice
@@ -316,6 +317,36 @@ class ParcelNews(Protocol):
     ) -> tuple[Unheard, ...]: ...
 
 
+class Contacts(Protocol):
+    """How customers are reached, and what came back."""
+
+    def preferences(self, customer_id: str) -> Preferences: ...
+
+    def prefer(self, wanted: Preferences, *, by: str) -> Preferences: ...
+
+    def unsubscribe(self, order_id: str) -> None: ...
+
+    def blocked(self, order_id: str) -> dict[Channel, str]: ...
+
+    def unblock(self, channel: Channel, recipient: str, *, by: str) -> bool: ...
+
+    def reach_at(self, order_id: str, *, email: str, phone: str, by: str) -> None: ...
+
+    def stop(self, event_id: str, phone: str, said: str) -> None: ...
+
+    def start(self, event_id: str, phone: str, said: str) -> None: ...
+
+    def heard(self, event_id: str) -> None: ...
+
+    def arrived(self, notification_id: int, ref: str, *, delivered: bool) -> None: ...
+
+    def bounced(
+        self, notification_id: int, ref: str, why: str, reason: Block | None, *, again: bool = False
+    ) -> None: ...
+
+    def bounced_mail(self, recipient: str, told: Told | None, why: str, reason: Block | None) -> bool: ...
+
+
 class Keys(Protocol):
     """One key, one body, one answer."""
 
@@ -351,6 +382,7 @@ class Doors:
     payment_news: PaymentNews
     refunds: RefundBooks
     parcel_news: ParcelNews
+    contacts: Contacts
     idempotency: Keys
     keyring: Keyring
     now: Callable[[], datetime]
@@ -360,6 +392,7 @@ class Doors:
     shop_name: str
     stripe_secrets: tuple[str, ...]
     easypost_secrets: tuple[str, ...]
+    twilio_tokens: tuple[str, ...]
 
 
 def doors_of(request: Request) -> Doors:

@@ -21,6 +21,7 @@ from starter import webhooks
 from starter.access import Guard, anyone
 from starter.api import (
     changes,
+    contacts,
     counts,
     events,
     locations,
@@ -35,13 +36,14 @@ from starter.api import (
 from starter.api.live import Watch
 from starter.api.problems import Problem, ProblemAnswer
 from starter.doors import Doors
-from starter.pages import service, tracking
+from starter.pages import service, tracking, unsubscribing
 from starter.pages import stock as stock_page
 
 MAX_BODY_BYTES: Final = 64 * 1024
 ROUTERS: Final = (
     orders.router,
     changes.router,
+    contacts.router,
     refunds.router,
     events.router,
     warehouse.router,
@@ -52,6 +54,7 @@ ROUTERS: Final = (
     transfers.router,
     webhooks.router,
     tracking.router,
+    unsubscribing.router,
     stock_page.router,
     service.router,
 )

@@ -22,6 +22,7 @@ from fulfillment.domain.explanation import allowed_actions, wants_payment
 from fulfillment.domain.headline import expected_on, headline, shipment_headline
 from fulfillment.domain.holds import Hold, HoldReason
 from fulfillment.domain.inventory import Disposition, Grade
+from fulfillment.domain.notifications import Channel
 from fulfillment.domain.order import Customer, Order, OrderLine, UnitRange
 from fulfillment.domain.payment import DeclineGroup, OrderPayment
 from fulfillment.domain.policy import ShortageChoice
@@ -109,6 +110,30 @@ class CustomerIn(_Request):
     email: Email
     phone: Phone = Field("", description="E.164, for example +12085550142.")
     locale: Locale = Field("en-US", description="BCP 47.")
+
+
+class PreferencesIn(_Request):
+    """How a customer wants to be told. What is left out is as for a customer who never said."""
+
+    main: Channel = Field(Channel.EMAIL, description="On which all that must be told arrives.")
+    sms: bool = Field(False, description="Whether they agreed to text messages.")
+    delivery_news: bool = Field(True, description="Whether they want to hear where their parcels are.")
+    locale: Locale | Literal[""] = Field("", description="BCP 47; empty is that of each order.")
+    zone: OptionalLine = Field("", description="Of the IANA list; empty is that of the address.")
+
+
+class ContactIn(_Request):
+    """Where a customer can be reached; what is empty stays as it is."""
+
+    email: Email | Literal[""] = ""
+    phone: Phone = ""
+
+
+class LiftIn(_Request):
+    """Where messages may go again."""
+
+    channel: Channel
+    recipient: Line
 
 
 class LineIn(_Request):

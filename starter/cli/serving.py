@@ -14,6 +14,7 @@ from fulfillment import logs, temporal
 from fulfillment.domain import policy
 from fulfillment.settings import Settings, load_settings, real_now, shop_now
 from fulfillment.storage.conditions import ConditionStore
+from fulfillment.storage.contacts import ContactStore
 from fulfillment.storage.counts import CountStore
 from fulfillment.storage.engine import connect, migrate
 from fulfillment.storage.idempotency import IdempotencyKeys
@@ -154,6 +155,7 @@ def _doors(
         payment_news=PaymentInbox(engine, now),
         refunds=RefundStore(engine, now),
         parcel_news=ShippingBooks(engine, now, real_now),
+        contacts=ContactStore(engine, now),
         idempotency=IdempotencyKeys(engine, real_now),
         keyring=Keyring(settings.api_keys),
         now=now,
@@ -163,6 +165,7 @@ def _doors(
         shop_name=settings.shop_name,
         stripe_secrets=_secrets(settings.stripe_webhook_secret),
         easypost_secrets=_secrets(settings.easypost_webhook_secret),
+        twilio_tokens=_secrets(settings.twilio_token),
     )
 
 
