@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime, time, timedelta
 from enum import StrEnum
 from types import MappingProxyType
-from typing import Final
+from typing import Final, Self
 from zoneinfo import ZoneInfo, available_timezones
 
 from fulfillment.domain.errors import FulfillmentError
@@ -144,6 +144,11 @@ class QuietHours:
 
     since: time
     until: time
+
+    @classmethod
+    def between(cls, since: timedelta, until: timedelta) -> Self:
+        """Return the hours between two times of day, each given as the time since midnight."""
+        return cls(since=(datetime.min + since).time(), until=(datetime.min + until).time())
 
     def hold_at(self, local: time) -> bool:
         """Test whether this time of day is quiet."""

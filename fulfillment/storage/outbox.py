@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
-from datetime import datetime, time, timedelta
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 from sqlalchemy import ColumnElement, Connection, Engine, Row, and_, func, not_, or_, select, update
@@ -67,7 +67,7 @@ class OutboxStore:
     ) -> None:
         self._engine, self._now, self._clock, self._policy = engine, now, clock, policy
         self._channels = frozenset(channels)
-        self._quiet = QuietHours(since=_of_day(policy.quiet_from), until=_of_day(policy.quiet_until))
+        self._quiet = QuietHours.between(policy.quiet_from, policy.quiet_until)
 
     def lease(self, limit: int) -> tuple[Message, ...]:
         """Take messages that are due; nobody else gets them until the lease has run out.
@@ -167,10 +167,6 @@ class OutboxStore:
         with self._engine.begin() as conn:
             ended = {"state": state.value, "lease_until": None, **values}
             conn.execute(update(outbox).where(_mine(notification_id)).values(ended))
-
-
-def _of_day(after_midnight: timedelta) -> time:
-    return (datetime.min + after_midnight).time()
 
 
 def _mine(notification_id: int) -> ColumnElement[bool]:

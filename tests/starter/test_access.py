@@ -36,6 +36,12 @@ ROUTES: dict[tuple[str, str], set[str]] = {
     ("POST", f"{ORDER}/address"): CHANGERS,
     ("POST", f"{ORDER}/service"): CHANGERS,
     ("POST", f"{ORDER}/shortage"): CHANGERS,
+    ("GET", f"{ORDER}/contact"): {"support"},
+    ("PUT", f"{ORDER}/contact"): {"support"},
+    ("GET", "/v1/customers/cus_4103/preferences"): CHANGERS,
+    ("PUT", "/v1/customers/cus_4103/preferences"): CHANGERS,
+    ("POST", "/v1/contact_blocks/lift"): {"support"},
+    ("POST", "/v1/bounces"): {"ops"},
     ("GET", "/v1/warehouse/work"): {"warehouse"},
     ("POST", f"{SHIPMENT}/start"): {"warehouse"},
     ("POST", f"{SHIPMENT}/picked"): {"warehouse"},
@@ -78,6 +84,9 @@ PUBLIC = {
     "/v1/track/{token}/events",
     "/webhooks/stripe",
     "/webhooks/easypost",
+    "/webhooks/twilio/status",
+    "/webhooks/twilio/messages",
+    "/t/{token}/unsubscribe",
 }
 KEY_OF = {
     "storefront": "storefront-key",
@@ -143,13 +152,14 @@ def test_the_matrix_above_names_every_route_that_is_not_public() -> None:
         "SO-10483": "{order_id}",
         "CC-1": "{count_id}",
         "T-1": "{transfer_id}",
+        "cus_4103": "{customer_id}",
         "SO-10483-F1": "{refund_id}",
     }
     named = {(method, "/".join(ids.get(part, part) for part in path.split("/"))) for method, path in ROUTES}
     named |= {("GET", page) for page in STAFF_PAGES}
 
     assert guarded == {
-        (method, path.replace("/customer", "/{reason}").replace("/wh-reno", "/{location_id}"))
+        (method, path.replace("holds/customer", "holds/{reason}").replace("/wh-reno", "/{location_id}"))
         for method, path in named
     }
 

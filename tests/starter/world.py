@@ -14,6 +14,7 @@ from fulfillment.domain.findings import Unheard
 from fulfillment.domain.holds import HoldReason
 from fulfillment.domain.inventory import Level, UnknownSku
 from fulfillment.domain.location import Location
+from fulfillment.domain.notifications import Block, Channel, Preferences, Told
 from fulfillment.domain.order import Order, OrderStatus
 from fulfillment.domain.payment_news import PaymentHint
 from fulfillment.domain.promise import CartPart, CartPromise
@@ -41,7 +42,7 @@ KEYS: Mapping[str, tuple[str, ...]] = {
     "operator-key": ("ops",),
     "other-shop-key": ("storefront",),
 }
-STRIPE_SECRET, EASYPOST_SECRET = "whsec_test", "easypost_test"
+STRIPE_SECRET, EASYPOST_SECRET, TWILIO_TOKEN = "whsec_test", "easypost_test", "twilio_test"
 
 
 class Processes:
@@ -347,6 +348,57 @@ class Keys:
         del self.kept[owner, route, key]
 
 
+class Contacts:
+    """What was asked of the books about reaching customers."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[Any, ...]] = []
+        self.wanted = Preferences(customer_id="cus_4103")
+        self.known = True
+
+    def preferences(self, customer_id: str) -> Preferences:
+        return self.wanted
+
+    def prefer(self, wanted: Preferences, *, by: str) -> Preferences:
+        self.asked.append(("prefer", wanted, by))
+        self.wanted = wanted
+        return wanted
+
+    def unsubscribe(self, order_id: str) -> None:
+        self.asked.append(("unsubscribe", order_id))
+
+    def blocked(self, order_id: str) -> dict[Channel, str]:
+        return {Channel.EMAIL: "bounced: no such user"}
+
+    def unblock(self, channel: Channel, recipient: str, *, by: str) -> bool:
+        self.asked.append(("unblock", channel, recipient))
+        return self.known
+
+    def reach_at(self, order_id: str, *, email: str, phone: str, by: str) -> None:
+        self.asked.append(("reach_at", order_id, email, phone))
+
+    def stop(self, event_id: str, phone: str, said: str) -> None:
+        self.asked.append(("stop", event_id, phone, said))
+
+    def start(self, event_id: str, phone: str, said: str) -> None:
+        self.asked.append(("start", event_id, phone, said))
+
+    def heard(self, event_id: str) -> None:
+        self.asked.append(("heard", event_id))
+
+    def arrived(self, notification_id: int, ref: str, *, delivered: bool) -> None:
+        self.asked.append(("arrived", notification_id, ref, delivered))
+
+    def bounced(
+        self, notification_id: int, ref: str, why: str, reason: Block | None, *, again: bool = False
+    ) -> None:
+        self.asked.append(("bounced", notification_id, ref, reason, again))
+
+    def bounced_mail(self, recipient: str, told: Told | None, why: str, reason: Block | None) -> bool:
+        self.asked.append(("bounced_mail", recipient, told, why, reason))
+        return self.known
+
+
 @dataclass
 class World:
     """Everything behind the doors, in a test's hands."""
@@ -354,6 +406,7 @@ class World:
     books: Books
     processes: Processes
     keys: Keys
+    contacts: "Contacts"
     now: datetime = NOON
 
     def doors(self) -> Doors:
@@ -374,6 +427,7 @@ class World:
             payment_news=books,
             refunds=books,
             parcel_news=books,
+            contacts=self.contacts,
             idempotency=self.keys,
             keyring=Keyring(KEYS),
             now=lambda: self.now,
@@ -383,6 +437,7 @@ class World:
             shop_name="Northwind Outfitters",
             stripe_secrets=(STRIPE_SECRET,),
             easypost_secrets=(EASYPOST_SECRET,),
+            twilio_tokens=(TWILIO_TOKEN,),
         )
 
 
@@ -408,7 +463,7 @@ def a_stock_row(**changes: Any) -> StockRow:
 
 def a_world() -> World:
     books = Books()
-    return World(books=books, processes=Processes(books), keys=Keys())
+    return World(books=books, processes=Processes(books), keys=Keys(), contacts=Contacts())
 
 
 def a_work_item(**changes: Any) -> WorkItem:

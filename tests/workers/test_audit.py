@@ -467,6 +467,7 @@ def ledger_json(ledger: Ledger) -> dict[str, Any]:
         ],
         "labels": [asdict(label) for label in ledger.labels],
         "messages": [{"id": m.message_id, "accepted": m.accepted} for m in ledger.messages],
+        "texts": [],
     }
 
 
