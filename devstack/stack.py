@@ -361,6 +361,7 @@ class Stack:
             "WAYBILL_EASYPOST_URL": f"{simulator}/easypost/v2",
             "WAYBILL_EASYPOST_KEY": keys["easypost_key"],
             "WAYBILL_EASYPOST_WEBHOOK_SECRET": keys["easypost_webhook_secret"],
+            "WAYBILL_WEBHOOKS_TO_PRIVATE": "true",
             "WAYBILL_TWILIO_URL": f"{simulator}/twilio",
             "WAYBILL_TWILIO_ACCOUNT": "AC_simulated",
             "WAYBILL_TWILIO_TOKEN": keys["twilio_token"],

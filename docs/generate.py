@@ -49,6 +49,7 @@ SETTINGS: Final[Mapping[str, str]] = MappingProxyType(
         "twilio_token": "Its auth token, which also signs what Twilio tells us",
         "twilio_from": "Our number, or a messaging service (`MG..`), which knows the numbers of many countries",
         "mail_from": "Whom customers see as the sender. Its name is the shop's name on pages and in messages",
+        "webhooks_to_private": "Whether webhooks may go to addresses inside our own network; for a trial",
         "public_url": "How customers reach the web process; tracking links begin with it",
         "simulator_url": "The providers' simulator, whose ledger the audit reads. Empty in production",
         "temporal_metrics_url": "Where the Temporal server shows its counters, for the benchmarks",

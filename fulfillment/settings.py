@@ -68,6 +68,7 @@ class Settings(BaseSettings):
     twilio_from: str = ""
     mail_from: str = "Northwind Outfitters <orders@northwind.example>"
     public_url: str = "http://localhost:8000"
+    webhooks_to_private: bool = False
     simulator_url: str = ""
     temporal_metrics_url: str = ""
     temporal_ui_url: str = ""

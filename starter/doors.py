@@ -25,6 +25,7 @@ from fulfillment.domain.replenishment import Ordered, ShelfPoint, StockRow
 from fulfillment.domain.tracking import Scan
 from fulfillment.domain.transfers import Transfer
 from fulfillment.domain.view import EventView, OrderRow, OrderView
+from fulfillment.domain.webhooks import Endpoint, ShopEvent
 from fulfillment.storage.hand_over import HandedOver
 from fulfillment.storage.idempotency import InProgress, Mismatch, New, Replay
 from fulfillment.storage.orders import Accepted
@@ -347,6 +348,22 @@ class Contacts(Protocol):
     def bounced_mail(self, recipient: str, told: Told | None, why: str, reason: Block | None) -> bool: ...
 
 
+class Webhooks(Protocol):
+    """Where the storefront's events go, and the events themselves."""
+
+    def add(self, url: str, kinds: Sequence[str], *, by: str, after: int | None = None) -> Endpoint: ...
+
+    def endpoints(self) -> tuple[Endpoint, ...]: ...
+
+    def rotate(self, endpoint_id: str, *, by: str) -> Endpoint: ...
+
+    def enable(self, endpoint_id: str, *, by: str, after: int | None = None) -> Endpoint: ...
+
+    def remove(self, endpoint_id: str, *, by: str) -> None: ...
+
+    def events(self, after: int, limit: int, kinds: Sequence[str] = ()) -> tuple[ShopEvent, ...]: ...
+
+
 class Keys(Protocol):
     """One key, one body, one answer."""
 
@@ -383,6 +400,7 @@ class Doors:
     refunds: RefundBooks
     parcel_news: ParcelNews
     contacts: Contacts
+    webhooks: Webhooks
     idempotency: Keys
     keyring: Keyring
     now: Callable[[], datetime]

@@ -32,6 +32,7 @@ from starter.api import (
     stock,
     transfers,
     warehouse,
+    webhook_endpoints,
 )
 from starter.api.live import Watch
 from starter.api.problems import Problem, ProblemAnswer
@@ -52,6 +53,7 @@ ROUTERS: Final = (
     promises.router,
     counts.router,
     transfers.router,
+    webhook_endpoints.router,
     webhooks.router,
     tracking.router,
     unsubscribing.router,

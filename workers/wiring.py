@@ -18,6 +18,7 @@ from fulfillment.providers.carriers.easypost.client import EasyPostCarrier
 from fulfillment.providers.notifications.messages import Renderer
 from fulfillment.providers.notifications.smtp.client import SmtpChannel
 from fulfillment.providers.notifications.twilio.client import TwilioChannel
+from fulfillment.providers.notifications.webhooks.client import WebhookChannel
 from fulfillment.providers.payments.stripe.client import StripeGateway
 from fulfillment.settings import Settings, real_now, shop_now
 from fulfillment.storage.drift import DriftStore
@@ -30,6 +31,8 @@ from fulfillment.storage.replenishment import ReplenishmentStore
 from fulfillment.storage.shipping import ShippingBooks
 from fulfillment.storage.stock import StockStore
 from fulfillment.storage.views import OrderViews
+from fulfillment.storage.webhooks import WebhookStore
+from workers.courier import Courier
 from workers.relay import Relay, Sender
 from workers.worker import DATABASE_THREADS, PROVIDER_THREADS, Deeds
 
@@ -125,6 +128,14 @@ def outbox_relay(books: Engine, settings: Settings) -> Relay:
     renderer = Renderer(mail_from=settings.mail_from, public_url=settings.public_url)
     outbox = OutboxStore(books, now, settings.clock, channels=tuple(senders))
     return Relay(outbox, senders, renderer, OrderViews(books, now).view)
+
+
+def courier(books: Engine, settings: Settings) -> Courier:
+    """Return what brings the webhooks to the storefront."""
+    channel = WebhookChannel(
+        source=settings.public_url, real_now=real_now, to_private=settings.webhooks_to_private
+    )
+    return Courier(WebhookStore(books, _now(settings.clock), settings.clock), channel)
 
 
 def _senders(settings: Settings) -> dict[Channel, Sender]:

@@ -25,6 +25,7 @@ from fulfillment.domain.order import InvalidOrder
 from fulfillment.domain.refund import UnknownRefund
 from fulfillment.domain.shipment import Stop
 from fulfillment.domain.transfers import TransferRefused, UnknownTransfer
+from fulfillment.domain.webhooks import UnknownEndpoint
 from fulfillment.storage.locks import UnknownShipment
 from fulfillment.storage.orders import OrderExists
 from fulfillment.storage.returns import NotReturnable
@@ -243,6 +244,7 @@ def of_business(error: FulfillmentError) -> Problem:
             | UnknownRefund()
             | UnknownCount()
             | UnknownTransfer()
+            | UnknownEndpoint()
         ):
             return Problem("not_found", _sentence(error))
         case InvalidOrder(param=param, why=why) | InvalidCalendar(param=param, why=why):

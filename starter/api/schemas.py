@@ -136,6 +136,22 @@ class LiftIn(_Request):
     recipient: Line
 
 
+class EndpointIn(_Request):
+    """Where webhooks go."""
+
+    url: Annotated[str, StringConstraints(pattern=r"^https?://[^\s/?#@]+([/?][^\s#]*)?$", max_length=500)]
+    kinds: Annotated[list[Word], Field(max_length=50)] = Field([], description="Of events; none is all.")
+    after: Annotated[int, Field(ge=0, le=2**62)] | None = Field(
+        None, description="Send everything later than this event; by default what happens from now on."
+    )
+
+
+class ReplayIn(_Request):
+    """From where to send again; by default from where it stopped."""
+
+    after: Annotated[int, Field(ge=0, le=2**62)] | None = None
+
+
 class LineIn(_Request):
     """One SKU. `unit_price` is for one piece; `discount` and `tax` are for the whole line. Minor units."""
 

@@ -11,6 +11,7 @@ from starter.cli.sourcing import app as sourcing
 from starter.cli.stock import app as shelves
 from starter.cli.stock_overview import app as vendors
 from starter.cli.verbs import app as acting
+from starter.cli.webhooks import app as hooks
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -18,5 +19,5 @@ app = typer.Typer(
     pretty_exceptions_show_locals=False,  # they would show passwords
     help="Waybill: order fulfillment and tracking.",
 )
-for part in (reading, shelves, vendors, sourcing, places, acting, refunding, files, running):
+for part in (reading, shelves, vendors, sourcing, places, acting, refunding, hooks, files, running):
     app.add_typer(part)

@@ -27,6 +27,7 @@ from fulfillment.storage.sourcing import SourcingStore
 from fulfillment.storage.stock import StockStore
 from fulfillment.storage.transfers import TransferStore
 from fulfillment.storage.views import OrderViews
+from fulfillment.storage.webhooks import WebhookStore
 from starter.orders import Orders, TemporalAway
 
 
@@ -44,6 +45,7 @@ class Books:
     counts: CountStore
     transfers: TransferStore
     returns: ReturnStore
+    webhooks: WebhookStore
     now: Callable[[], datetime]
     public_url: str
 
@@ -65,6 +67,7 @@ def books() -> Iterator[Books]:
             counts=CountStore(engine, now),
             transfers=TransferStore(engine, now),
             returns=ReturnStore(engine, now),
+            webhooks=WebhookStore(engine, now, settings.clock),
             now=now,
             public_url=settings.public_url,
         )

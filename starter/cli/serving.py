@@ -31,6 +31,7 @@ from fulfillment.storage.stock import StockStore
 from fulfillment.storage.transfers import TransferStore
 from fulfillment.storage.views import OrderViews
 from fulfillment.storage.warehouse import WarehouseStore
+from fulfillment.storage.webhooks import WebhookStore
 from starter.cli.terminal import JsonOption, answering, table
 from starter.orders import Orders
 from starter.relay import Relay
@@ -156,6 +157,7 @@ def _doors(
         refunds=RefundStore(engine, now),
         parcel_news=ShippingBooks(engine, now, real_now),
         contacts=ContactStore(engine, now),
+        webhooks=WebhookStore(engine, now, settings.clock),
         idempotency=IdempotencyKeys(engine, real_now),
         keyring=Keyring(settings.api_keys),
         now=now,

@@ -558,7 +558,7 @@ BREAKS: tuple[tuple[Invariant, str, Put, str], ...] = (
         messages.must_be_told,
         "a customer who never heard of it, and nobody who knows",
         drop("cases", "customer_unreachable"),
-        "lost of SO-5-P1",
+        "order-SO-5.lost.SO-5-P1",
     ),
     (
         messages.every_event_ends,

@@ -23,6 +23,7 @@ from fulfillment.domain.shipment import InvalidTransition, Stop, WorkStatus
 from fulfillment.domain.tracking import Scan
 from fulfillment.domain.transfers import Transfer
 from fulfillment.domain.view import EventView, OrderRow, OrderView
+from fulfillment.domain.webhooks import Endpoint, EndpointState, ShopEvent, UnknownEndpoint
 from fulfillment.storage.hand_over import HandedOver
 from fulfillment.storage.idempotency import InProgress, Mismatch, New, Replay
 from fulfillment.storage.locks import UnknownShipment
@@ -399,6 +400,45 @@ class Contacts:
         return self.known
 
 
+class Webhooks:
+    """One endpoint, and two events."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[Any, ...]] = []
+        self.known = [
+            ShopEvent(seq=n, order_id="SO-10483", kind="shipped", text="It left.", data={"n": n}, at=NOON)
+            for n in (4, 7)
+        ]
+
+    def add(self, url: str, kinds: Sequence[str], *, by: str, after: int | None = None) -> Endpoint:
+        self.asked.append(("add", url, tuple(kinds), after))
+        return an_endpoint(url=url, secret="whsec_c2VjcmV0")
+
+    def endpoints(self) -> tuple[Endpoint, ...]:
+        return (an_endpoint(),)
+
+    def rotate(self, endpoint_id: str, *, by: str) -> Endpoint:
+        return an_endpoint(secret="whsec_bmV3")
+
+    def enable(self, endpoint_id: str, *, by: str, after: int | None = None) -> Endpoint:
+        if endpoint_id != an_endpoint().endpoint_id:
+            raise UnknownEndpoint(endpoint_id)
+        self.asked.append(("enable", endpoint_id, after))
+        return an_endpoint()
+
+    def remove(self, endpoint_id: str, *, by: str) -> None:
+        self.asked.append(("remove", endpoint_id))
+
+    def events(self, after: int, limit: int, kinds: Sequence[str] = ()) -> tuple[ShopEvent, ...]:
+        return tuple(event for event in self.known if event.seq > after)[:limit]
+
+
+def an_endpoint(**changes: Any) -> Endpoint:
+    endpoint: dict[str, Any] = {"endpoint_id": "we_1", "url": "https://shop.example/hooks", "kinds": ()}
+    endpoint |= {"state": EndpointState.ENABLED, "cursor": 7, "created_at": NOON, "waiting": 2}
+    return Endpoint(**endpoint | {"failing_since": None, "why": ""} | changes)
+
+
 @dataclass
 class World:
     """Everything behind the doors, in a test's hands."""
@@ -407,6 +447,7 @@ class World:
     processes: Processes
     keys: Keys
     contacts: "Contacts"
+    webhooks: "Webhooks"
     now: datetime = NOON
 
     def doors(self) -> Doors:
@@ -428,6 +469,7 @@ class World:
             refunds=books,
             parcel_news=books,
             contacts=self.contacts,
+            webhooks=self.webhooks,
             idempotency=self.keys,
             keyring=Keyring(KEYS),
             now=lambda: self.now,
@@ -463,7 +505,9 @@ def a_stock_row(**changes: Any) -> StockRow:
 
 def a_world() -> World:
     books = Books()
-    return World(books=books, processes=Processes(books), keys=Keys(), contacts=Contacts())
+    return World(
+        books=books, processes=Processes(books), keys=Keys(), contacts=Contacts(), webhooks=Webhooks()
+    )
 
 
 def a_work_item(**changes: Any) -> WorkItem:
