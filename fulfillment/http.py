@@ -303,7 +303,7 @@ class Hook:
             )
             response = self._client.send(request, stream=True)
             response.close()
-        except (httpx.RequestError, OSError) as error:
+        except (httpx.RequestError, httpx.InvalidURL, OSError) as error:
             raise ProviderUnavailable(f"no answer: {error or type(error).__name__}") from error
         return response.status_code, {name.lower(): value for name, value in response.headers.items()}
 

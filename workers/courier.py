@@ -5,7 +5,6 @@ from typing import Final, Protocol
 
 import structlog
 
-from fulfillment.crashpoints import crashpoint
 from fulfillment.domain.webhooks import Delivery
 from fulfillment.providers.notifications.webhooks.client import NotTaken
 from fulfillment.storage.webhooks import WebhookStore
@@ -58,9 +57,8 @@ class Courier:
     def _bring(self, delivery: Delivery) -> None:
         try:
             status = self._sender.send(delivery)
-            crashpoint("webhook_out.after_effect")
         except NotTaken as no:
-            ids = {"endpoint": delivery.endpoint_id, "event": delivery.event.event_id}
+            ids = {"endpoint": delivery.endpoint_id, "event_id": delivery.event.event_id}
             log.warning("webhook not taken", why=str(no), tries=delivery.tries + 1, **ids)
             self._books.failed(delivery, no.status, str(no), wait=no.wait)
         else:
