@@ -12,7 +12,7 @@ from fulfillment.domain.calendars import Calendar
 from fulfillment.domain.change import LineQuantity, NewLine
 from fulfillment.domain.counts import Count
 from fulfillment.domain.findings import Unheard
-from fulfillment.domain.holds import HoldReason
+from fulfillment.domain.holds import HeldAlike, HoldReason
 from fulfillment.domain.inventory import Disposition, Grade, Level
 from fulfillment.domain.location import Location
 from fulfillment.domain.notifications import Block, Channel, Preferences, Told
@@ -303,6 +303,14 @@ class RefundBooks(Protocol):
     def book_by_hand(self, refund_id: str, *, reference: str, by: str, request_id: str = "") -> Refund: ...
 
 
+class Held(Protocol):
+    """Which orders are held, and which are held alike."""
+
+    def groups(self, reason: HoldReason | None = None) -> tuple[HeldAlike, ...]: ...
+
+    def like(self, order_id: str, reason: HoldReason, *, until: datetime) -> HeldAlike: ...
+
+
 class ParcelNews(Protocol):
     """Where a carrier's reports are recorded, each once."""
 
@@ -398,6 +406,7 @@ class Doors:
     sourcing: Sourcing
     payment_news: PaymentNews
     refunds: RefundBooks
+    held: Held
     parcel_news: ParcelNews
     contacts: Contacts
     webhooks: Webhooks

@@ -49,11 +49,19 @@ class SourcingRule(StrEnum):
     ON_TIME = "on_time"
 
 
+class ForeignCard(StrEnum):
+    """Whose order of much money, paid with a card from another country than the goods', waits for a person."""
+
+    UNPROVEN = "unproven"  # whom neither the provider's look at the payment nor an order before speaks for
+    EVERYBODY = "everybody"
+    NOBODY = "nobody"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
     """The shop's rules. Spans are shop time; amounts are minor units of the order's currency."""
 
-    version: str = "2026-11.2"
+    version: str = "2026-11.3"
 
     reservation_ttl: timedelta = timedelta(minutes=15)
     reservation_grace: timedelta = timedelta(minutes=5)
@@ -86,6 +94,7 @@ class Policy:
     risk_hold_score: int = 75
     risk_reject_score: int = 95
     risk_value: int = 50000
+    risk_foreign_card: ForeignCard = ForeignCard.UNPROVEN
     hold_default_after: timedelta = timedelta(hours=72)
 
     handling: timedelta = timedelta(hours=24)
@@ -93,10 +102,17 @@ class Policy:
 
     transit_days: int = 5
     transit_days_abroad: int = 10
+    promise_share: float = 0.85  # of a lane's parcels arrive within the days that are promised
+    lane_window: timedelta = timedelta(days=90)  # older deliveries say nothing any more
+    lane_parcels_at_least: int = 20  # with fewer, a lane has no spans of its own
+    late_when: float = 0.5  # told late once this share of like parcels came after the promised day
     backorder_days: int = 10
+    # What a lane's own history refines: the spans of a parcel are kept with it when it leaves.
     first_scan_within: timedelta = timedelta(hours=24)
     scan_silence: timedelta = timedelta(hours=48)
-    lost_after: timedelta = timedelta(days=10)
+    scan_silence_abroad: timedelta = timedelta(hours=120)
+    lost_after: timedelta = timedelta(days=10)  # seven business days and the weekends between them
+    lost_after_abroad: timedelta = timedelta(days=21)
     future_scan_tolerance: timedelta = timedelta(minutes=15)
 
     service_level_z: float = 1.65  # 95 %

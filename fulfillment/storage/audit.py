@@ -73,7 +73,9 @@ SELECT payment_id, shipment_id, asked, captured, refunded, released FROM payment
 """
 _REFUNDS: Final = """
 SELECT refund_id, order_id, shipment_id, amount, state, by_hand_ref IS NOT NULL AS by_hand, at,
-    CASE WHEN cause = 'overpaid' THEN substr(request_id, length('overpaid:') + 1) END AS payment_id
+    CASE WHEN cause = 'overpaid' THEN substr(request_id, length('overpaid:') + 1) END AS payment_id,
+    ARRAY(SELECT DISTINCT u.shipment_id FROM refund_units u
+        WHERE u.refund_id = refunds.refund_id AND u.shipment_id IS NOT NULL ORDER BY 1) AS of_shipments
 FROM refunds
 """
 _OPERATIONS: Final = """
@@ -151,7 +153,7 @@ def read(conn: Connection, *, now: datetime, since: datetime, speed: float = 1.0
         acts=_all(conn, _ACTS, facts.ActFact),
         payments=_all(conn, _PAYMENTS, facts.PaymentFact),
         shares=_all(conn, _SHARES, facts.ShareFact),
-        refunds=_all(conn, _REFUNDS, facts.RefundFact),
+        refunds=_all(conn, _REFUNDS, _refund),
         operations=_all(conn, _OPERATIONS, facts.OperationFact),
         shipments=_all(conn, _SHIPMENTS, facts.ShipmentFact),
         parcels=_all(conn, _PARCELS, _parcel),
@@ -167,6 +169,10 @@ def read(conn: Connection, *, now: datetime, since: datetime, speed: float = 1.0
 def _all(conn: Connection, query: str, fact: Callable[..., Fact]) -> tuple[Fact, ...]:
     """Return every row of a query as a fact; the columns bear the names of its fields."""
     return tuple(fact(**row) for row in conn.exec_driver_sql(query).mappings())
+
+
+def _refund(*, of_shipments: list[str], **columns: Any) -> facts.RefundFact:
+    return facts.RefundFact(**columns, of_shipments=tuple(of_shipments))
 
 
 def _parcel(*, flags: list[str], **columns: Any) -> ParcelFact:

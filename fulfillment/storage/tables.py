@@ -14,6 +14,7 @@ from sqlalchemy import (
     Identity,
     Index,
     Integer,
+    Interval,
     MetaData,
     Table,
     Text,
@@ -447,6 +448,12 @@ promises = Table(
     Column("promised_date", Date, nullable=False),
     Column("source", Text, nullable=False),
     Column("reason", Text, nullable=False, server_default=""),
+    # Whose delay moved it; null: the order's.
+    Column("shipment_id", Text, ForeignKey("shipments.shipment_id")),
+    # The message that told it, by its key in the outbox; null where nobody had to be told.
+    Column("told_fact", Text),
+    Column("told_subject", Text),
+    Column("told_version", Integer),
     _moment("at"),
     _moment("told_at", nullable=True),
 )
@@ -559,6 +566,8 @@ refund_units = Table(
     Column("line_no", Integer, primary_key=True),
     Column("first_unit", Integer, primary_key=True),
     Column("quantity", Integer, nullable=False),
+    # Where they were when their money was asked back: units that are cancelled later lie nowhere.
+    Column("shipment_id", Text, ForeignKey("shipments.shipment_id")),
     CheckConstraint("first_unit >= 1 AND quantity >= 1", name="range"),
 )
 
@@ -663,6 +672,40 @@ labels = Table(
     ),
     Index("uq_labels_number", "carrier", "tracking_number", unique=True),
     Index("ix_labels_tracking_number", "tracking_number"),
+    Index("ix_labels_order_id", "order_id"),
+)
+
+# How every parcel's journey went: what a lane is known by, for promises, for patience and for the choice of carriers.
+transits = Table(
+    "transits",
+    metadata,
+    Column("parcel_id", Text, ForeignKey("parcels.parcel_id"), primary_key=True),
+    Column("location_id", Text, ForeignKey("locations.location_id"), nullable=False),
+    Column("country", Text, nullable=False),
+    Column("area", Text, nullable=False),  # the first characters of the postal code
+    Column("region", Text, nullable=False),
+    Column("zone", Text, nullable=False),  # the recipient's
+    Column("service", Text, nullable=False),  # as the customer asked for it
+    Column("carrier", Text, nullable=False),
+    Column("carrier_service", Text, nullable=False),
+    Column("left_date", Date, nullable=False),  # there
+    Column("stated_days", Integer),  # working days the carrier said when it left; null where it said nothing
+    # What silence of it is allowed, as its lane was known when it left, and from how many deliveries.
+    Column("scan_silence", Interval, nullable=False),
+    Column("lost_after", Interval, nullable=False),
+    Column("learned_from", Integer, nullable=False, server_default="0"),
+    _moment("left_at"),
+    _moment("look_at", nullable=True),  # when to ask next whether it will be late; null when it has ended
+    _moment("first_scan_at", nullable=True),  # this and the rest are known when it has ended
+    _moment("near_at", nullable=True),  # first seen in the recipient's region
+    _moment("out_at", nullable=True),  # first out for delivery, or tried
+    _moment("ended_at", nullable=True),
+    Column("outcome", Text),  # delivered, lost, returned, destroyed
+    Column("days", Integer),  # working days until it was delivered, there
+    Column("longest_silence", Interval),
+    Index("ix_transits_area", "location_id", "country", "area", "ended_at"),
+    Index("ix_transits_country", "location_id", "country", "ended_at"),
+    Index("ix_transits_look", "look_at", postgresql_where=text("look_at IS NOT NULL")),
 )
 
 tracking_events = Table(

@@ -333,6 +333,15 @@ class HoldIn(_Request):
     note: Note = ""
 
 
+class ReleaseAlikeIn(_Request):
+    """Which holds end: those for this reason in the same words as on the order `like`, placed by `until`."""
+
+    like: Id
+    reason: HoldReason
+    until: AwareDatetime | None = None
+    dry_run: bool = True
+
+
 class UnitsIn(_Request):
     """Pieces of a line, counted from 1: `first` and the `count - 1` after it."""
 

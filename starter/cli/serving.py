@@ -17,6 +17,7 @@ from fulfillment.storage.conditions import ConditionStore
 from fulfillment.storage.contacts import ContactStore
 from fulfillment.storage.counts import CountStore
 from fulfillment.storage.engine import connect, migrate
+from fulfillment.storage.held_orders import HeldOrders
 from fulfillment.storage.idempotency import IdempotencyKeys
 from fulfillment.storage.orders import OrderStore
 from fulfillment.storage.payment_news import PaymentInbox
@@ -155,6 +156,7 @@ def _doors(
         sourcing=SourcingStore(engine, now),
         payment_news=PaymentInbox(engine, now),
         refunds=RefundStore(engine, now),
+        held=HeldOrders(engine),
         parcel_news=ShippingBooks(engine, now, real_now),
         contacts=ContactStore(engine, now),
         webhooks=WebhookStore(engine, now, settings.clock),

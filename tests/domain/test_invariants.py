@@ -323,6 +323,15 @@ BREAKS: tuple[tuple[Invariant, str, Put, str], ...] = (
         "SO-1-F1: is approved, and nobody pays it",
     ),
     (
+        money.refunds_fit,
+        "a second person is waited for, though the goods were lost",
+        together(
+            edit("shipments", "SO-5-1", outcome="lost", closed_at=ago(days=3)),
+            edit("refunds", "SO-5-F1", state="requested", of_shipments=("SO-5-1",)),
+        ),
+        "SO-5-F1: waits for a person, and nothing of it reached the customer",
+    ),
+    (
         money.captured_what_shipped,
         "captured less than it was worth",
         together(

@@ -11,7 +11,7 @@ from fulfillment.domain.change import LineQuantity
 from fulfillment.domain.counts import Count, UnknownCount
 from fulfillment.domain.errors import UnknownOrder
 from fulfillment.domain.findings import Unheard
-from fulfillment.domain.holds import HoldReason
+from fulfillment.domain.holds import HeldAlike, HeldOrder, HoldReason, NoSuchHold, alike
 from fulfillment.domain.inventory import Level, UnknownSku
 from fulfillment.domain.location import Location
 from fulfillment.domain.notifications import Block, Channel, Preferences, Told
@@ -182,6 +182,24 @@ class Books:
     def heads(self, order_ids: Collection[str]) -> Mapping[str, int]:
         self.head_queries += 1
         return {name: self.orders[name].events[-1].seq for name in order_ids if name in self.orders}
+
+    # --- holds
+
+    def groups(self, reason: HoldReason | None = None) -> tuple[HeldAlike, ...]:
+        held = [
+            HeldOrder(order_id=name, hold=hold, total=view.order.total, currency=view.order.currency)
+            for name, view in self.orders.items()
+            for hold in view.holds
+            if reason in (None, hold.reason)
+        ]
+        return alike(held)
+
+    def like(self, order_id: str, reason: HoldReason, *, until: datetime) -> HeldAlike:
+        self.view(order_id)
+        for group in self.groups(reason):
+            if order_id in [order.order_id for order in group.orders]:
+                return group
+        raise NoSuchHold(order_id, reason)
 
     # --- facts
 
@@ -467,6 +485,7 @@ class World:
             sourcing=books,
             payment_news=books,
             refunds=books,
+            held=books,
             parcel_news=books,
             contacts=self.contacts,
             webhooks=self.webhooks,

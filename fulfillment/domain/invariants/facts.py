@@ -286,7 +286,8 @@ class ShareFact:
 class RefundFact:
     """Money that goes back; `shipment_id` where it is all of one shipment's, `by_hand` past the provider.
 
-    `payment_id` is the payment that had taken too much, where that is why.
+    `payment_id` is the payment that had taken too much, where that is why; `of_shipments` are those in which the
+    units were that it gives back.
     """
 
     refund_id: str
@@ -297,6 +298,7 @@ class RefundFact:
     by_hand: bool
     at: datetime
     payment_id: str | None = None
+    of_shipments: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
