@@ -27,6 +27,8 @@ ROUTES: dict[tuple[str, str], set[str]] = {
     ("POST", f"{ORDER}/holds"): CHANGERS,
     ("DELETE", f"{ORDER}/holds/customer"): CHANGERS,
     ("POST", f"{ORDER}/payment"): CHANGERS,
+    ("GET", "/v1/holds"): {"support"},
+    ("POST", "/v1/holds/release"): {"support"},
     ("GET", f"{ORDER}/refunds"): {"support"},
     ("POST", f"{ORDER}/refunds"): {"support"},
     ("POST", "/v1/refunds/SO-10483-F1/approve"): {"support"},

@@ -310,6 +310,22 @@ SQL: dict[str, tuple[tuple[str, ...], Put]] = {
         ("UPDATE outbox SET state = 'claimed' WHERE fact = 'payment_declined'",),
         ALL_IS_RIGHT,
     ),
+    "nobody is woken": (
+        ("UPDATE outbox SET taken_at = '2026-11-23 01:00+00' WHERE fact = 'delivered'",),
+        ALL_IS_RIGHT,
+    ),
+    "left in peace": (
+        (
+            "UPDATE outbox SET taken_at = '2026-11-23 11:00+00' WHERE fact = 'delivered'",
+            "INSERT INTO contact_blocks SELECT channel, recipient, 'bounced', 'gone', '2026-11-23 10:00+00'"
+            " FROM outbox WHERE fact = 'delivered'",
+        ),
+        ALL_IS_RIGHT,
+    ),
+    "what must be told arrives": (
+        ("DELETE FROM cases WHERE kind = 'customer_unreachable'",),
+        ALL_IS_RIGHT,
+    ),
     "every event ends": (("UPDATE inbox SET why = '' WHERE event_id = 'evt_3'",), ALL_IS_RIGHT),
     "facts are heard": ((UNHEARD,), ALL_IS_RIGHT),
     "one order per request": (
