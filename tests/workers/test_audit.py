@@ -171,6 +171,11 @@ ALL_IS_RIGHT: Put = lambda evidence: evidence
 
 # By the invariant's name: what is done to the rows, and to the other two witnesses where they must agree or differ.
 # Where a constraint forbids it, it is dropped first: both must hold it back.
+BOUNCED = """
+INSERT INTO contact_blocks SELECT channel, recipient, 'bounced', 'gone', '2026-11-23 10:00+00' FROM outbox
+WHERE fact = 'delivered'
+"""
+
 SQL: dict[str, tuple[tuple[str, ...], Put]] = {
     "every witness answered": ((), lambda e: replace(e, ledger=Ledger(away="the providers' ledger: gone"))),
     "no oversell": (
@@ -317,8 +322,7 @@ SQL: dict[str, tuple[tuple[str, ...], Put]] = {
     "left in peace": (
         (
             "UPDATE outbox SET taken_at = '2026-11-23 11:00+00' WHERE fact = 'delivered'",
-            "INSERT INTO contact_blocks SELECT channel, recipient, 'bounced', 'gone', '2026-11-23 10:00+00'"
-            " FROM outbox WHERE fact = 'delivered'",
+            BOUNCED,
         ),
         ALL_IS_RIGHT,
     ),
