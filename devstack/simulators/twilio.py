@@ -6,7 +6,8 @@ at once; a number that ends in one of the codes of `LATER` is accepted and fails
 
 import secrets
 import time
-from email.utils import formatdate
+from datetime import UTC, datetime
+from email.utils import format_datetime
 from types import MappingProxyType
 from typing import Any, Final, NoReturn
 
@@ -121,7 +122,7 @@ class Twilio:
         return row
 
     def _shown(self, row: Row) -> Json:
-        sid, at = row["sid"], formatdate(row["created"])
+        sid, at = row["sid"], format_datetime(datetime.fromtimestamp(row["created"], UTC))
         return {
             "sid": sid, "account_sid": row["account"], "api_version": "2010-04-01", "body": row["body"],
             "to": row["recipient"], "from": row["sender"], "messaging_service_sid": None, "num_media": "0",

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ from fulfillment.providers.notifications.smtp.client import SmtpChannel
 from fulfillment.storage.outbox import Message
 from tests.devstack.simulators.conftest import free_port, wait_for
 from tests.providers.notifications.smtp.test_client import Server
-from tests.providers.notifications.views import a_view
+from tests.providers.notifications.views import NOW, a_view
 from tests.workers.relay_child import SENDER, a_message
 from workers.relay import _GAPS, Relay
 
@@ -208,6 +209,56 @@ def test_it_goes_on_when_the_database_is_back(renderer: Renderer, monkeypatch: p
     Relay(outbox, {Channel.EMAIL: Post(lambda mail: stop.set())}, renderer, an_order).run(stop)
 
     assert outbox.ends == {1: "sent"}
+
+
+def a_text(notification_id: int = 1, **changes: Any) -> Message:
+    return replace(a_message(notification_id), channel="sms", recipient="+12085550142", **changes)
+
+
+def test_a_text_message_is_kept_before_it_leaves_and_its_name_there_afterwards(renderer: Renderer) -> None:
+    outbox, phone = Outbox(a_text()), Post(collapses=False)
+
+    Relay(outbox, {Channel.SMS: phone}, renderer, an_order).send_due(threading.Event())
+
+    (text,) = phone.taken
+    assert outbox.bodies == {1: text.body}
+    assert text.body == (
+        "Northwind Outfitters: Arriving Fri 27 Nov: your order SO-1 http://shop.example/t/tok-1 "
+        "Reply STOP to opt out"
+    )
+    assert outbox.done == [(1, "sent", None)]
+
+
+def test_of_a_text_message_in_doubt_the_provider_is_asked_before_a_second_one_leaves(
+    renderer: Renderer,
+) -> None:
+    outbox, phone = Outbox(a_text()), Post(trouble(OutcomeUnknown("no answer")), collapses=False)
+    relay = Relay(outbox, {Channel.SMS: phone}, renderer, an_order)
+    relay.send_due(threading.Event())
+    (doubt,) = outbox.done
+    phone.found, outbox.pending = "SM1", [a_text(tries=1, body="as it was", first_sent_at=NOW)]
+
+    relay.send_due(threading.Event())
+
+    assert doubt == (1, "unknown: OutcomeUnknown: no answer", timedelta(seconds=60))
+    assert (outbox.ends, phone.taken) == ({1: "sent"}, [])
+
+
+def test_a_text_message_that_never_left_is_sent_again_to_the_letter(renderer: Renderer) -> None:
+    outbox = Outbox(a_text(tries=1, body="as it was", first_sent_at=NOW))
+    phone = Post(collapses=False)
+
+    Relay(outbox, {Channel.SMS: phone}, renderer, an_order).send_due(threading.Event())
+
+    assert [text.body for text in phone.taken] == ["as it was"]
+
+
+def test_nothing_goes_to_a_recipient_who_is_blocked(renderer: Renderer) -> None:
+    outbox, post = Outbox(replace(a_message(1), blocked="550 no such user")), Post()
+
+    Relay(outbox, {Channel.EMAIL: post}, renderer, an_order).send_due(threading.Event())
+
+    assert (outbox.done, post.taken) == ([(1, "dead: 550 no such user", None)], [])
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ _EXTENDED: Final = frozenset("^{}\\[~]|€")  # each takes the room of two
 _ONE_PART: Final = 160
 _TWO_PARTS_OF_ANY_ALPHABET: Final = 2 * 67  # each part of several holds three less than seventy
 _PLAIN: Final = {"’": "'", "‘": "'", "“": '"', "”": '"', "„": '"', "«": '"', "»": '"', "–": "-", "—": "-"} | {
-    "…": "...", "×": "x", "\u00a0": " ", "\u202f": " ", "\u200f": "", "œ": "oe", "ł": "l",
+    "…": "...", "×": "x", "\u00a0": " ", "\u202f": " ", "\u200f": "", "œ": "oe", "Œ": "OE", "ł": "l", "Ł": "L",
 }  # fmt: skip
 
 
