@@ -1,6 +1,7 @@
 """A fact into the e-mail or the text message that tells it. The subject is the news."""
 
 import json
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -33,6 +34,7 @@ from fulfillment.providers.notifications.locales import TEMPLATES, Tongue, tongu
 from fulfillment.providers.notifications.sms import fitted
 
 _OUT_OF_STOCK: Final = "out_of_stock"  # why a part is cancelled when nobody says otherwise
+_GAP: Final = re.compile(r"[^\S\u00a0\u202f]+")  # a space that holds an amount together stays as it is
 _DELIVERIES: Final = frozenset(
     {Fact.SHIPPED, Fact.DELAYED}
 )  # the facts whose parcel Gmail can show as a card
@@ -227,7 +229,7 @@ def _read(template: Template, words: Mapping[str, Any]) -> tuple[str, list[str]]
 
 
 def _line(text: str) -> str:
-    return " ".join(text.split())
+    return _GAP.sub(" ", text).strip()
 
 
 def _shipment(view: OrderView, subject: str) -> ShipmentSummary | None:
