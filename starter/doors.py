@@ -10,13 +10,17 @@ from fastapi import Depends, Request
 from fulfillment.domain.address import Address
 from fulfillment.domain.calendars import Calendar
 from fulfillment.domain.change import LineQuantity, NewLine
+from fulfillment.domain.corrections import Corrected, CorrectTracking
 from fulfillment.domain.counts import Count
 from fulfillment.domain.findings import Unheard
+from fulfillment.domain.hand_over import STAFF, Proof
 from fulfillment.domain.holds import HeldAlike, HoldReason
 from fulfillment.domain.inventory import Disposition, Grade, Level
+from fulfillment.domain.label import LabelDocument
 from fulfillment.domain.location import Location
 from fulfillment.domain.notifications import Block, Channel, Preferences, Told
 from fulfillment.domain.order import Order
+from fulfillment.domain.packing import Bench, UnitScan
 from fulfillment.domain.payment_news import Hint
 from fulfillment.domain.policy import ShortageChoice
 from fulfillment.domain.promise import CartPromise
@@ -30,6 +34,7 @@ from fulfillment.storage.hand_over import HandedOver
 from fulfillment.storage.idempotency import InProgress, Mismatch, New, Replay
 from fulfillment.storage.orders import Accepted
 from fulfillment.storage.stock import Receipt, StockEvent
+from fulfillment.storage.unknown_codes import UnknownCode
 from fulfillment.storage.views import OrderFilter
 from fulfillment.storage.warehouse import WorkItem
 from starter.access import Keyring, is_tracking_token
@@ -134,9 +139,29 @@ class Floor(Protocol):
 
     def picked(self, shipment_id: str, *, by: str, scan_id: str = "") -> None: ...
 
-    def pack(self, shipment_id: str, *, weight_g: int, by: str) -> str: ...
+    def pack(
+        self, shipment_id: str, *, weight_g: int, by: str, carton_id: str = "", weight_reason: str = ""
+    ) -> str: ...
 
-    def hand_over(self, shipment_id: str, *, by: str) -> HandedOver: ...
+    def hand_over(self, shipment_id: str, *, by: str, proof: Proof = STAFF) -> HandedOver: ...
+
+
+class Benches(Protocol):
+    """Shipments that are packed. Every step answers a repeat as it answered the first time."""
+
+    def start(self, shipment_id: str, *, by: str, station: str = "", take_over: bool = False) -> Bench: ...
+
+    def show(self, shipment_id: str) -> Bench: ...
+
+    def scan(self, shipment_id: str, scans: Sequence[UnitScan], *, by: str) -> Bench: ...
+
+    def acknowledge(self, shipment_id: str, scan_id: str, *, by: str) -> Bench: ...
+
+
+class Labels(Protocol):
+    """What is glued on parcels."""
+
+    def documents(self, parcel_id: str) -> tuple[LabelDocument, ...]: ...
 
 
 class Stock(Protocol):
@@ -372,6 +397,18 @@ class Webhooks(Protocol):
     def events(self, after: int, limit: int, kinds: Sequence[str] = ()) -> tuple[ShopEvent, ...]: ...
 
 
+class Corrections(Protocol):
+    """Tracking put right by people."""
+
+    def correct(self, request: CorrectTracking) -> Corrected: ...
+
+
+class UnknownCodes(Protocol):
+    """What carriers said that none of our tables knows."""
+
+    def list(self) -> tuple[UnknownCode, ...]: ...
+
+
 class Keys(Protocol):
     """One key, one body, one answer."""
 
@@ -397,6 +434,8 @@ class Doors:
     views: Views
     facts: Facts
     floor: Floor
+    benches: Benches
+    labels: Labels
     stock: Stock
     conditions: Conditions
     returns: Returns
@@ -410,6 +449,8 @@ class Doors:
     parcel_news: ParcelNews
     contacts: Contacts
     webhooks: Webhooks
+    corrections: Corrections
+    unknown_codes: UnknownCodes
     idempotency: Keys
     keyring: Keyring
     now: Callable[[], datetime]

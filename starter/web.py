@@ -25,8 +25,11 @@ from starter.api import (
     counts,
     events,
     holds,
+    labels,
     locations,
     orders,
+    packing,
+    parcels,
     problems,
     promises,
     refunds,
@@ -38,7 +41,7 @@ from starter.api import (
 from starter.api.live import Watch
 from starter.api.problems import Problem, ProblemAnswer
 from starter.doors import Doors
-from starter.pages import service, tracking, unsubscribing
+from starter.pages import prints, service, tracking, unsubscribing
 from starter.pages import stock as stock_page
 
 MAX_BODY_BYTES: Final = 64 * 1024
@@ -48,8 +51,11 @@ ROUTERS: Final = (
     contacts.router,
     holds.router,
     refunds.router,
+    parcels.router,
     events.router,
     warehouse.router,
+    packing.router,
+    labels.router,
     stock.router,
     locations.router,
     promises.router,
@@ -60,6 +66,7 @@ ROUTERS: Final = (
     tracking.router,
     unsubscribing.router,
     stock_page.router,
+    prints.router,
     service.router,
 )
 _STATIC: Final = Path(__file__).parent / "pages" / "static"

@@ -30,6 +30,9 @@ class CaseKind(StrEnum):
     NO_SCAN = "no_scan"
     DELAYED = "delayed"
     FAILED_ATTEMPT = "failed_attempt"
+    ADDRESS_PROBLEM = "address_problem"
+    REFUSED = "refused"
+    CUSTOMS = "customs"
     DAMAGED = "damaged"
     RETURN_TO_SENDER = "return_to_sender"
     CARRIER_PROBLEM = "carrier_problem"
@@ -85,6 +88,8 @@ SEVERITY: Final[Mapping[CaseKind, int]] = MappingProxyType(
             _K.LOST,
             _K.DAMAGED,
             _K.RETURN_TO_SENDER,
+            _K.ADDRESS_PROBLEM,
+            _K.REFUSED,
             _K.BAD_SIGNAL,
         ),
         2,
@@ -111,6 +116,9 @@ OWNER: Final[Mapping[CaseKind, Owner]] = MappingProxyType(
         _K.NO_SCAN: Owner.SYSTEM,
         _K.DELAYED: Owner.SYSTEM,
         _K.FAILED_ATTEMPT: Owner.CUSTOMER,
+        _K.ADDRESS_PROBLEM: Owner.CUSTOMER,
+        _K.REFUSED: Owner.SUPPORT,
+        _K.CUSTOMS: Owner.SUPPORT,
         _K.DAMAGED: Owner.SUPPORT,
         _K.RETURN_TO_SENDER: Owner.SUPPORT,
         _K.CARRIER_PROBLEM: Owner.SUPPORT,

@@ -2,12 +2,12 @@
 
 from sqlalchemy import ColumnElement, and_, exists, or_
 
-from fulfillment.domain.holds import HoldReason
+from fulfillment.domain.cases import CaseKind, CaseState
 from fulfillment.domain.notifications import Fact
 from fulfillment.domain.order import OrderStatus
 from fulfillment.domain.payment import PaymentStatus
 from fulfillment.domain.shipment import WorkStatus
-from fulfillment.storage.tables import backorders, holds, orders, outbox, payments, shipments
+from fulfillment.storage.tables import backorders, cases, orders, outbox, payments, shipments
 
 _STOPPED = (OrderStatus.CANCELLING, OrderStatus.CANCELLED, OrderStatus.EXPIRED, OrderStatus.REJECTED)
 _LEFT = (WorkStatus.HANDED_OVER.value, WorkStatus.CLOSED.value)
@@ -64,7 +64,7 @@ def _asks() -> ColumnElement[bool]:
 
 def _unanswered() -> ColumnElement[bool]:
     return exists().where(
-        holds.c.order_id == outbox.c.order_id,
-        holds.c.reason == HoldReason.STOCK.value,
-        holds.c.state == "active",
+        cases.c.order_id == outbox.c.order_id,
+        cases.c.kind == CaseKind.OUT_OF_STOCK.value,
+        cases.c.state != CaseState.RESOLVED.value,
     )

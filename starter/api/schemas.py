@@ -19,6 +19,7 @@ from pydantic_core import PydanticCustomError
 from fulfillment.domain.address import Address
 from fulfillment.domain.cases import CaseKind
 from fulfillment.domain.explanation import allowed_actions, wants_payment
+from fulfillment.domain.hand_over import Evidence, Proof
 from fulfillment.domain.headline import expected_on, headline, shipment_headline
 from fulfillment.domain.holds import Hold, HoldReason
 from fulfillment.domain.inventory import Disposition, Grade
@@ -26,6 +27,7 @@ from fulfillment.domain.notifications import Channel
 from fulfillment.domain.order import Customer, Order, OrderLine, UnitRange
 from fulfillment.domain.payment import DeclineGroup, OrderPayment
 from fulfillment.domain.policy import ShortageChoice
+from fulfillment.domain.promise import Promise, Source
 from fulfillment.domain.refund import Refund, RefundCause, RefundState
 from fulfillment.domain.shipment import WaitsFor, WorkStatus
 from fulfillment.domain.stage import Stage
@@ -412,10 +414,88 @@ class RefundsOut(BaseModel):
     refunds: list[RefundOut]
 
 
+class CorrectionIn(_Request):
+    """Where a parcel really is, since when (now where it is left out), and how you know."""
+
+    status: CarrierStatus
+    reason: Reason
+    happened_at: AwareDatetime | None = None
+
+
+class CorrectionOut(BaseModel):
+    """A correction that is made; a repeat answers the same."""
+
+    order_id: str
+    parcel_id: str
+    status: CarrierStatus
+    text: str
+
+
+class UnknownCodeOut(BaseModel):
+    """A carrier's code in no table; `count` is of scans in the last 90 days."""
+
+    provider: str
+    carrier: str
+    code: str
+    text: str
+    count: int
+    first_seen: datetime
+    last_seen: datetime
+
+
+class UnknownCodesOut(BaseModel):
+    """The codes that nobody has given a meaning, the most frequent first."""
+
+    codes: list[UnknownCodeOut]
+
+
 class PackedIn(_Request):
-    """What the packed parcel weighs."""
+    """What the packed parcel weighs, and in which carton it is, if not in the one that was proposed.
+
+    A weight that is not the expected one passes only with a `weight_reason`.
+    """
 
     weight_g: Annotated[int, Field(strict=True, ge=1, le=70_000)]
+    carton_id: OptionalLine = ""
+    weight_reason: Note = ""
+
+
+class AtBenchIn(_Request):
+    """Where somebody packs. What is at another bench is given only to who wants to `take_over`."""
+
+    station: OptionalLine = ""
+    take_over: bool = False
+
+
+class UnitScanIn(_Request):
+    """One unit. `scan_id` is the scanner's own id of the scan: sending it twice is harmless."""
+
+    scan_id: Annotated[str, _text(64)]
+    code: Sku
+    serial: OptionalLine = ""
+
+
+class UnitsScannedIn(_Request):
+    """Units that go into the carton, in the order of their scans."""
+
+    scans: Annotated[list[UnitScanIn], Field(min_length=1, max_length=500)]
+
+
+class SeenIn(_Request):
+    """The scan that was wrong."""
+
+    scan_id: Annotated[str, _text(64)]
+
+
+class ProofIn(_Request):
+    """How we know that the carrier has it: `ref` is a driver's name, a receipt's number, the reference of a picture."""
+
+    evidence: Evidence = Evidence.STAFF
+    ref: OptionalLine = ""
+
+    def as_proof(self) -> Proof:
+        """Return it as the books keep it."""
+        return Proof(evidence=self.evidence, ref=self.ref)
 
 
 class ScanIn(_Request):
@@ -607,11 +687,24 @@ class LineOut(ItemOut):
     cancelled: int
 
 
+class PromisedDayOut(BaseModel):
+    """One day that was promised: who says so, why, and since when; `told_at` is when a message about it was sent."""
+
+    by: date
+    source: Source
+    reason: str
+    at: datetime
+    told_at: datetime | None
+
+
 class PromiseOut(BaseModel):
     """The day the order should arrive by; `changed_from` is the day promised first, if it moved."""
 
     by: date | None
     changed_from: date | None
+    history: list[PromisedDayOut] = Field(
+        default=[], description="Every day promised so far, the first one first."
+    )
 
 
 class ParcelOut(BaseModel):
@@ -788,7 +881,21 @@ def items(order: Order, units: tuple[UnitRange, ...]) -> list[ItemOut]:
 
 def _promise(view: OrderView) -> PromiseOut:
     moved = view.promise_first_date != view.promise_date
-    return PromiseOut(by=view.promise_date, changed_from=view.promise_first_date if moved else None)
+    return PromiseOut(
+        by=view.promise_date,
+        changed_from=view.promise_first_date if moved else None,
+        history=[_promised_day(promise) for promise in view.promises],
+    )
+
+
+def _promised_day(promise: Promise) -> PromisedDayOut:
+    return PromisedDayOut(
+        by=promise.day,
+        source=promise.source,
+        reason=promise.reason,
+        at=promise.at,
+        told_at=promise.told_at,
+    )
 
 
 def _cancelled(view: OrderView, line_no: int) -> int:

@@ -15,11 +15,13 @@ from fulfillment.domain import policy
 from fulfillment.settings import Settings, load_settings, real_now, shop_now
 from fulfillment.storage.conditions import ConditionStore
 from fulfillment.storage.contacts import ContactStore
+from fulfillment.storage.corrections import CorrectionStore
 from fulfillment.storage.counts import CountStore
 from fulfillment.storage.engine import connect, migrate
 from fulfillment.storage.held_orders import HeldOrders
 from fulfillment.storage.idempotency import IdempotencyKeys
 from fulfillment.storage.orders import OrderStore
+from fulfillment.storage.packing import PackingStore
 from fulfillment.storage.payment_news import PaymentInbox
 from fulfillment.storage.records import RecordStore
 from fulfillment.storage.refunds import RefundStore
@@ -30,6 +32,7 @@ from fulfillment.storage.signals import SignalStore
 from fulfillment.storage.sourcing import SourcingStore
 from fulfillment.storage.stock import StockStore
 from fulfillment.storage.transfers import TransferStore
+from fulfillment.storage.unknown_codes import UnknownCodes
 from fulfillment.storage.views import OrderViews
 from fulfillment.storage.warehouse import WarehouseStore
 from fulfillment.storage.webhooks import WebhookStore
@@ -147,6 +150,8 @@ def _doors(
         views=OrderViews(engine, now),
         facts=signals,
         floor=WarehouseStore(engine, now),
+        benches=PackingStore(engine, now),
+        labels=ShippingBooks(engine, now, real_now),
         stock=StockStore(engine, now),
         conditions=ConditionStore(engine, now),
         returns=ReturnStore(engine, now),
@@ -160,6 +165,8 @@ def _doors(
         parcel_news=ShippingBooks(engine, now, real_now),
         contacts=ContactStore(engine, now),
         webhooks=WebhookStore(engine, now, settings.clock),
+        corrections=CorrectionStore(engine, now),
+        unknown_codes=UnknownCodes(engine, now),
         idempotency=IdempotencyKeys(engine, real_now),
         keyring=Keyring(settings.api_keys),
         now=now,

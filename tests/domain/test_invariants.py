@@ -24,6 +24,7 @@ from fulfillment.domain.invariants import (
     stock,
 )
 from fulfillment.domain.invariants.facts import (
+    BenchFact,
     BlockFact,
     Effect,
     LedgerText,
@@ -226,7 +227,11 @@ BREAKS: tuple[tuple[Invariant, str, Put, str], ...] = (
     (
         stock.claims_cover_units,
         "one order's goods claimed for another",
-        together(drop("allocations", "SO-3-1"), edit("allocations", "SO-7-1", quantity=2)),
+        together(
+            drop("allocations", "SO-3-1"),
+            edit("allocations", "SO-7-1", quantity=2),
+            edit("benches", "SO-7-1", units=2),
+        ),
         "SO-3: 1 of TENT to ship, 0 claimed",
     ),
     (
@@ -482,6 +487,30 @@ BREAKS: tuple[tuple[Invariant, str, Put, str], ...] = (
         "SO-1-1: left while SO-3:manual:1 stood",
     ),
     (
+        parcels.nothing_closed_unscanned,
+        "a parcel closed one unit short",
+        edit("benches", "SO-1-1", units=1),
+        "SO-1-1: 1 of 2 TENT were scanned into it",
+    ),
+    (
+        parcels.nothing_closed_unscanned,
+        "a parcel with something that nobody ordered",
+        add("benches", BenchFact(shipment_id="SO-7-1", sku="HAT", units=1, problem="")),
+        "SO-7-1: 1 of 0 HAT were scanned into it",
+    ),
+    (
+        parcels.nothing_closed_unscanned,
+        "a parcel nobody scanned anything into",
+        edit("benches", "SO-7-1", sku="", units=0),
+        "SO-7-1: 0 of 1 TENT were scanned into it",
+    ),
+    (
+        parcels.nothing_closed_unscanned,
+        "closed over something wrong",
+        edit("benches", "SO-7-1", problem="HAT does not belong here"),
+        "SO-7-1: closed while this stood: HAT",
+    ),
+    (
         parcels.parcels_follow_their_scans,
         "a status no scan gave",
         edit("parcels", "SO-2-P1", carrier_status="out_for_delivery"),
@@ -628,6 +657,19 @@ BREAKS: tuple[tuple[Invariant, str, Put, str], ...] = (
     (orders.everyone_waits, "declined without a case", drop("cases", "SO-6:payment_declined:1"), "SO-6-1"),
     (
         orders.everyone_waits,
+        "sold ahead, and kept past its day",
+        edit(
+            "shipments",
+            "SO-7-1",
+            work_status="scheduled",
+            waits_for="date",
+            for_sale_at=ago(days=1),
+            released_at=None,
+        ),
+        "SO-7-1: waits for its day, which came on",
+    ),
+    (
+        orders.everyone_waits,
         "stock nobody ordered",
         together(
             edit("replenishments", "RO-1", state="received", received=5),
@@ -656,8 +698,32 @@ BREAKS: tuple[tuple[Invariant, str, Put, str], ...] = (
         "SO-2: was first promised 2026-11-30",
     ),
     (orders.promises_stay, "moved without a reason", edit("promises", "weather", reason=""), "SO-2"),
+    (
+        orders.promises_told,
+        "another day than the message tells of",
+        edit("promises", "weather", told_version=3),
+        "SO-2: promise 2 is 2026-12-02, and nobody was told",
+    ),
+    (
+        orders.promises_told,
+        "moved by an old version, and not told",
+        edit("promises", "weather", told_fact=None),
+        "SO-2: promise 2",
+    ),
+    (
+        orders.promises_told,
+        "a day told that nobody promised",
+        edit("messages", "delayed", promise_date=DAY + timedelta(days=9)),
+        "SO-2: delayed 2 promises 2026-12-09, which is not on record",
+    ),
     (orders.acts_are_signed, "a cancel by nobody", edit("acts", "cancel", actor=""), "entry 2 (cancel)"),
     (orders.acts_are_signed, "a cancel without an entry", drop("acts", "cancel"), "SO-4"),
+    (
+        orders.acts_are_signed,
+        "tracking put right by nobody",
+        add("scans", replace(CLEAN.books.scans[0], source="staff", correction=True, code="corrected:r-1")),
+        "SO-1: its tracking was put right",
+    ),
     (orders.acts_are_signed, "goods moved by nobody", edit("movements", "adjusted", unsigned=1), "TENT"),
     (
         orders.at_rest,

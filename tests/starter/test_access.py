@@ -27,8 +27,6 @@ ROUTES: dict[tuple[str, str], set[str]] = {
     ("POST", f"{ORDER}/holds"): CHANGERS,
     ("DELETE", f"{ORDER}/holds/customer"): CHANGERS,
     ("POST", f"{ORDER}/payment"): CHANGERS,
-    ("GET", "/v1/holds"): {"support"},
-    ("POST", "/v1/holds/release"): {"support"},
     ("GET", f"{ORDER}/refunds"): {"support"},
     ("POST", f"{ORDER}/refunds"): {"support"},
     ("POST", "/v1/refunds/SO-10483-F1/approve"): {"support"},
@@ -50,9 +48,18 @@ ROUTES: dict[tuple[str, str], set[str]] = {
     ("POST", "/v1/webhook_endpoints/we_1/resend"): {"storefront", "ops"},
     ("DELETE", "/v1/webhook_endpoints/we_1"): {"storefront", "ops"},
     ("GET", "/v1/events"): {"storefront", "ops"},
+    ("POST", f"{ORDER}/parcels/SO-10483-P1/tracking"): {"support"},
+    ("GET", "/v1/tracking/unknown_codes"): {"ops"},
+    ("GET", "/v1/holds"): {"support"},
+    ("POST", "/v1/holds/release"): {"support"},
     ("GET", "/v1/warehouse/work"): {"warehouse"},
     ("POST", f"{SHIPMENT}/start"): {"warehouse"},
     ("POST", f"{SHIPMENT}/picked"): {"warehouse"},
+    ("POST", f"{SHIPMENT}/bench"): {"warehouse"},
+    ("GET", f"{SHIPMENT}/bench"): {"warehouse"},
+    ("POST", f"{SHIPMENT}/bench/scans"): {"warehouse"},
+    ("POST", f"{SHIPMENT}/bench/seen"): {"warehouse"},
+    ("GET", "/v1/warehouse/parcels/SO-10483-P1/label"): {"warehouse"},
     ("POST", f"{SHIPMENT}/packed"): {"warehouse"},
     ("POST", f"{SHIPMENT}/handed_over"): {"warehouse"},
     ("GET", "/v1/receipts/due"): {"warehouse"},
@@ -78,7 +85,11 @@ ROUTES: dict[tuple[str, str], set[str]] = {
     ("POST", f"{TRANSFER}/receipts"): {"warehouse"},
     ("POST", f"{TRANSFER}/close"): {"warehouse", "ops"},
 }
-STAFF_PAGES = {"/stock": {"support", "warehouse", "ops"}}
+STAFF_PAGES = {
+    "/stock": {"support", "warehouse", "ops"},
+    "/warehouse/print/slips/SO-10483-1": {"warehouse"},
+    "/warehouse/print/picks": {"warehouse"},
+}
 PUBLIC = {
     "/",
     "/docs",
@@ -140,8 +151,9 @@ async def test_without_a_key_no_door_opens(
 @pytest.mark.parametrize("role", ["", *ROLES])
 @pytest.mark.parametrize("path", STAFF_PAGES)
 async def test_a_page_for_staff_asks_for_the_key_as_a_password(
-    open_door: Callable[[str], Any], path: str, role: str
+    open_door: Callable[[str], Any], world: World, path: str, role: str
 ) -> None:
+    an_open_order(world.books)
     password = base64.b64encode(f"maria:{KEY_OF.get(role, 'guess')}".encode()).decode()
 
     response = await open_door("").get(path, headers={"Authorization": f"Basic {password}"})
@@ -163,9 +175,10 @@ def test_the_matrix_above_names_every_route_that_is_not_public() -> None:
         "we_1": "{endpoint_id}",
         "cus_4103": "{customer_id}",
         "SO-10483-F1": "{refund_id}",
+        "SO-10483-P1": "{parcel_id}",
     }
-    named = {(method, "/".join(ids.get(part, part) for part in path.split("/"))) for method, path in ROUTES}
-    named |= {("GET", page) for page in STAFF_PAGES}
+    passed = [*ROUTES, *(("GET", page) for page in STAFF_PAGES)]
+    named = {(method, "/".join(ids.get(part, part) for part in path.split("/"))) for method, path in passed}
 
     assert guarded == {
         (method, path.replace("holds/customer", "holds/{reason}").replace("/wh-reno", "/{location_id}"))

@@ -6,6 +6,7 @@ from typing import Any
 
 from sqlalchemy import Engine, Table, select
 
+from devstack import packer
 from fulfillment.domain.address import Address
 from fulfillment.domain.carrier_choice import Choice, Quote
 from fulfillment.domain.catalogue import Product
@@ -16,10 +17,12 @@ from fulfillment.domain.order import Customer, Order, OrderLine
 from fulfillment.domain.payment import PaymentSnapshot, PaymentStatus
 from fulfillment.domain.tracking import CarrierStatus, Scan
 from fulfillment.storage.conditions import ConditionStore
+from fulfillment.storage.corrections import CorrectionStore
 from fulfillment.storage.counts import CountStore
 from fulfillment.storage.drift import DriftStore
 from fulfillment.storage.orders import OrderStore
 from fulfillment.storage.outbox import OutboxStore
+from fulfillment.storage.packing import PackingStore
 from fulfillment.storage.payment_news import PaymentInbox
 from fulfillment.storage.payments import PaymentStore
 from fulfillment.storage.reconciliation import ReconciliationStore
@@ -31,6 +34,7 @@ from fulfillment.storage.shipping import ShippingBooks
 from fulfillment.storage.signals import SignalStore
 from fulfillment.storage.stock import StockStore
 from fulfillment.storage.transfers import TransferStore
+from fulfillment.storage.unknown_codes import UnknownCodes
 from fulfillment.storage.views import OrderViews
 from fulfillment.storage.warehouse import WarehouseStore
 
@@ -51,6 +55,7 @@ class House:
         self.refunds = RefundStore(engine, self.now)
         self.records = RecordStore(engine, self.now)
         self.floor, self.views = WarehouseStore(engine, self.now), OrderViews(engine, self.now)
+        self.benches = PackingStore(engine, self.now)
         self.shipping = ShippingBooks(engine, self.now, self.now)
         self.signals, self.outbox = SignalStore(engine, self.now), OutboxStore(engine, self.now, clock)
         self.payment_news = PaymentInbox(engine, self.now)
@@ -58,6 +63,10 @@ class House:
         self.conditions, self.counts = ConditionStore(engine, self.now), CountStore(engine, self.now)
         self.transfers, self.returns = TransferStore(engine, self.now), ReturnStore(engine, self.now)
         self.drift = DriftStore(engine, self.now)
+        self.corrections, self.unknown_codes = (
+            CorrectionStore(engine, self.now),
+            UnknownCodes(engine, self.now),
+        )
         self.reconciliation = ReconciliationStore(engine, self.now, clock)
 
     def now(self) -> datetime:
@@ -102,7 +111,11 @@ class House:
         shipment_id = self.released(order_id, **changes)
         self.floor.start_picking(shipment_id, by="pia")
         self.floor.picked(shipment_id, by="pia")
-        return self.floor.pack(shipment_id, weight_g=900, by="pia")
+        return self.pack(shipment_id)
+
+    def pack(self, shipment_id: str, *, weight_g: int = 900) -> str:
+        """Scan every unit of a picked shipment, close its parcel and return it."""
+        return packer.pack(self.floor, self.benches, shipment_id, weight_g=weight_g, by="pia")
 
     def labeled(self, order_id: str = "SO-1", *, number: str = NUMBER, **changes: Any) -> str:
         """Label an order's first parcel and return it."""

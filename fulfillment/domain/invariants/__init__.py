@@ -37,6 +37,7 @@ ALL: Final[tuple[Invariant, ...]] = (
     ledgers.one_live_label,
     ledgers.one_parcel_per_number,
     ledgers.labelled_and_free,
+    parcels.nothing_closed_unscanned,
     parcels.parcels_follow_their_scans,
     messages.told_once,
     messages.every_message_ends,
@@ -51,6 +52,7 @@ ALL: Final[tuple[Invariant, ...]] = (
     orders.everyone_waits,
     orders.statuses_follow,
     orders.promises_stay,
+    orders.promises_told,
     orders.acts_are_signed,
     orders.at_rest,
 )

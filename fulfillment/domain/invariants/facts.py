@@ -232,13 +232,16 @@ class CaseFact:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PromiseFact:
-    """The n-th date an order was promised for."""
+    """The n-th date an order was promised for; the message that told it, where it is known which."""
 
     order_id: str
     n: int
     promised_date: date
     reason: str
     told_at: datetime | None
+    told_fact: str | None = None
+    told_subject: str | None = None
+    told_version: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -321,7 +324,10 @@ class OperationFact:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ShipmentFact:
-    """A shipment; `handed_by` is who gave it to the carrier, or the carrier whose scan proved it."""
+    """A shipment; `handed_by` is who gave it to the carrier, or the carrier whose scan proved it.
+
+    `for_sale_at` is when the day comes from which all that is in it may be sent, of one that waits for its day.
+    """
 
     shipment_id: str
     order_id: str
@@ -335,6 +341,7 @@ class ShipmentFact:
     handed_over_at: datetime | None
     closed_at: datetime | None
     handed_by: str | None
+    for_sale_at: datetime | None = None
 
     @property
     def left(self) -> bool:
@@ -345,6 +352,19 @@ class ShipmentFact:
     def terminal(self) -> bool:
         """Whether its work is over."""
         return self.work_status in (WorkStatus.CLOSED, WorkStatus.CANCELLED)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BenchFact:
+    """Units of a SKU that were scanned into a shipment that is closed; without a SKU nothing was.
+
+    `problem` is what lay there wrongly and nobody had seen.
+    """
+
+    shipment_id: str
+    sku: str
+    units: int
+    problem: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -403,6 +423,7 @@ class MessageFact:
     """A message to a customer; `recipient` is a hash, for the audit prints what it finds.
 
     `taken_at` is when it was last decided to send it, `zone` where its recipient lives.
+    `promise_date` is the day that it promises.
     """
 
     notification_id: int
@@ -416,6 +437,7 @@ class MessageFact:
     why: str
     not_before: datetime
     lease_until: datetime | None
+    promise_date: date | None = None
     taken_at: datetime | None = None
     zone: str | None = None
 
@@ -490,6 +512,7 @@ class Books:
     refunds: tuple[RefundFact, ...] = ()
     operations: tuple[OperationFact, ...] = ()
     shipments: tuple[ShipmentFact, ...] = ()
+    benches: tuple[BenchFact, ...] = ()
     parcels: tuple[ParcelFact, ...] = ()
     labels: tuple[LabelFact, ...] = ()
     scans: tuple[ScanFact, ...] = ()

@@ -19,7 +19,7 @@ from babel import Locale, UnknownLocaleError
 from babel.dates import format_date, format_time
 from babel.numbers import format_currency, format_decimal
 
-from fulfillment.domain.headline import DELAY_REASONS
+from fulfillment.domain.headline import why_late
 from fulfillment.domain.money import Money, exponent
 from fulfillment.domain.notifications import Fact
 
@@ -71,7 +71,7 @@ class Tongue:
         What somebody wrote in a sentence of their own is English, and shown to nobody else.
         """
         if self.language == ENGLISH:
-            return DELAY_REASONS.get(code, code if " " in code else "")
+            return why_late(code)
         return str(self.words["reasons"].get(code, ""))
 
 

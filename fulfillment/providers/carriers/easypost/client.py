@@ -8,8 +8,8 @@ from typing import Any, Final
 from fulfillment.crashpoints import crashpoint
 from fulfillment.domain.address import Address
 from fulfillment.domain.carrier_choice import Quote
+from fulfillment.domain.cartons import Size
 from fulfillment.domain.label import Label, LabelJob, Quoted
-from fulfillment.domain.money import exponent
 from fulfillment.domain.provider_errors import (
     AuthConfig,
     LabelRefused,
@@ -23,8 +23,10 @@ from fulfillment.domain.provider_errors import (
 from fulfillment.domain.tracking import Scan
 from fulfillment.http import ProviderHttp, Reply, legible
 from fulfillment.providers.carriers.easypost.statuses import arrival_of, scans_of
+from fulfillment.providers.carriers.prices import minor_units
 
 _READ_TIMEOUT: Final = 20.0
+_MM_PER_INCH: Final = Decimal("25.4")
 _MILLIGRAMS_PER_OUNCE: Final = Decimal("28349.523125")
 
 # Names from EasyPost's own error page and from other adapters for it (karrio, shipping gems).
@@ -112,15 +114,15 @@ class EasyPostCarrier:
         self._http.close()
 
 
-def minor_units(text: str, currency: str) -> int:
-    """Return a price such as "6.07" in minor units. What is finer is rounded up: a cost is never understated."""
-    return int(Decimal(text).scaleb(exponent(currency)).to_integral_value(ROUND_CEILING))
-
-
 def ounces(grams: int) -> float:
     """Return a weight in ounces, rounded up to a tenth, which is as fine as EasyPost weighs."""
     tenths = (Decimal(max(grams, 1)) * 10_000 / _MILLIGRAMS_PER_OUNCE).to_integral_value(ROUND_CEILING)
     return float(tenths / 10)
+
+
+def inches(mm: int) -> float:
+    """Return a length in inches, rounded up to a tenth: carriers measure no finer, and charge for what they measure."""
+    return float((Decimal(mm * 10) / _MM_PER_INCH).to_integral_value(ROUND_CEILING) / 10)
 
 
 def _shipment(job: LabelJob) -> dict[str, Any]:
@@ -128,8 +130,15 @@ def _shipment(job: LabelJob) -> dict[str, Any]:
         "reference": job.key,
         "from_address": _address(job.origin),
         "to_address": _address(job.destination),
-        "parcel": {"weight": ounces(job.weight_g)},
+        "parcel": {"weight": ounces(job.weight_g)} | _sides(job.size_mm),
     }
+
+
+def _sides(size_mm: Size | None) -> dict[str, float]:
+    if size_mm is None:
+        return {}
+    length, width, height = sorted(size_mm, reverse=True)
+    return {"length": inches(length), "width": inches(width), "height": inches(height)}
 
 
 def _address(address: Address) -> dict[str, str]:
