@@ -19,6 +19,7 @@ from fulfillment.domain.holds import HeldAlike, HoldReason
 from fulfillment.domain.inventory import Disposition, Grade, Level
 from fulfillment.domain.label import LabelDocument
 from fulfillment.domain.location import Location
+from fulfillment.domain.notifications import Block, Channel, Preferences, Told
 from fulfillment.domain.order import Order
 from fulfillment.domain.packing import Bench, UnitScan
 from fulfillment.domain.payment_news import Hint
@@ -42,6 +43,7 @@ from fulfillment.domain.replenishment import Ordered, ShelfPoint, StockRow
 from fulfillment.domain.tracking import Scan
 from fulfillment.domain.transfers import Transfer
 from fulfillment.domain.view import EventView, OrderRow, OrderView
+from fulfillment.domain.webhooks import Endpoint, ShopEvent
 from fulfillment.storage.hand_over import HandedOver
 from fulfillment.storage.idempotency import InProgress, Mismatch, New, Replay
 from fulfillment.storage.orders import Accepted
@@ -421,6 +423,52 @@ class ParcelNews(Protocol):
     ) -> tuple[Unheard, ...]: ...
 
 
+class Contacts(Protocol):
+    """How customers are reached, and what came back."""
+
+    def preferences(self, customer_id: str) -> Preferences: ...
+
+    def prefer(self, wanted: Preferences, *, by: str) -> Preferences: ...
+
+    def unsubscribe(self, order_id: str) -> None: ...
+
+    def blocked(self, order_id: str) -> dict[Channel, str]: ...
+
+    def unblock(self, channel: Channel, recipient: str, *, by: str) -> bool: ...
+
+    def reach_at(self, order_id: str, *, email: str, phone: str, by: str) -> None: ...
+
+    def stop(self, event_id: str, phone: str, said: str) -> None: ...
+
+    def start(self, event_id: str, phone: str, said: str) -> None: ...
+
+    def heard(self, event_id: str) -> None: ...
+
+    def arrived(self, notification_id: int, ref: str, *, delivered: bool) -> None: ...
+
+    def bounced(
+        self, notification_id: int, ref: str, why: str, reason: Block | None, *, again: bool = False
+    ) -> None: ...
+
+    def bounced_mail(self, recipient: str, told: Told | None, why: str, reason: Block | None) -> bool: ...
+
+
+class Webhooks(Protocol):
+    """Where the storefront's events go, and the events themselves."""
+
+    def add(self, url: str, kinds: Sequence[str], *, by: str, after: int | None = None) -> Endpoint: ...
+
+    def endpoints(self) -> tuple[Endpoint, ...]: ...
+
+    def rotate(self, endpoint_id: str, *, by: str) -> Endpoint: ...
+
+    def enable(self, endpoint_id: str, *, by: str, after: int | None = None) -> Endpoint: ...
+
+    def remove(self, endpoint_id: str, *, by: str) -> None: ...
+
+    def events(self, after: int, limit: int, kinds: Sequence[str] = ()) -> tuple[ShopEvent, ...]: ...
+
+
 class Corrections(Protocol):
     """Tracking put right by people."""
 
@@ -475,6 +523,8 @@ class Doors:
     cases: Cases
     held: Held
     parcel_news: ParcelNews
+    contacts: Contacts
+    webhooks: Webhooks
     corrections: Corrections
     unknown_codes: UnknownCodes
     idempotency: Keys
@@ -486,6 +536,7 @@ class Doors:
     shop_name: str
     stripe_secrets: tuple[str, ...]
     easypost_secrets: tuple[str, ...]
+    twilio_tokens: tuple[str, ...]
 
 
 def doors_of(request: Request) -> Doors:

@@ -45,6 +45,8 @@ class CaseKind(StrEnum):
     LEFT_UNRECORDED = "left_unrecorded"  # the carrier has goods of which our books say that they are here
     LOST = "lost"
     NOT_RECEIVED = "not_received"  # the customer says so of what the carrier calls delivered
+    CUSTOMER_UNREACHABLE = "customer_unreachable"  # what must be told arrives on no channel
+    WEBHOOK_FAILING = "webhook_failing"  # the storefront's endpoint takes none of its events
     BAD_SIGNAL = "bad_signal"
     STUCK = "stuck"
 
@@ -136,6 +138,8 @@ OWNER: Final[Mapping[CaseKind, Owner]] = MappingProxyType(
         _K.LEFT_UNRECORDED: Owner.SUPPORT,
         _K.LOST: Owner.SYSTEM,
         _K.NOT_RECEIVED: Owner.SUPPORT,
+        _K.CUSTOMER_UNREACHABLE: Owner.SUPPORT,
+        _K.WEBHOOK_FAILING: Owner.OPS,
         _K.BAD_SIGNAL: Owner.SUPPORT,
         _K.STUCK: Owner.OPS,
     }

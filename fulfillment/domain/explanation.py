@@ -174,6 +174,11 @@ _CASES: Final[Mapping[CaseKind, tuple[str, str]]] = MappingProxyType(
             "a parcel to turn up that the carrier calls delivered",
             "it is made good where little is at stake, else the carrier traces it",
         ),
+        CaseKind.CUSTOMER_UNREACHABLE: ("a way to reach the customer", "it escalates"),
+        CaseKind.WEBHOOK_FAILING: (
+            "an endpoint of the storefront that takes no events",
+            "it is switched off",
+        ),
         CaseKind.STUCK: ("a person: a step was refused that never should be", "it escalates"),
         CaseKind.BAD_SIGNAL: ("a command to be given again, it could not be read", "it escalates"),
     }

@@ -165,6 +165,12 @@ class Policy:
     review_days: int = 1
     orders_by_itself: bool = True  # else a person approves what is suggested
 
+    quiet_from: timedelta = timedelta(hours=21)  # after midnight, where the customer is
+    quiet_until: timedelta = timedelta(hours=8)
+    delay_told_every: timedelta = timedelta(hours=24)
+    message_retry_after: timedelta = timedelta(hours=1)
+    webhook_alarm_after: timedelta = timedelta(hours=1)
+
     support_answer_within: timedelta = timedelta(hours=24)
     ops_answer_within: timedelta = timedelta(hours=1)
     bad_signal_within: timedelta = timedelta(hours=4)

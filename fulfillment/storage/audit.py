@@ -123,9 +123,10 @@ FROM tracking_events
 """
 _MESSAGES: Final = """
 SELECT notification_id, order_id, fact, subject, version, channel, md5(lower(recipient)) AS recipient, state, why,
-    not_before, lease_until, (data ->> 'promise_date')::date AS promise_date
+    not_before, lease_until, taken_at, zone, (data ->> 'promise_date')::date AS promise_date
 FROM outbox
 """
+_BLOCKS: Final = "SELECT channel, md5(lower(recipient)) AS recipient, at FROM contact_blocks"
 _EVENTS: Final = "SELECT provider, event_id, kind, subject, state, why, received_at FROM inbox"
 _SIGNALS: Final = """
 SELECT signal_id, order_id, name, fact_key, at FROM signals WHERE delivered_at IS NULL
@@ -180,6 +181,7 @@ def read(conn: Connection, *, now: datetime, since: datetime, speed: float = 1.0
         labels=_all(conn, _LABELS, facts.LabelFact),
         scans=_all(conn, _SCANS, facts.ScanFact),
         messages=_all(conn, _MESSAGES, facts.MessageFact),
+        blocks=_all(conn, _BLOCKS, facts.BlockFact),
         events=_all(conn, _EVENTS, facts.EventFact),
         signals=_all(conn, _SIGNALS, facts.SignalFact),
     )

@@ -1122,15 +1122,109 @@ outbox = Table(
     Column("state", Text, nullable=False),
     Column("tries", Integer, nullable=False, server_default="0"),
     Column("why", Text, nullable=False, server_default=""),
+    Column("zone", Text),  # the recipient's, from the moment it was first looked at
+    Column("body", Text),  # of a text message, exactly as it was first sent: by it the provider is asked
+    Column("provider_refs", ARRAY(Text), nullable=False, server_default="{}"),  # a new one for every send
     _moment("at"),
     _moment("not_before"),
     _moment("lease_until", nullable=True),
+    _moment("taken_at", nullable=True),  # when it was last decided to send it
+    _moment("first_sent_at", nullable=True),  # REAL time: a provider is asked by its own clock
     _moment("sent_at", nullable=True),
+    _moment("delivered_at", nullable=True),  # where the channel says so
     UniqueConstraint("order_id", "fact", "subject", "version", "channel", "recipient", name="uq_outbox_once"),
     CheckConstraint(
-        "state IN ('pending', 'claimed', 'sent', 'withdrawn', 'suppressed', 'dead')", name="state"
+        "state IN ('pending', 'claimed', 'unknown', 'sent', 'withdrawn', 'suppressed', 'bounced', 'dead')",
+        name="state",
     ),
-    Index("ix_outbox_open", "not_before", postgresql_where=text("state IN ('pending', 'claimed')")),
+    CheckConstraint("channel IN ('email', 'sms')", name="channel"),
+    Index(
+        "ix_outbox_open", "not_before", postgresql_where=text("state IN ('pending', 'claimed', 'unknown')")
+    ),
+)
+
+# How customers want to be told. Who is not here has said nothing: e-mail, and no text messages.
+customer_preferences = Table(
+    "customer_preferences",
+    metadata,
+    Column("customer_id", Text, primary_key=True),
+    Column("main", Text, nullable=False, server_default="email"),
+    Column("sms", Boolean, nullable=False, server_default="false"),
+    Column("delivery_news", Boolean, nullable=False, server_default="true"),
+    Column("locale", Text, nullable=False, server_default=""),
+    Column("zone", Text, nullable=False, server_default=""),
+    Column("by", Text, nullable=False),
+    _moment("at"),
+    _moment("sms_since", nullable=True),  # consent is shown by when it was given, and by whom it was noted
+    CheckConstraint("main = 'email' OR (main = 'sms' AND sms)", name="main"),
+)
+
+# Addresses and numbers that nothing may go to. An e-mail address is kept in small letters.
+contact_blocks = Table(
+    "contact_blocks",
+    metadata,
+    Column("channel", Text, primary_key=True),
+    Column("recipient", Text, primary_key=True),
+    Column("reason", Text, nullable=False),  # bounced, stopped
+    Column("why", Text, nullable=False),
+    _moment("at"),
+    CheckConstraint("reason IN ('bounced', 'stopped')", name="reason"),
+)
+
+# Up to which event everything is committed, so that a reader who goes on from there misses nothing.
+event_horizon = Table(
+    "event_horizon",
+    metadata,
+    Column("one", Boolean, primary_key=True, server_default="true"),
+    Column("safe_seq", BigInteger, nullable=False),
+    Column(
+        "next_seq", BigInteger, nullable=False
+    ),  # safe as soon as every transaction before next_xid has ended
+    Column("next_xid", BigInteger, nullable=False),
+    CheckConstraint("one", name="one"),
+)
+
+webhook_endpoints = Table(
+    "webhook_endpoints",
+    metadata,
+    Column("endpoint_id", Text, primary_key=True),
+    Column("url", Text, nullable=False),
+    Column("kinds", ARRAY(Text), nullable=False, server_default="{}"),  # of events; none is all
+    Column("secret", Text, nullable=False),
+    Column("old_secret", Text),
+    _moment("old_secret_until", nullable=True),
+    Column("state", Text, nullable=False),
+    Column("why", Text, nullable=False, server_default=""),
+    Column("cursor", BigInteger, nullable=False),  # events up to here have been laid out for it
+    Column("by", Text, nullable=False),
+    _moment("created_at"),
+    _moment("failing_since", nullable=True),
+    _moment("disabled_at", nullable=True),
+    CheckConstraint("state IN ('enabled', 'disabled', 'removed')", name="state"),
+)
+
+webhook_deliveries = Table(
+    "webhook_deliveries",
+    metadata,
+    Column("endpoint_id", Text, ForeignKey("webhook_endpoints.endpoint_id"), primary_key=True),
+    Column("seq", BigInteger, ForeignKey("order_events.seq"), primary_key=True),
+    _order_id(),
+    Column("state", Text, nullable=False),
+    Column("tries", Integer, nullable=False, server_default="0"),
+    Column("status", Integer),  # what the endpoint last answered
+    Column("why", Text, nullable=False, server_default=""),
+    _moment("not_before"),
+    _moment("lease_until", nullable=True),
+    _moment("first_sent_at", nullable=True),
+    _moment("ended_at", nullable=True),
+    CheckConstraint("state IN ('pending', 'claimed', 'delivered', 'dead')", name="state"),
+    Index(
+        "ix_webhook_deliveries_open",
+        "endpoint_id",
+        "order_id",
+        "seq",
+        postgresql_where=text("state IN ('pending', 'claimed')"),
+    ),
 )
 
 idempotency_keys = Table(

@@ -14,6 +14,7 @@ from starter.cli.sourcing import app as sourcing
 from starter.cli.stock import app as shelves
 from starter.cli.stock_overview import app as vendors
 from starter.cli.verbs import app as acting
+from starter.cli.webhooks import app as hooks
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -32,6 +33,7 @@ for part in (
     troubles,
     refunding,
     moving,
+    hooks,
     files,
     running,
 ):

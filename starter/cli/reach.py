@@ -32,6 +32,7 @@ from fulfillment.storage.stock import StockStore
 from fulfillment.storage.transfers import TransferStore
 from fulfillment.storage.unknown_codes import UnknownCodes
 from fulfillment.storage.views import OrderViews
+from fulfillment.storage.webhooks import WebhookStore
 from starter.orders import Orders, TemporalAway
 
 
@@ -52,6 +53,7 @@ class Books:
     counts: CountStore
     transfers: TransferStore
     returns: ReturnStore
+    webhooks: WebhookStore
     corrections: CorrectionStore
     unknown_codes: UnknownCodes
     now: Callable[[], datetime]
@@ -78,6 +80,7 @@ def books() -> Iterator[Books]:
             counts=CountStore(engine, now),
             transfers=TransferStore(engine, now),
             returns=ReturnStore(engine, now),
+            webhooks=WebhookStore(engine, now, settings.clock),
             corrections=CorrectionStore(engine, now),
             unknown_codes=UnknownCodes(engine, now),
             now=now,

@@ -434,6 +434,7 @@ class ScanFact:
 class MessageFact:
     """A message to a customer; `recipient` is a hash, for the audit prints what it finds.
 
+    `taken_at` is when it was last decided to send it, `zone` where its recipient lives.
     `promise_date` is the day that it promises.
     """
 
@@ -449,6 +450,17 @@ class MessageFact:
     not_before: datetime
     lease_until: datetime | None
     promise_date: date | None = None
+    taken_at: datetime | None = None
+    zone: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BlockFact:
+    """A recipient to whom nothing may go on a channel since `at`; `recipient` is a hash as of messages."""
+
+    channel: str
+    recipient: str
+    at: datetime
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -518,6 +530,7 @@ class Books:
     labels: tuple[LabelFact, ...] = ()
     scans: tuple[ScanFact, ...] = ()
     messages: tuple[MessageFact, ...] = ()
+    blocks: tuple[BlockFact, ...] = ()
     events: tuple[EventFact, ...] = ()
     signals: tuple[SignalFact, ...] = ()
     away: str = ""
@@ -607,12 +620,22 @@ class LedgerMessage:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LedgerText:
+    """A text message that Twilio accepted; `notification_id` is what it was told of ours, None where nothing."""
+
+    sid: str
+    notification_id: int | None
+    failed: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Ledger:
     """What the providers say; `away` says why it could not be read."""
 
     payments: tuple[LedgerPayment, ...] = ()
     labels: tuple[LedgerLabel, ...] = ()
     messages: tuple[LedgerMessage, ...] = ()
+    texts: tuple[LedgerText, ...] = ()
     away: str = ""
 
 
