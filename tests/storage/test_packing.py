@@ -218,7 +218,8 @@ def test_the_shops_own_cartons_take_the_place_of_the_usual_ones(house: House) ->
 
 
 def test_a_unit_with_a_number_of_its_own_is_scanned_with_it_and_never_twice(house: House) -> None:
-    picked(house, MUG_MEASURED | {"serial": True}, TEA_MEASURED)
+    picked(house, MUG_MEASURED, TEA_MEASURED)
+    house.stock.set_catalogue([Product(**MUG_MEASURED, serial=True)], by="test")
     house.benches.start(S, by="pia")
 
     with pytest.raises(SerialNeeded):
