@@ -6,17 +6,20 @@ from typing import Any
 import pytest
 from fastapi import FastAPI
 
+from fulfillment.domain.clock import ShopClock
 from fulfillment.http import asgi_client
+from fulfillment.storage.contacts import ContactStore
 from fulfillment.storage.held_orders import HeldOrders
 from fulfillment.storage.idempotency import IdempotencyKeys
 from fulfillment.storage.missing import MissingStore
 from fulfillment.storage.open_cases import OpenCases
 from fulfillment.storage.sourcing import SourcingStore
+from fulfillment.storage.webhooks import WebhookStore
 from starter.access import Keyring
 from starter.doors import Doors
 from starter.web import create_app
 from tests.starter.postgres.desk import Desk
-from tests.starter.world import EASYPOST_SECRET, KEYS, STRIPE_SECRET
+from tests.starter.world import EASYPOST_SECRET, KEYS, STRIPE_SECRET, TWILIO_TOKEN
 from tests.storage.conftest import database_url, engine, house, migrated_url, server, server_url
 from tests.storage.house import House
 
@@ -55,6 +58,8 @@ def app(desk: Desk) -> FastAPI:
             missing=MissingStore(house.engine, house.now),
             cases=OpenCases(house.engine),
             held=HeldOrders(house.engine),
+            contacts=ContactStore(house.engine, house.now),
+            webhooks=WebhookStore(house.engine, house.now, ShopClock()),
             parcel_news=house.shipping,
             corrections=house.corrections,
             unknown_codes=house.unknown_codes,
@@ -67,6 +72,7 @@ def app(desk: Desk) -> FastAPI:
             shop_name="Northwind Outfitters",
             stripe_secrets=(STRIPE_SECRET,),
             easypost_secrets=(EASYPOST_SECRET,),
+            twilio_tokens=(TWILIO_TOKEN,),
         )
     )
 
