@@ -135,6 +135,8 @@ _CASES: Final[Mapping[CaseKind, tuple[str, str]]] = MappingProxyType(
         CaseKind.OUT_OF_STOCK: ("an answer about missing stock", "the shop's rule for a shortage decides"),
         CaseKind.STOCK_DRIFT: ("a count: book and shelf differ", "it escalates"),
         CaseKind.RECEIPT_LATE: ("goods that a vendor should have brought", "it escalates"),
+        CaseKind.SHORT_PICK: ("a count: units were not found when they were picked", "it escalates"),
+        CaseKind.DAMAGED_PICK: ("a look at units that could not leave", "it escalates"),
         CaseKind.CARRIER_DOWN: ("a label from a carrier that does not answer", "it escalates"),
         CaseKind.LABEL_REFUSED: ("a label the carrier refuses to make", "it escalates"),
         CaseKind.RATE_EXPIRED: ("a price for its label: the one that was offered is gone", "it escalates"),

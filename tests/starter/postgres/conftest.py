@@ -6,12 +6,15 @@ from typing import Any
 import pytest
 from fastapi import FastAPI
 
+from fulfillment.domain.clock import ShopClock
 from fulfillment.http import asgi_client
+from fulfillment.storage.contacts import ContactStore
 from fulfillment.storage.held_orders import HeldOrders
 from fulfillment.storage.idempotency import IdempotencyKeys
 from fulfillment.storage.missing import MissingStore
 from fulfillment.storage.open_cases import OpenCases
 from fulfillment.storage.sourcing import SourcingStore
+from fulfillment.storage.webhooks import WebhookStore
 from starter.access import Keyring
 from starter.doors import Doors
 from starter.web import create_app
@@ -55,6 +58,8 @@ def app(desk: Desk) -> FastAPI:
             cases=OpenCases(house.engine),
             held=HeldOrders(house.engine),
             parcel_news=house.shipping,
+            contacts=ContactStore(house.engine, house.now),
+            webhooks=WebhookStore(house.engine, house.now, ShopClock()),
             corrections=house.corrections,
             unknown_codes=house.unknown_codes,
             idempotency=IdempotencyKeys(house.engine, house.now),
@@ -66,6 +71,7 @@ def app(desk: Desk) -> FastAPI:
             shop_name="Northwind Outfitters",
             stripe_secrets=(STRIPE_SECRET,),
             easypost_secrets=(EASYPOST_SECRET,),
+            twilio_tokens=(),
         )
     )
 
