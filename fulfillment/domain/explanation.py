@@ -100,19 +100,19 @@ def _held(view: OrderView, now: datetime) -> _Wait | None:
     others = f" {len(view.holds) - 1} more hold stands beside it." if len(view.holds) == 2 else ""
     if len(view.holds) > 2:
         others = f" {len(view.holds) - 1} more holds stand beside it."
+    if view.waits_for_rest:
+        return _Wait(
+            waits_for=f"the rest of it, to leave together{note}",
+            since=hold.placed_at,
+            next=f"If it has not come by {_at(hold.due_at, now)}, {_BY_DEFAULT[hold.default]}.{others}",
+            who=Owner.WAREHOUSE,
+        )
     return _Wait(
-        waits_for=f"{_held_for(hold, view)}{note}",
+        waits_for=f"{_HELD_FOR[hold.reason]}{note}",
         since=hold.placed_at,
         next=f"If nobody acts by {_at(hold.due_at, now)}, {_BY_DEFAULT[hold.default]}.{others}",
         who=_hold_owner(hold),
     )
-
-
-def _held_for(hold: Hold, view: OrderView) -> str:
-    asked = any(case.kind is CaseKind.OUT_OF_STOCK for case in view.cases)
-    if hold.reason is HoldReason.STOCK and hold.placed_by == "policy" and not asked:
-        return "the rest of it, to leave together"
-    return _HELD_FOR[hold.reason]
 
 
 def _hold_owner(hold: Hold) -> Owner:
@@ -133,6 +133,8 @@ _CASES: Final[Mapping[CaseKind, tuple[str, str]]] = MappingProxyType(
         CaseKind.DISPUTE: ("an answer to a bank that takes money back, or is about to", "the money is lost"),
         CaseKind.UNMATCHED_EVENT: ("a home for an event of a provider", "it escalates"),
         CaseKind.OUT_OF_STOCK: ("an answer about missing stock", "the shop's rule for a shortage decides"),
+        CaseKind.SHORT_PICK: ("a count: units were not where they should be", "it escalates"),
+        CaseKind.DAMAGED_PICK: ("units to be looked at that cannot leave as they are", "it escalates"),
         CaseKind.STOCK_DRIFT: ("a count: book and shelf differ", "it escalates"),
         CaseKind.RECEIPT_LATE: ("goods that a vendor should have brought", "it escalates"),
         CaseKind.CARRIER_DOWN: ("a label from a carrier that does not answer", "it escalates"),

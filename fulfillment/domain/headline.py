@@ -196,6 +196,16 @@ def _held(view: OrderView) -> Headline | None:
                 line=f"Choose another way to pay by {day(hold.due_at)}.",
                 tone=Tone.TROUBLE,
             )
+        case HoldReason.STOCK if view.waits_for_rest:
+            return Headline(
+                text="Waiting for the rest of it", line="We send everything together as soon as it is here."
+            )
+        case HoldReason.STOCK if asked := _case(view, CaseKind.OUT_OF_STOCK):
+            return Headline(
+                text="Not everything is there",
+                line=f"Tell us by {day(asked.due_at)}: wait for all of it, send what is there, or leave out the rest.",
+                tone=Tone.TROUBLE,
+            )
         case HoldReason.CUSTOMER:
             return Headline(
                 text="Waiting, as you asked", line=f"We send it when you tell us, or on {day(hold.due_at)}."

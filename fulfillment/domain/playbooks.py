@@ -92,6 +92,9 @@ PLAYBOOKS: Final[Mapping[CaseKind, Playbook]] = MappingProxyType(
         _K.CAPTURE_FAILED: _person(),
         _K.REFUND_FAILED: _person(),
         _K.DISPUTE: _person(),
+        # The units were sourced again at once: what is left is to count and to look at, which ends the case.
+        _K.SHORT_PICK: _own_clocks(lambda policy: policy.count_within, Owner.OPS),
+        _K.DAMAGED_PICK: _own_clocks(lambda policy: policy.inspection_within, Owner.OPS),
         _K.OPERATION_UNKNOWN: _person(lambda policy: policy.ops_answer_within, Owner.SUPPORT),
         _K.UNMATCHED_EVENT: _person(then=Owner.SUPPORT),
         _K.STOCK_DRIFT: _person(then=Owner.SUPPORT),

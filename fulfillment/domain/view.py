@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 
 from fulfillment.domain.cases import Case, CaseKind
-from fulfillment.domain.holds import Hold
+from fulfillment.domain.holds import Hold, HoldReason
 from fulfillment.domain.order import Order, OrderStatus, UnitRange
 from fulfillment.domain.payment import OrderPayment
 from fulfillment.domain.promise import Promise
@@ -121,6 +121,13 @@ class OrderView:
     cases_alike: int = (
         0  # how many other orders wait for the reason of the most urgent case, in the same words
     )
+
+    @property
+    def waits_for_rest(self) -> bool:
+        """Whether only missing stock holds it, and nobody is asked about it: it leaves when all of it is there."""
+        asked = any(case.kind is CaseKind.OUT_OF_STOCK for case in self.cases)
+        by_policy = all(hold.reason is HoldReason.STOCK and hold.placed_by == "policy" for hold in self.holds)
+        return bool(self.holds) and by_policy and not asked
 
     @property
     def units_by_stage(self) -> dict[str, int]:

@@ -133,7 +133,7 @@ class CountStore:
 
         Raises:
             UnknownCount: there is no such count.
-            CountRefused: there is nothing to decide, or the reason is missing.
+            CountRefused: there is nothing to decide, the reason is missing, or who counted it would approve it.
             PackedAlready: what would be missing is in closed parcels.
         """
         state = _S.POSTED if approve else _S.CANCELLED
@@ -147,6 +147,10 @@ class CountStore:
             if row.state != _S.REVIEW:
                 raise CountRefused(count_id, f"it is {row.state}: there is nothing to decide")
             said = {"decided_by": by, "decision": reason}
+            if approve and by in (row.counter, row.recounter):
+                raise CountRefused(
+                    count_id, f"{by} counted it: somebody else must approve a large difference"
+                )
             if approve:
                 self._post(conn, row, row.recounted, row.recounted_at, by)
             return self._become(conn, row, state, **said)

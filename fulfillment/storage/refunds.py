@@ -217,8 +217,18 @@ def _checked_amount(conn: Connection, order: Row[Any], request: RequestRefund) -
     most = min(worth, refundable) if request.units else refundable
     if 0 < amount <= most:
         return amount
+    if not refundable:
+        raise RefundNotAllowed(_why_nothing(conn, order.order_id))
     asked, left = format_minor(amount, order.currency), format_minor(most, order.currency)
     raise RefundNotAllowed(f"{asked} cannot be given back: {left} of {order.order_id} is left to refund")
+
+
+def _why_nothing(conn: Connection, order_id: str) -> str:
+    if conn.execute(_CHARGED, {"the_order": order_id}).first() is None:
+        return (
+            f"nothing of {order_id} was charged yet: cancel what shall not be sent, and its money is let go"
+        )
+    return f"all that was charged for {order_id} is given back, or asked back, already"
 
 
 def _check_units(conn: Connection, order_id: str, units: tuple[UnitRange, ...]) -> None:

@@ -12,11 +12,10 @@ from sqlalchemy import (
     Connection,
     Engine,
     Row,
-    String,
     Table,
+    Text,
     and_,
     bindparam,
-    cast,
     func,
     literal_column,
     or_,
@@ -24,7 +23,7 @@ from sqlalchemy import (
     true,
     tuple_,
 )
-from sqlalchemy.dialects.postgresql import ARRAY, aggregate_order_by
+from sqlalchemy.dialects.postgresql import aggregate_order_by, array
 
 from fulfillment.domain.cases import OWNER, Case, CaseKind, CaseState, Owner, attention, most_urgent
 from fulfillment.domain.errors import FulfillmentError, UnknownOrder
@@ -452,7 +451,7 @@ def _page(wanted: OrderFilter) -> Any:
 def _hold_reasons() -> ColumnElement[Any]:
     reasons = func.array_agg(aggregate_order_by(holds.c.reason, holds.c.reason))
     return (
-        select(func.coalesce(reasons, cast("{}", ARRAY(String))))
+        select(func.coalesce(reasons, array([], type_=Text)))
         .where(holds.c.order_id == orders.c.order_id, holds.c.state == "active")
         .scalar_subquery()
     )

@@ -6,7 +6,7 @@ import typer
 
 from fulfillment.domain.money import format_minor
 from fulfillment.domain.order import UnitRange
-from fulfillment.domain.refund import Refund, RefundCause, RequestRefund
+from fulfillment.domain.refund import Refund, RefundCause, RefundState, RequestRefund
 from starter.cli import reach
 from starter.cli.terminal import (
     ByOption,
@@ -56,13 +56,15 @@ def refund(
 def refunds(order: OrderArgument, as_json: JsonOption = False) -> None:
     """List the refunds of an order, and how much could still be given back."""
     with answering(as_json=as_json) as out, reach.books() as books:
+        currency = books.views.view(order).order.currency
         found, left = books.refunds.of_order(order), books.refunds.refundable(order)
         shown = table("Refund", "Amount", "State", "Why", "Asked by", "Allowed by", right=("Amount",))
         for one in found:
             amount = format_minor(one.amount, one.currency)
             shown.add_row(one.refund_id, amount, one.state, one.cause, one.by, one.approved_by or "-")
         data = {"refunds": [_data(one) for one in found], "refundable": left}
-        out.answer(data, shown if found else "nothing was given back", f"refundable: {left} (minor units)")
+        more = f"{format_minor(left, currency)} can still be given back"
+        out.answer(data, shown if found else "nothing was given back", more)
 
 
 @app.command("approve-refund")
@@ -119,8 +121,20 @@ def _data(refund: Refund) -> dict[str, object]:
 
 def _show(out: Out, refund: Refund) -> None:
     text = f"{refund.refund_id}: {format_minor(refund.amount, refund.currency)}, {refund.state}"
-    waits = [f"  a second person must allow it: {refund.why_approval}"] if refund.state == "requested" else []
-    out.answer(_data(refund), text, *waits)
+    out.answer(_data(refund), text, *_follows(refund))
+
+
+def _follows(refund: Refund) -> list[str]:
+    match refund.state:
+        case RefundState.REQUESTED:
+            return [
+                f"  a second person must allow it: {refund.why_approval}",
+                f"  ./waybill approve-refund {refund.refund_id}, or reject-refund",
+            ]
+        case RefundState.APPROVED:
+            return [f"  the money goes back within minutes: ./waybill refunds {refund.order_id}"]
+        case _:
+            return []
 
 
 def _range(text: str) -> UnitRange:

@@ -2,12 +2,12 @@
 
 from collections.abc import Callable, Iterable
 from dataclasses import asdict
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 from rich.table import Table
 
-from fulfillment.domain.counts import Count
+from fulfillment.domain.counts import Count, CountState
 from fulfillment.domain.inventory import Disposition, Grade
 from fulfillment.domain.transfers import Transfer
 from fulfillment.storage.stock import Receipt
@@ -285,7 +285,14 @@ def _on_count(as_json: bool, deed: Callable[[Books], tuple[Count, Receipt]]) -> 
         told = f"{count.count_id}: {count.state}{_differs(count)}"
         if receipt.short:
             told += f"; {', '.join(receipt.short)} must wait again"
-        out.answer(_count(count) | {"short": receipt.short}, told)
+        follows = _FOLLOWS.get(count.state)
+        out.answer(_count(count) | {"short": receipt.short}, told, *([f"  {follows}"] if follows else []))
+
+
+_FOLLOWS: Final = {
+    CountState.RECOUNTING: "somebody else counts it again: `stock count report`",
+    CountState.REVIEW: "nothing is booked yet: somebody who did not count decides, `stock count approve` or `reject`",
+}
 
 
 def _differs(count: Count) -> str:

@@ -63,6 +63,9 @@ def test_a_large_difference_is_somebodys_decision(
     report(house, 4)
 
     waits = report(house, 4, by="cat")
+    for counter in ("bob", "cat"):
+        with pytest.raises(CountRefused, match=f"{counter} counted it"):
+            house.counts.decide("CC-1", approve=True, by=counter, reason="I counted it")
     with pytest.raises(CountRefused, match="say why"):
         house.counts.decide("CC-1", approve=approve, by="dan", reason=" ")
     for _ in range(2):

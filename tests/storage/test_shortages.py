@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from fulfillment.domain.explanation import allowed_actions, explain
+from fulfillment.domain.headline import headline
 from fulfillment.domain.holds import Hold, HoldReason
 from fulfillment.domain.policy import Policy, Shortage
 from fulfillment.domain.record import ReleaseHold, StopShipments, WaitForAll
@@ -107,6 +108,7 @@ def test_an_order_that_waits_for_an_answer_says_so_and_takes_one(asked: House) -
     why = explain(view, asked.time)
     assert "an answer about missing stock" in why.waits_for
     assert why.who == "customer"
+    assert headline(view, asked.time).sentence.startswith("Not everything is there. Tell us by")
     assert allowed_actions(view)["answer_shortage"] is None
 
 
@@ -136,7 +138,10 @@ def test_a_customer_who_waits_is_asked_no_more_and_has_until_after_the_promise(a
     case = asked.row(cases)
     assert (case["state"], case["resolution"]) == ("resolved", "wait")
     assert len(asked.rows(audit_entries, command="wait_for_all")) == 1
-    assert "the rest of it" in explain(asked.views.view("SO-1"), asked.time).waits_for
+    view = asked.views.view("SO-1")
+    why = explain(view, asked.time)
+    assert ("the rest of it" in why.waits_for, why.who) == (True, "warehouse")
+    assert headline(view, asked.time).text == "Waiting for the rest of it"
 
 
 def test_a_question_that_was_answered_is_not_sent_any_more(asked: House) -> None:

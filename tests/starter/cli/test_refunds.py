@@ -73,3 +73,27 @@ def test_what_nobody_has_to_allow_cannot_be_rejected(charged: House, waybill: Wa
     result = waybill("reject-refund", "SO-1-F1", "--reason", "no", "--by", "max")
 
     assert result.exit_code == 1
+
+
+def test_before_anything_is_charged_a_refund_is_refused_with_what_to_do_instead(
+    books: Engine, waybill: Waybill
+) -> None:
+    House(books).stocked().reserved()
+
+    result = waybill("refund", "SO-1", "--cause", "goodwill", "--by", "sue")
+
+    assert result.exit_code == 1
+    assert "nothing of SO-1 was charged yet: cancel what shall not be sent" in result.stderr
+
+
+def test_when_all_is_given_back_a_refund_is_refused_and_says_so(charged: House, waybill: Waybill) -> None:
+    waybill("refund", "SO-1", "--cause", "goodwill", "--by", "sue")
+
+    result = waybill("refund", "SO-1", "--cause", "goodwill", "--amount", 1, "--by", "sue")
+
+    assert "all that was charged for SO-1 is given back, or asked back, already" in result.stderr
+    assert "0.00 USD can still be given back" in waybill("refunds", "SO-1").stdout
+
+
+def test_the_refunds_of_an_order_that_does_not_exist_are_refused(waybill: Waybill) -> None:
+    assert "there is no order SO-404" in waybill("refunds", "SO-404").stderr
