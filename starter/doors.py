@@ -9,6 +9,7 @@ from fastapi import Depends, Request
 
 from fulfillment.domain.address import Address
 from fulfillment.domain.calendars import Calendar
+from fulfillment.domain.cases import Case, CaseKind, CasesAlike
 from fulfillment.domain.change import LineQuantity, NewLine
 from fulfillment.domain.corrections import Corrected, CorrectTracking
 from fulfillment.domain.counts import Count
@@ -34,6 +35,7 @@ from fulfillment.domain.picking import (
     ToPick,
     Walk,
 )
+from fulfillment.domain.playbooks import Answer
 from fulfillment.domain.policy import ShortageChoice
 from fulfillment.domain.promise import CartPromise
 from fulfillment.domain.refund import Refund, RequestRefund
@@ -92,6 +94,19 @@ class Processes(Protocol):
 
     async def answer_shortage(
         self, order_id: str, *, choice: ShortageChoice, by: str, request_id: str
+    ) -> VerbAnswer: ...
+
+    async def answer_case(
+        self,
+        order_id: str,
+        *,
+        kind: CaseKind,
+        answer: Answer,
+        subject: str = "",
+        note: str = "",
+        ship_to: Address | None = None,
+        by: str,
+        request_id: str,
     ) -> VerbAnswer: ...
 
     async def start_refund(self, refund_id: str) -> None:
@@ -369,6 +384,22 @@ class RefundBooks(Protocol):
     def book_by_hand(self, refund_id: str, *, reference: str, by: str, request_id: str = "") -> Refund: ...
 
 
+class Missing(Protocol):
+    """Where it is noted that something was not received."""
+
+    def report(
+        self, order_id: str, *, parcel: int | None = None, by: str, request_id: str, note: str = ""
+    ) -> Case: ...
+
+
+class Cases(Protocol):
+    """Which cases are open, and which are alike."""
+
+    def groups(self, kind: CaseKind | None = None) -> tuple[CasesAlike, ...]: ...
+
+    def like(self, order_id: str, kind: CaseKind, *, until: datetime) -> CasesAlike: ...
+
+
 class Held(Protocol):
     """Which orders are held, and which are held alike."""
 
@@ -488,6 +519,8 @@ class Doors:
     sourcing: Sourcing
     payment_news: PaymentNews
     refunds: RefundBooks
+    missing: Missing
+    cases: Cases
     held: Held
     parcel_news: ParcelNews
     contacts: Contacts

@@ -20,6 +20,7 @@ from structlog.contextvars import bound_contextvars
 from starter import webhooks
 from starter.access import Guard, anyone
 from starter.api import (
+    cases,
     changes,
     contacts,
     counts,
@@ -50,6 +51,7 @@ ROUTERS: Final = (
     changes.router,
     contacts.router,
     holds.router,
+    cases.router,
     refunds.router,
     parcels.router,
     events.router,

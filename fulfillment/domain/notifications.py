@@ -28,6 +28,16 @@ class Fact(StrEnum):
     SHORTAGE_ASKED = "shortage_asked"
     CHANGED = "changed"
     REFUNDED = "refunded"
+    SLOW = "slow"  # no scan for longer than usual
+    FAILED_ATTEMPT = "failed_attempt"
+    PICKUP_WAITING = "pickup_waiting"
+    CUSTOMS = "customs"
+    ADDRESS_PROBLEM = "address_problem"
+    RETURNING = "returning"  # the customer says: send it again, or my money back
+    REFUSED = "refused"
+    NOT_RECEIVED = "not_received"  # where it was left, and what we do if it does not turn up
+    RESHIPPED = "reshipped"  # another one is sent for what was lost, damaged or came back
+    FOUND = "found"  # what was given up has turned up
 
 
 class NotificationState(StrEnum):

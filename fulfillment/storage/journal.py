@@ -77,6 +77,11 @@ _WAYS: Final = (
         case((_WAY.c.channel == Channel.EMAIL.value, _BY_MAIL), else_=_BY_TEXT),
     )
 )
+_LAST_VERSION: Final = select(func.coalesce(func.max(outbox.c.version), 0)).where(
+    outbox.c.order_id == bindparam("the_order"),
+    outbox.c.fact == bindparam("the_fact"),
+    outbox.c.subject == bindparam("the_subject"),
+)
 _TOLD: Final = (
     "order_id",
     "fact",
@@ -157,6 +162,13 @@ def tell(
     """
     row = {"told_order": order_id, "fact": fact.value, "subject": subject, "version": version, "data": data}
     conn.execute(_TELL, row | {"at": now, "by_sms": rule_of(fact).by_sms})
+
+
+def next_version(conn: Connection, order_id: str, fact: Fact, *, subject: str) -> int:
+    """Return the version that makes the next telling of a fact about the same subject news again."""
+    told = {"the_order": order_id, "the_fact": fact.value, "the_subject": subject}
+    last: int = conn.execute(_LAST_VERSION, told).scalar_one()
+    return last + 1
 
 
 def signal(

@@ -332,6 +332,7 @@ orders = Table(
     _moment("placed_at"),
     _moment("accepted_at"),
     _moment("started_at", nullable=True),  # null until its workflow is known to run; the relay looks here
+    Column("reopened", Integer, nullable=False, server_default="0"),  # how often, after its end
     _moment("confirmed_at", nullable=True),
     _moment("completed_at", nullable=True),
     UniqueConstraint("channel", "external_ref", name="uq_orders_external"),
@@ -385,6 +386,21 @@ unit_ranges = Table(
     CheckConstraint("(shipment_id IS NULL) <> (cancelled_reason IS NULL)", name="one_place"),
 )
 
+# Lines that were added for nothing, for units that the customer did not get.
+replacements = Table(
+    "replacements",
+    metadata,
+    _order_id(primary_key=True),
+    Column("line_no", Integer, primary_key=True),  # the line that was added
+    Column("root_line", Integer, nullable=False),  # the line that was paid
+    Column("root_unit", Integer, nullable=False),  # the unit of it that the first unit stands for
+    Column("shipment_id", Text, ForeignKey("shipments.shipment_id"), nullable=False),  # with what was missed
+    Column("cause", Text, nullable=False),
+    Column("by", Text, nullable=False),
+    _moment("at"),
+    CheckConstraint("root_line < line_no AND root_unit >= 1", name="root"),
+)
+
 holds = Table(
     "holds",
     metadata,
@@ -417,9 +433,14 @@ cases = Table(
     Column("state", Text, nullable=False),  # waiting, escalated, resolved
     Column("note", Text, nullable=False, server_default=""),
     Column("resolution", Text),
+    Column("resolved_by", Text),
+    Column("step", Integer, nullable=False, server_default="0"),  # of its playbook: how many were done
     _moment("opened_at"),
     _moment("due_at"),
+    _moment("escalated_at", nullable=True),
     _moment("resolved_at", nullable=True),
+    Index("ix_cases_due", "due_at", postgresql_where=text("state <> 'resolved'")),
+    Index("ix_cases_alike", "kind", "note", postgresql_where=text("state <> 'resolved'")),
     Index("uq_cases_open", "subject", "kind", unique=True, postgresql_where=text("state <> 'resolved'")),
     Index("ix_cases_order", "order_id"),
 )
@@ -627,6 +648,8 @@ shipments = Table(
     _moment("pick_until", nullable=True),  # whoever is silent for longer has lost it
     Column("outcome", Text),
     Column("cancelled_reason", Text),
+    Column("replaces", Text, ForeignKey("shipments.shipment_id")),  # what was lost, damaged or came back
+    Column("settled", Text),  # what the customer got for it: reship or refund; one excludes the other
     _moment("ship_by"),
     _moment("released_at", nullable=True),
     _moment("picked_at", nullable=True),
@@ -637,6 +660,9 @@ shipments = Table(
     UniqueConstraint("order_id", "n", name="uq_shipments_n"),
     CheckConstraint("value >= 0", name="value"),
     CheckConstraint("fee >= 0 AND fee <= value AND reworks >= 0", name="fee"),
+    CheckConstraint("settled IN ('reship', 'refund')", name="settled"),
+    CheckConstraint("replaces IS NULL OR value = 0", name="charged_once"),
+    Index("ix_shipments_replaces", "replaces", postgresql_where=text("replaces IS NOT NULL")),
     Index("ix_shipments_dated", "order_id", postgresql_where=text("waits_for = 'date'")),
     Index(
         "ix_shipments_floor",

@@ -16,6 +16,7 @@ from starlette.exceptions import HTTPException
 from starlette.types import ExceptionHandler
 
 from fulfillment.domain.calendars import InvalidCalendar
+from fulfillment.domain.cases import NoSuchCase
 from fulfillment.domain.corrections import UnknownParcel
 from fulfillment.domain.counts import CountRefused, UnknownCount
 from fulfillment.domain.errors import FulfillmentError, UnknownOrder
@@ -305,11 +306,12 @@ def of_business(error: FulfillmentError) -> Problem:
             | UnknownShipment()
             | UnknownParcel()
             | NoSuchHold()
+            | NoSuchCase()
             | UnknownRefund()
             | UnknownCount()
             | UnknownTransfer()
-            | UnknownEndpoint()
             | UnknownRejection()
+            | UnknownEndpoint()
         ):
             return Problem("not_found", _sentence(error))
         case InvalidOrder(param=param, why=why) | InvalidCalendar(param=param, why=why):

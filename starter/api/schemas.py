@@ -27,6 +27,7 @@ from fulfillment.domain.notifications import Channel
 from fulfillment.domain.order import Customer, Order, OrderLine, UnitRange
 from fulfillment.domain.payment import DeclineGroup, OrderPayment
 from fulfillment.domain.picking import CheckGrade, PickMode, Rejection, Settled
+from fulfillment.domain.playbooks import Answer
 from fulfillment.domain.policy import ShortageChoice
 from fulfillment.domain.promise import Promise, Source
 from fulfillment.domain.refund import Refund, RefundCause, RefundState
@@ -327,6 +328,38 @@ class ShortageIn(_Request):
     """What becomes of what is missing: `wait` for all, `split`, or `drop` it."""
 
     choice: ShortageChoice
+
+
+class CaseAnswerIn(_Request):
+    """What becomes of a case: `reship` or `refund` the goods, `wait`, `reroute` at the carrier, or it is `done`.
+
+    `shipment` is needed where several have a case of this kind, `note` where the answer is `done`. What is sent again
+    goes to `ship_to`, or where the order goes.
+    """
+
+    kind: CaseKind
+    answer: Answer
+    shipment: Annotated[str, Field(max_length=80)] = ""
+    note: Note = ""
+    ship_to: AddressIn | None = None
+
+
+class AnswerAlikeIn(_Request):
+    """Which cases are answered: those of this kind in the same words as on the order `like`, opened by `until`."""
+
+    like: Id
+    kind: CaseKind
+    answer: Answer
+    note: Note = ""
+    until: AwareDatetime | None = None
+    dry_run: bool = True
+
+
+class NotReceivedIn(_Request):
+    """Which parcel did not reach the customer, by its number in the order; the only delivered one by default."""
+
+    parcel: Annotated[int, Field(ge=1)] | None = None
+    note: Note = ""
 
 
 class HoldIn(_Request):

@@ -2,6 +2,7 @@
 
 import typer
 
+from starter.cli.cases import app as troubles
 from starter.cli.holds import app as holding
 from starter.cli.importing import app as files
 from starter.cli.lists import app as reading
@@ -29,6 +30,7 @@ for part in (
     places,
     acting,
     holding,
+    troubles,
     refunding,
     moving,
     hooks,

@@ -19,6 +19,8 @@ from fulfillment.storage.corrections import CorrectionStore
 from fulfillment.storage.counts import CountStore
 from fulfillment.storage.engine import connect
 from fulfillment.storage.held_orders import HeldOrders
+from fulfillment.storage.missing import MissingStore
+from fulfillment.storage.open_cases import OpenCases
 from fulfillment.storage.orders import OrderStore
 from fulfillment.storage.records import RecordStore
 from fulfillment.storage.refunds import RefundStore
@@ -42,6 +44,8 @@ class Books:
     views: OrderViews
     stock: StockStore
     refunds: RefundStore
+    missing: MissingStore
+    cases: OpenCases
     held: HeldOrders
     expected: ReplenishmentStore
     sourcing: SourcingStore
@@ -67,6 +71,8 @@ def books() -> Iterator[Books]:
             views=OrderViews(engine, now),
             stock=StockStore(engine, now),
             refunds=RefundStore(engine, now),
+            missing=MissingStore(engine, now),
+            cases=OpenCases(engine),
             held=HeldOrders(engine),
             expected=ReplenishmentStore(engine, now),
             sourcing=SourcingStore(engine, now),

@@ -20,6 +20,8 @@ from fulfillment.storage.counts import CountStore
 from fulfillment.storage.engine import connect, migrate
 from fulfillment.storage.held_orders import HeldOrders
 from fulfillment.storage.idempotency import IdempotencyKeys
+from fulfillment.storage.missing import MissingStore
+from fulfillment.storage.open_cases import OpenCases
 from fulfillment.storage.orders import OrderStore
 from fulfillment.storage.packing import PackingStore
 from fulfillment.storage.payment_news import PaymentInbox
@@ -165,6 +167,8 @@ def _doors(
         sourcing=SourcingStore(engine, now),
         payment_news=PaymentInbox(engine, now),
         refunds=RefundStore(engine, now),
+        missing=MissingStore(engine, now),
+        cases=OpenCases(engine),
         held=HeldOrders(engine),
         parcel_news=ShippingBooks(engine, now, real_now),
         contacts=ContactStore(engine, now),

@@ -29,6 +29,7 @@ from fulfillment.domain.invariants.facts import (
     Effect,
     LedgerText,
     RepeatedMovementFact,
+    ReplacementFact,
     Run,
     SignalFact,
     TransferFact,
@@ -367,6 +368,18 @@ BREAKS: tuple[tuple[Invariant, str, Put, str], ...] = (
         "SO-1-1: 78.42 USD captured, 0.00 USD given back, 78.42 USD is due",
     ),
     (money.captured_what_shipped, "lost, and the money kept", LOST_AND_KEPT, "SO-5-1: 33.00 USD captured"),
+    (
+        money.captured_what_shipped,
+        "made good with the money, and the money kept",
+        edit("shipments", "SO-1-1", settled="refund"),
+        "SO-1-1: 78.42 USD captured, 0.00 USD given back, 0.00 USD is due",
+    ),
+    (
+        money.sent_again_once,
+        "a unit sent again while the first is on its way",
+        add("replacements", ReplacementFact(order_id="SO-2", line_no=2, root_line=1, root_unit=1)),
+        "SO-2: unit 1 of line 1 is sent 2 times",
+    ),
     (
         money.nothing_shipped_unpaid,
         "it left after its hold had run out",

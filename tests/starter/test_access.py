@@ -182,10 +182,10 @@ def test_the_matrix_above_names_every_route_that_is_not_public() -> None:
         "SO-10483": "{order_id}",
         "CC-1": "{count_id}",
         "T-1": "{transfer_id}",
-        "we_1": "{endpoint_id}",
-        "cus_4103": "{customer_id}",
         "R-1": "{rejection_id}",
         "W-1": "{walk_id}",
+        "we_1": "{endpoint_id}",
+        "cus_4103": "{customer_id}",
         "SO-10483-F1": "{refund_id}",
         "SO-10483-P1": "{parcel_id}",
     }

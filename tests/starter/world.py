@@ -7,6 +7,8 @@ from datetime import date, datetime
 from typing import Any
 
 from fulfillment.domain.address import Address
+from fulfillment.domain.cases import Case, CaseKind, CasesAlike, NoSuchCase, OpenCase
+from fulfillment.domain.cases import alike as alike_cases
 from fulfillment.domain.change import LineQuantity
 from fulfillment.domain.counts import Count, UnknownCount
 from fulfillment.domain.errors import UnknownOrder
@@ -85,6 +87,9 @@ class Processes:
     async def answer_shortage(self, order_id: str, **what: Any) -> VerbAnswer:
         return self._do("answer_shortage", order_id, **what)
 
+    async def answer_case(self, order_id: str, **what: Any) -> VerbAnswer:
+        return self._do("answer_case", order_id, **what)
+
     async def start_refund(self, refund_id: str) -> None:
         self.refunds.append(refund_id)
 
@@ -110,6 +115,27 @@ class Processes:
         if self.refusal:
             raise self.refusal
         return self.did
+
+
+class Troubles:
+    """The open cases of the orders in the books."""
+
+    def __init__(self, books: "Books") -> None:
+        self._books = books
+
+    def groups(self, kind: CaseKind | None = None) -> tuple[CasesAlike, ...]:
+        return alike_cases(
+            OpenCase(order_id=name, case=case)
+            for name, view in self._books.orders.items()
+            for case in view.cases
+            if kind in (None, case.kind)
+        )
+
+    def like(self, order_id: str, kind: CaseKind, *, until: datetime) -> CasesAlike:
+        for group in self.groups(kind):
+            if order_id in [one.order_id for one in group.cases]:
+                return group
+        raise NoSuchCase(order_id, kind)
 
 
 class Books:
@@ -188,6 +214,20 @@ class Books:
     def heads(self, order_ids: Collection[str]) -> Mapping[str, int]:
         self.head_queries += 1
         return {name: self.orders[name].events[-1].seq for name in order_ids if name in self.orders}
+
+    # --- what was not received
+
+    def report(
+        self, order_id: str, *, parcel: int | None = None, by: str, request_id: str, note: str = ""
+    ) -> Case:
+        self.recorded.append((order_id, f"parcel {parcel} not received: {note}"))
+        return Case(
+            case_id=f"{order_id}-1:not_received:1",
+            kind=CaseKind.NOT_RECEIVED,
+            subject=f"{order_id}-1",
+            opened_at=NOON,
+            due_at=NOON + 2 * DAY,
+        )
 
     # --- holds
 
@@ -539,6 +579,8 @@ class World:
             sourcing=books,
             payment_news=books,
             refunds=books,
+            missing=books,
+            cases=Troubles(books),
             held=books,
             parcel_news=books,
             contacts=self.contacts,

@@ -28,6 +28,7 @@ ALL: Final[tuple[Invariant, ...]] = (
     money.shares_add_up,
     money.refunds_fit,
     money.captured_what_shipped,
+    money.sent_again_once,
     money.nothing_shipped_unpaid,
     money.nothing_paid_and_kept_back,
     money.no_authorization_left_open,

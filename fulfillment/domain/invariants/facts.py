@@ -204,6 +204,16 @@ class UnitsFact:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ReplacementFact:
+    """A line that was added for nothing: its units stand for paid ones, from `root_unit` of `root_line` on."""
+
+    order_id: str
+    line_no: int
+    root_line: int
+    root_unit: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class HoldFact:
     """A hold, standing or ended."""
 
@@ -326,6 +336,7 @@ class OperationFact:
 class ShipmentFact:
     """A shipment; `handed_by` is who gave it to the carrier, or the carrier whose scan proved it.
 
+    `settled` is what the customer got for it instead: another one, or the money.
     `for_sale_at` is when the day comes from which all that is in it may be sent, of one that waits for its day.
     """
 
@@ -341,6 +352,7 @@ class ShipmentFact:
     handed_over_at: datetime | None
     closed_at: datetime | None
     handed_by: str | None
+    settled: str | None = None
     for_sale_at: datetime | None = None
 
     @property
@@ -503,6 +515,7 @@ class Books:
     orders: tuple[OrderFact, ...] = ()
     lines: tuple[LineFact, ...] = ()
     units: tuple[UnitsFact, ...] = ()
+    replacements: tuple[ReplacementFact, ...] = ()
     holds: tuple[HoldFact, ...] = ()
     cases: tuple[CaseFact, ...] = ()
     promises: tuple[PromiseFact, ...] = ()

@@ -296,6 +296,8 @@ def _due(view: OrderView, fact: Fact, data: Mapping[str, Any]) -> datetime | Non
             return next((case.due_at for case in view.cases if case.kind is CaseKind.PAYMENT_DECLINED), None)
         case Fact.PAYMENT_ACTION if data.get("pay_by"):
             return datetime.fromisoformat(data["pay_by"])
+        case _ if data.get("due_at"):  # of a case
+            return datetime.fromisoformat(data["due_at"])
         case _:
             return None
 

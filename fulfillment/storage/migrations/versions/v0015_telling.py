@@ -5,7 +5,7 @@ from alembic import op
 from sqlalchemy.dialects import postgresql
 
 revision = "0015"
-down_revision = "0013"
+down_revision = "0014"
 
 _STATES = "state IN ('pending', 'claimed', 'sent', 'withdrawn', 'suppressed', 'dead')"
 _MORE_STATES = (
