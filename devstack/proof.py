@@ -13,6 +13,7 @@ from fulfillment.domain.cases import CaseKind
 from fulfillment.domain.invariants.check import Check, Verdict
 from fulfillment.domain.invariants.facts import Books, Ledger
 from fulfillment.domain.inventory import Movement
+from fulfillment.domain.notifications import Fact, NotificationState
 from fulfillment.domain.order import ENDED
 from fulfillment.domain.view import OrderView
 
@@ -81,10 +82,12 @@ def _ending(
     view: OrderView, books: Books, ledger: Ledger, said: Mapping[str, Any], notes: Sequence[tuple[str, str]]
 ) -> Ending:
     order_id = view.order.order_id
+    mails = _mails(order_id, said)
     return Ending(
         view=view,
         cases=frozenset(CaseKind(case.kind) for case in books.cases if case.order_id == order_id),
-        mails=_mails(order_id, said),
+        mails=mails,
+        overtaken=_overtaken(order_id, books, mails),
         payments=tuple(payment for payment in ledger.payments if payment.order_id == order_id),
         labels=tuple(label for label in ledger.labels if label.reference.startswith(f"{order_id}:")),
         faults=frozenset(
@@ -102,6 +105,16 @@ def _mails(order_id: str, said: Mapping[str, Any]) -> dict[str, datetime]:
         if order == f"order-{order_id}":
             mails.setdefault(rest.partition(".")[0], datetime.fromisoformat(mail["at"]))
     return mails
+
+
+def _overtaken(order_id: str, books: Books, mails: Mapping[str, datetime]) -> frozenset[str]:
+    """Return that a parcel left, where its customer heard first that it had arrived."""
+    withdrawn = {
+        message.fact
+        for message in books.messages
+        if message.order_id == order_id and message.state == NotificationState.WITHDRAWN
+    }
+    return frozenset({Fact.SHIPPED.value} & withdrawn) if Fact.DELIVERED in mails else frozenset()
 
 
 # --- what it proves --------------------------------------------------------------------------------------

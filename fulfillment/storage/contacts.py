@@ -30,6 +30,7 @@ from fulfillment.domain.notifications import (
     Told,
     rule_of,
 )
+from fulfillment.domain.playbooks import due_at
 from fulfillment.domain.policy import DEFAULT, Policy
 from fulfillment.storage import cases, inbox, journal
 from fulfillment.storage.orders import lock_order
@@ -161,7 +162,7 @@ def _tell_otherwise(
         row.order_id,
         CaseKind.CUSTOMER_UNREACHABLE,
         subject=row.order_id,
-        due_at=now + policy.support_answer_within,
+        due_at=due_at(CaseKind.CUSTOMER_UNREACHABLE, now, policy),
         now=now,
         note=f"{row.fact} not told: {why}",
     )

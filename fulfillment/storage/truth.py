@@ -10,6 +10,15 @@ from fulfillment.domain.shipment import WorkStatus
 from fulfillment.storage.tables import backorders, cases, orders, outbox, payments, shipments
 
 _STOPPED = (OrderStatus.CANCELLING, OrderStatus.CANCELLED, OrderStatus.EXPIRED, OrderStatus.REJECTED)
+_CASE = outbox.c.data["case_id"].astext
+# What passes: a parcel that was refused or is coming back stays so, whoever has its case by then.
+_PASSING = (
+    Fact.SLOW.value,
+    Fact.FAILED_ATTEMPT.value,
+    Fact.PICKUP_WAITING.value,
+    Fact.CUSTOMS.value,
+    Fact.ADDRESS_PROBLEM.value,
+)
 _LEFT = (WorkStatus.HANDED_OVER.value, WorkStatus.CLOSED.value)
 
 
@@ -22,7 +31,13 @@ def no_longer_true() -> ColumnElement[bool]:
         and_(outbox.c.fact == Fact.DELAYED.value, or_(_superseded(), _arrived())),
         and_(outbox.c.fact == Fact.CONFIRMED.value, _stopped()),
         and_(outbox.c.fact == Fact.SHIPPED.value, or_(~_left(), _arrived())),
+        and_(outbox.c.fact.in_(_PASSING), or_(_superseded(), _settled())),
     )
+
+
+def _settled() -> ColumnElement[bool]:
+    """Whether the case that it tells of is over by now: its end is told by what ended it."""
+    return exists().where(cases.c.case_id == _CASE, cases.c.state == CaseState.RESOLVED.value)
 
 
 def _waits() -> ColumnElement[bool]:

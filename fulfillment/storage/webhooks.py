@@ -13,6 +13,7 @@ from sqlalchemy.dialects.postgresql import insert
 
 from fulfillment.domain.cases import CaseKind
 from fulfillment.domain.clock import ShopClock
+from fulfillment.domain.playbooks import due_at
 from fulfillment.domain.policy import DEFAULT, Policy
 from fulfillment.domain.webhooks import (
     GAPS,
@@ -272,7 +273,7 @@ class WebhookStore:
             None,
             CaseKind.WEBHOOK_FAILING,
             subject=row.endpoint_id,
-            due_at=now + self._policy.support_answer_within,
+            due_at=due_at(CaseKind.WEBHOOK_FAILING, now, self._policy),
             now=now,
             note=f"{row.url}: {why}"[:300],
         )

@@ -8,10 +8,10 @@ import pytest
 from sqlalchemy import Engine, insert
 
 from fulfillment.domain.address import Address
+from fulfillment.domain.cases import CaseKind
 from fulfillment.domain.clock import ShopClock
-from fulfillment.domain.holds import HoldReason
 from fulfillment.domain.notifications import Fact
-from fulfillment.storage import holds, journal
+from fulfillment.storage import cases, journal
 from fulfillment.storage.outbox import OutboxStore
 from fulfillment.storage.tables import backorders, orders, outbox, payments, shipments
 from tests.storage.house import MORNING, House, only
@@ -219,16 +219,33 @@ def test_nobody_is_asked_about_missing_stock_after_the_answer(engine: Engine) ->
     house = an_accepted_order(engine)
     with engine.begin() as conn:
         tomorrow = MORNING + timedelta(days=1)
-        holds.place(conn, "SO-1", HoldReason.STOCK, by="policy", due_at=tomorrow, note="", now=MORNING)
+        about = {"subject": "SO-1", "due_at": tomorrow, "now": MORNING}
+        cases.open_case(conn, "SO-1", CaseKind.OUT_OF_STOCK, **about)
     told(house, Fact.SHORTAGE_ASKED, version=1)
     asked = only(house.outbox.lease(10))
     told(house, Fact.SHORTAGE_ASKED, version=2)
 
     with engine.begin() as conn:
-        holds.end(conn, "SO-1", HoldReason.STOCK, by="maria", now=MORNING)
+        cases.resolve(conn, CaseKind.OUT_OF_STOCK, subject="SO-1", resolution="wait", now=MORNING)
 
     assert asked.fact is Fact.SHORTAGE_ASKED
     assert house.outbox.lease(10) == ()
+
+
+def test_news_of_a_case_is_withdrawn_once_it_is_resolved_and_of_two_the_newer_is_told(engine: Engine) -> None:
+    house = an_accepted_order(engine)
+    about = {"subject": "SO-1-P1", "due_at": MORNING + timedelta(days=2), "now": MORNING}
+    for kind in (CaseKind.PICKUP_WAITING, CaseKind.FAILED_ATTEMPT):
+        with engine.begin() as conn:
+            case = cases.open_case(conn, "SO-1", kind, **about)
+    with engine.begin() as conn:
+        cases.tell(conn, "SO-1", case, Fact.FAILED_ATTEMPT, now=MORNING)
+        resolved = {"subject": "SO-1-P1", "resolution": "picked up", "now": MORNING}
+        cases.resolve(conn, CaseKind.PICKUP_WAITING, **resolved)
+
+    told_of = [(message.fact, message.version) for message in house.outbox.lease(10)]
+
+    assert told_of == [(Fact.FAILED_ATTEMPT, 2)]
 
 
 def test_a_stale_message_whose_sender_died_is_withdrawn_too(engine: Engine) -> None:

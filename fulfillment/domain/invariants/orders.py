@@ -451,6 +451,7 @@ def _done_without_an_act(books: Books) -> Iterator[str]:
     for order_id in sorted(cancelled - by_itself - acted):
         yield f"{order_id}: shipments were cancelled, and no entry says by whom"
     order_of = {parcel.parcel_id: parcel.order_id for parcel in books.parcels}
-    corrected = {order_of[scan.parcel_id] for scan in books.scans if scan.source == ScanSource.STAFF}
+    put_right = [scan for scan in books.scans if scan.source == ScanSource.STAFF and scan.correction]
+    corrected = {order_of[scan.parcel_id] for scan in put_right}
     for order_id in sorted(corrected - {act.order_id for act in books.acts if act.command == FIX_TRACKING}):
         yield f"{order_id}: its tracking was put right, and no entry says by whom"

@@ -89,9 +89,9 @@ class SmtpChannel:
         if mail.unsubscribe_url:  # RFC 8058: one click, without a page in between
             message["List-Unsubscribe"] = f"<{mail.unsubscribe_url}>"
             message["List-Unsubscribe-Post"] = "List-Unsubscribe=One-Click"
-        message["Content-Language"] = mail.language
         message.set_content(mail.text)
         message.add_alternative(mail.html, subtype="html")
+        message["Content-Language"] = mail.language  # set_content would take it away again
         return message
 
     @contextmanager

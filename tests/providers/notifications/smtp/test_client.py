@@ -91,7 +91,9 @@ def channel(start: Callable[..., SmtpChannel]) -> SmtpChannel:
     return start(enable_SMTPUTF8=True)
 
 
-def a_mail(recipient: str = "ada@example.com", subject: str = "Arriving Fri 27 Nov") -> Mail:
+def a_mail(
+    recipient: str = "ada@example.com", subject: str = "Arriving Fri 27 Nov", unsubscribe_url: str = ""
+) -> Mail:
     return Mail(
         message_id="<order-SO-1.shipped.SO-1-1.1@northwind.example>",
         recipient=recipient,
@@ -99,6 +101,7 @@ def a_mail(recipient: str = "ada@example.com", subject: str = "Arriving Fri 27 N
         text="Hello Ada,\n\nit costs 5 €.\n",
         html="<p>" + "it costs 5 € " * 100 + "</p>",
         at=datetime(2026, 11, 23, 12, tzinfo=UTC),
+        unsubscribe_url=unsubscribe_url,
     )
 
 
