@@ -133,6 +133,8 @@ _CASES: Final[Mapping[CaseKind, tuple[str, str]]] = MappingProxyType(
         CaseKind.DISPUTE: ("an answer to a bank that takes money back, or is about to", "the money is lost"),
         CaseKind.UNMATCHED_EVENT: ("a home for an event of a provider", "it escalates"),
         CaseKind.OUT_OF_STOCK: ("an answer about missing stock", "the shop's rule for a shortage decides"),
+        CaseKind.SHORT_PICK: ("a count: units were not where they should be", "it escalates"),
+        CaseKind.DAMAGED_PICK: ("units to be looked at that cannot leave as they are", "it escalates"),
         CaseKind.STOCK_DRIFT: ("a count: book and shelf differ", "it escalates"),
         CaseKind.RECEIPT_LATE: ("goods that a vendor should have brought", "it escalates"),
         CaseKind.CARRIER_DOWN: ("a label from a carrier that does not answer", "it escalates"),

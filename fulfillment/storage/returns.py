@@ -145,6 +145,8 @@ def _note_what_is_back(conn: Connection, order_id: str, deed: Deed) -> None:
         code="taken_in",
         text="Taken in at our dock",
         source=ScanSource.STAFF,
+        by=deed.by,
+        why=deed.cause,
     )
     for parcel_id in conn.execute(_ALL_BACK, {"the_order": order_id, "ended": ended}).scalars():
         parcels.record(conn, parcel_id, (back,), None, source=ScanSource.STAFF.value, now=deed.at)
