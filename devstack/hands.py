@@ -53,6 +53,10 @@ class Hands:
         """Arm a fault at the providers."""
         self._until_answered(lambda: self.simulator.post("/_sim/faults", what))
 
+    def shelf(self, order_id: str, **what: Any) -> None:
+        """Let whoever picks for the order find something wrong on the shelf."""
+        self._until_answered(lambda: self.simulator.post("/_sim/shelves", {"order": order_id, **what}))
+
     def travels(self, order_id: str, profile: str) -> None:
         """Let the order's parcels have this fate on the road."""
         armed = {"match": {"reference": order_id}, "profile": profile}

@@ -5,7 +5,7 @@ and how it ended is judged by `Ending`, so that tests can play and judge it with
 """
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from types import MappingProxyType
 from typing import Any, Final, Protocol
 
@@ -47,6 +47,10 @@ class World(Protocol):
 
     def fault(self, **what: Any) -> None:
         """Arm a fault at the providers."""
+        ...
+
+    def shelf(self, order_id: str, **what: Any) -> None:
+        """Let whoever picks for the order find something wrong on the shelf."""
         ...
 
     def travels(self, order_id: str, profile: str) -> None:
@@ -112,12 +116,16 @@ LANTERN: Final = Product(sku="LNTN-0", name="Oil lantern, old series", weight_g=
                          vendor="Lumen Works", archived=True, on_hand=1)  # fmt: skip
 SPYGLASS: Final = Product(sku="SPYG-1", name="Spyglass, the last one", weight_g=320, price=6100,
                           vendor="Lumen Works", archived=True, on_hand=1)  # fmt: skip
+ROPE: Final = Product(sku="ROPE-20", name="Climbing rope, 20 m", weight_g=1200, price=5900,
+                      vendor="Trailmakers", reorder_point=1, on_hand=2)  # fmt: skip
 GOODS: Final = (
     Goods(product=STOOL, location_id=RENO),
     Goods(product=TENT, location_id=LEHIGH),
     Goods(product=COMPASS, location_id=RENO),
     Goods(product=LANTERN, location_id=RENO),
     Goods(product=SPYGLASS, location_id=RENO),
+    Goods(product=ROPE, location_id=RENO),
+    Goods(product=replace(ROPE, on_hand=20), location_id=LEHIGH),
 )
 _PRODUCTS: Final = MappingProxyType(
     {product.sku: product for product in (*CATALOGUE, *(goods.product for goods in GOODS))}
@@ -193,6 +201,16 @@ _DELIVERED: Final = (ended(Outcome.DELIVERED), charged, told("confirmed", "shipp
 
 def _travels(profile: str) -> Story:
     return lambda world, order_id: world.travels(order_id, profile)
+
+
+def _picker_finds(sku: str, reason: str) -> Story:
+    """Let one unit of it be missing, or not fit to be sold."""
+    return lambda world, order_id: world.shelf(order_id, sku=sku, reason=reason, units=1)
+
+
+def _goes_on(world: World, order_id: str) -> None:
+    """Nobody does anything: the order finds its way by itself."""
+    world.see(order_id, _is_over)
 
 
 def _loses_answer(provider: str, route: str) -> Story:
@@ -731,6 +749,26 @@ SCENARIOS: Final = (
         lines=(("SOCK-2", 1),),
         then=_was_never_at_the_door,
         expects=(ended(Outcome.DELIVERED), refunded, made_good("refund"), told("not_received", "refunded")),
+    ),
+    Scenario(
+        order_id="SO-10514",
+        name="short pick",
+        ends="the missing one came from elsewhere",
+        buyer=Buyer(name="Ivo Marsh", line1="7 Peak Rd", city="Boise", region="ID", postal_code="83702"),
+        lines=(("ROPE-20", 2),),
+        before=_picker_finds("ROPE-20", "not_found"),
+        then=_goes_on,
+        expects=(*_DELIVERED, had(CaseKind.SHORT_PICK), came_in(2)),
+    ),
+    Scenario(
+        order_id="SO-10515",
+        name="damaged at pick",
+        ends="replaced, delivered, charged once",
+        buyer=Buyer(name="Jan Kroll", line1="90 Mill St", city="Boise", region="ID", postal_code="83702"),
+        lines=(("BTL-750", 2),),
+        before=_picker_finds("BTL-750", "damaged"),
+        then=_goes_on,
+        expects=(*_DELIVERED, had(CaseKind.DAMAGED_PICK), came_in(1)),
     ),
 )
 

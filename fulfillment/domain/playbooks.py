@@ -99,8 +99,6 @@ PLAYBOOKS: Final[Mapping[CaseKind, Playbook]] = MappingProxyType(
         _K.UNMATCHED_EVENT: _person(then=Owner.SUPPORT),
         _K.STOCK_DRIFT: _person(then=Owner.SUPPORT),
         _K.RECEIPT_LATE: _person(then=Owner.SUPPORT),
-        _K.SHORT_PICK: _person(),
-        _K.DAMAGED_PICK: _person(),
         _K.CUSTOMER_UNREACHABLE: _person(),
         _K.WEBHOOK_FAILING: _person(then=Owner.SUPPORT),
         _K.BAD_SIGNAL: _person(lambda policy: policy.bad_signal_within),

@@ -146,7 +146,7 @@ def _note_what_is_back(conn: Connection, order_id: str, deed: Deed) -> None:
         text="Taken in at our dock",
         source=ScanSource.STAFF,
         by=deed.by,
-        why="its units came back",
+        why=deed.cause,
     )
     for parcel_id in conn.execute(_ALL_BACK, {"the_order": order_id, "ended": ended}).scalars():
         parcels.record(conn, parcel_id, (back,), None, source=ScanSource.STAFF.value, now=deed.at)

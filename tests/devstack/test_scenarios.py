@@ -66,8 +66,8 @@ def a_good_ending(**changes: Any) -> Ending:
 # --- the orders ------------------------------------------------------------------------------------------
 
 
-def test_there_are_thirty_four_stories_with_numbers_in_a_row() -> None:
-    assert [one.order_id for one in SCENARIOS] == [f"SO-{number}" for number in range(10480, 10514)]
+def test_there_are_thirty_six_stories_with_numbers_in_a_row() -> None:
+    assert [one.order_id for one in SCENARIOS] == [f"SO-{number}" for number in range(10480, 10516)]
 
 
 def test_every_story_has_a_name_of_its_own_and_is_judged() -> None:
@@ -75,12 +75,12 @@ def test_every_story_has_a_name_of_its_own_and_is_judged() -> None:
     assert all(one.expects for one in SCENARIOS)
 
 
-@pytest.mark.parametrize("one", [*SCENARIOS, another(10514)], ids=lambda one: one.order_id)
+@pytest.mark.parametrize("one", [*SCENARIOS, another(10516)], ids=lambda one: one.order_id)
 def test_every_story_is_told_in_eighty_columns(one: Scenario) -> None:
     assert len(f"PASS  {one.order_id} {one.name}: {one.ends}") <= 80
 
 
-@pytest.mark.parametrize("one", [*SCENARIOS, another(10514)], ids=lambda one: one.order_id)
+@pytest.mark.parametrize("one", [*SCENARIOS, another(10516)], ids=lambda one: one.order_id)
 def test_the_api_takes_every_order(one: Scenario) -> None:
     order = PlaceOrder.model_validate(one.body).order(one.order_id, placed_at=NOON)
 
@@ -194,6 +194,9 @@ class Played:
     def fault(self, **what: Any) -> None:
         self.did.append(f"fault {what['kind']}")
 
+    def shelf(self, order_id: str, **what: Any) -> None:
+        self.did.append(f"shelf {what['sku']} {what['reason']}")
+
     def travels(self, order_id: str, profile: str) -> None:
         self.did.append(f"travels {profile}")
 
@@ -302,6 +305,8 @@ def made_good(with_: str) -> OrderView:
                 *["ask /v1/returned_units"] * 2,  # a line each
             ],
         ),
+        ("SO-10514", CaseKind.SHORT_PICK, ["shelf ROPE-20 not_found"]),
+        ("SO-10515", CaseKind.DAMAGED_PICK, ["shelf BTL-750 damaged"]),
         ("SO-10513", CaseKind.NOT_RECEIVED, ["ask SO-10513/not_received", "ask SO-10513/cases/answer"]),
     ],
 )

@@ -86,7 +86,7 @@ def send(house: House, shipment_id: str, number: str) -> None:
     """Bring a shipment from the floor to the carrier."""
     house.floor.start_picking(shipment_id, by="pia")
     house.floor.picked(shipment_id, by="pia")
-    house.label(house.floor.pack(shipment_id, weight_g=900, by="pia"), number=number)
+    house.label(house.pack(shipment_id), number=number)
     house.floor.hand_over(shipment_id, by="dock")
 
 
