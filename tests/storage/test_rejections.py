@@ -184,6 +184,17 @@ def test_each_reason_moves_its_own_buckets(
     check_books(house)
 
 
+def test_the_audit_sees_units_that_are_not_where_their_reason_says(house: House) -> None:
+    house.stocked(mugs=3)
+    reject(house, picking(house), reason=Rejection.DAMAGED)
+    check_books(house)
+
+    house.change(rejections, {"quantity": 2})
+
+    with pytest.raises(AssertionError, match="s-1: 2 damaged taken out of SO-1-1, 1 damaged"):
+        check_books(house)
+
+
 def test_what_lies_in_the_wrong_bin_is_counted_in_both(house: House) -> None:
     house.stocked(mugs=3)
     shipment_id = picking(house)
