@@ -15,6 +15,7 @@ from devstack.simulators import pages
 from devstack.simulators.clock import epoch, iso
 from devstack.simulators.easypost import label_image
 from devstack.simulators.faults import BadFault
+from devstack.simulators.journey import Scan
 from devstack.simulators.parcels import UnknownParcel, UnknownProfile
 from devstack.simulators.sender import PROVIDERS
 from devstack.simulators.shelves import BadShelf
@@ -34,6 +35,7 @@ COUNTS: Final = {
     "scans": "SELECT count(*) FROM scans WHERE fired = 1",
     "scans_pending": "SELECT count(*) FROM scans WHERE fired = 0",
     "mails": "SELECT count(*) FROM mails",
+    "texts": "SELECT count(*) FROM texts",
 }
 Deed = Callable[[Request], Awaitable[Response]]
 
@@ -82,6 +84,7 @@ class Control:
             ("POST", "/_sim/keys/forget", self.forget_keys),
             ("POST", "/_sim/account", self.account),
             ("GET", "/_sim/mails", self.mails),
+            ("POST", "/_sim/texts", self.text),
             ("DELETE", "/_sim/mails", self.empty_mailbox),
             ("GET", "/mail", self.inbox),
             ("GET", "/mail/{number:int}", self.letter),
@@ -199,9 +202,10 @@ class Control:
         return JSONResponse(self._world.parcels.parcel(request.path_params["code"]))
 
     async def hand_over(self, request: Request) -> Response:
-        """The dock gives the parcel to its carrier."""
+        """The dock gives the parcel to its carrier; a way that comes with it is travelled instead of a drawn one."""
+        way = [_scan(said) for said in (await _body(request)).get("way") or ()]
         with self._world.store.transaction():
-            return JSONResponse(self._world.parcels.hand_over(request.path_params["code"]))
+            return JSONResponse(self._world.parcels.hand_over(request.path_params["code"], way))
 
     async def scan(self, request: Request) -> Response:
         """A carrier scans the parcel at this moment."""
@@ -347,6 +351,13 @@ class Control:
         )
         return JSONResponse({"mails": found})
 
+    async def text(self, request: Request) -> Response:
+        """Let somebody text the shop."""
+        sent = await _body(request)
+        with self._world.store.transaction():
+            sid = self._world.twilio.text_us(str(sent.get("from", "")), str(sent.get("body", "")))
+        return JSONResponse({"sid": sid}, 201)
+
     async def empty_mailbox(self, request: Request) -> Response:
         """Throw every mail away."""
         return JSONResponse({"deleted": self._world.mailbox.empty()})
@@ -377,6 +388,17 @@ async def _body(request: Request) -> Json:
     if not isinstance(sent, dict):
         raise BadRequest("the body is not an object")
     return sent
+
+
+def _scan(said: Json) -> Scan:
+    """Return a scan to come as it was sent, in the form in which a parcel shows it."""
+    est = _instant(said.get("est"))
+    try:
+        at = epoch(str(_instant(said["at"])))
+        status, detail, place = str(said["status"]), str(said["status_detail"]), tuple(said["place"])
+    except (KeyError, TypeError) as error:
+        raise BadRequest(f"a scan to come needs at, status, status_detail and place: {error}") from error
+    return Scan(at=at, status=status, detail=detail, place=place, est=epoch(est) if est else None)
 
 
 def _instant(text: str | None) -> str | None:

@@ -7,6 +7,7 @@ from fulfillment.domain.cases import Case, CaseKind
 from fulfillment.domain.holds import Hold
 from fulfillment.domain.order import Order, OrderStatus, UnitRange
 from fulfillment.domain.payment import OrderPayment
+from fulfillment.domain.promise import Promise
 from fulfillment.domain.shipment import WaitsFor, WorkStatus
 from fulfillment.domain.stage import Stage
 from fulfillment.domain.tracking import CarrierStatus, Flag
@@ -64,6 +65,8 @@ class ShipmentSummary:
     ship_by: datetime
     outcome: str | None
     parcel: ParcelView | None
+    settled: str | None = None  # what the customer got for it instead: reship or refund
+    replaces: str | None = None  # the shipment whose goods are sent again with it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,6 +117,10 @@ class OrderView:
     confirmed_at: datetime | None
     completed_at: datetime | None
     events: tuple[EventView, ...] = ()
+    promises: tuple[Promise, ...] = ()
+    cases_alike: int = (
+        0  # how many other orders wait for the reason of the most urgent case, in the same words
+    )
 
     @property
     def units_by_stage(self) -> dict[str, int]:

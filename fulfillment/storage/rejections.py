@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, Engine, Row, bindparam, func, insert, select, update
 
+from fulfillment.domain import playbooks
 from fulfillment.domain.errors import FulfillmentError
 from fulfillment.domain.inventory import RESTOCK, SCRAP, SET_ASIDE, CannotRegrade, Deed, Grade, Movement
 from fulfillment.domain.notifications import Fact
@@ -449,14 +450,13 @@ class _Deed:
         )
 
     def _open_case(self, answer: Rejected) -> None:
-        kind, policy = case_of(self._request.reason), self._policy
-        within = policy.count_within if self._request.reason in SHORT else policy.inspection_within
+        kind = case_of(self._request.reason)
         cases.open_case(
             self._conn,
             self._order.order_id,
             kind,
             subject=answer.shipment_id,
-            due_at=self._now + within,
+            due_at=playbooks.due_at(kind, self._now, self._policy),
             now=self._now,
             note=_in_words(answer),
         )

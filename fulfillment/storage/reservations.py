@@ -21,7 +21,7 @@ from fulfillment.domain.promise import ship_by
 from fulfillment.domain.reservation import PlannedShipment, Reservation, ReservationState, claim_key
 from fulfillment.domain.shipment import WaitsFor, WorkStatus, shipment_id
 from fulfillment.domain.sourcing import Sourced, shipped, source
-from fulfillment.storage import claims, holds, journal, shortages, sourcing
+from fulfillment.storage import claims, holds, journal, locks, shortages, sourcing, sourcing_decisions
 from fulfillment.storage.claims import Ask, Claimed
 from fulfillment.storage.movements import Place as Shelf
 from fulfillment.storage.movements import move
@@ -182,12 +182,14 @@ def plan(conn: Connection, want: Wanted, claimed: Claimed, *, now: datetime, pol
     An order that was stopped meanwhile gives its claim back; one that another worker planned is read.
     """
     order = want.order
+    want = _counted_again(conn, want, claimed, policy=policy)
     sourced = _shipped(want, claimed, policy)
     planned = _plan(want, sourced.from_location, first_n=1)
     waiting = _waiting(conn, want, sourced, n=len(planned) + 1, policy=policy)
     if not _become(conn, order, sourced, shipped=bool(planned or waiting), now=now):
         _give_back_if_stopped(conn, order, now=now)
         return stored(conn, order.order_id)
+    _keep_decision(conn, want, claimed, now=now, policy=policy)
     _write(conn, want, [*planned, *waiting], now=now, policy=policy)
     until = _queue(conn, want, waiting, now=now, policy=policy)
     _place_units(conn, order.order_id, [*planned, *waiting], sourced.cancelled)
@@ -208,19 +210,26 @@ def add(
     first_n: int,
     now: datetime,
     policy: Policy,
+    may_wait: bool = True,
 ) -> tuple[PlannedShipment, ...]:
     """Claim lines that were added to the locked order and plan their shipments, numbered from `first_n`.
 
-    The goods of an order that is confirmed are allocated at once: they wait for their money, as the shipment does.
+    Without `may_wait` everything must be there now. The goods of an order that is confirmed are allocated at once:
+    they wait for their money, as the shipment does.
 
     Raises:
         InsufficientStock: something can neither ship nor wait; nothing was written.
     """
-    want = _added(conn, order, lines, now=now, policy=policy)
+    want = _added(conn, order, lines, now=now, policy=policy, may_wait=may_wait)
     claimed = _claim_added(conn, want, now=now, policy=policy)
+    want = _counted_again(conn, want, claimed, policy=policy)
     sourced = _shipped(want, claimed, policy)
+    if gone := sourced.cancelled:
+        line = want.order.line(gone[0].line_no)
+        raise InsufficientStock(line.sku, line.quantity, line.quantity - gone[0].count)
     planned = _plan(want, sourced.from_location, first_n=first_n)
     waiting = _waiting(conn, want, sourced, n=first_n + len(planned), policy=policy)
+    _keep_decision(conn, want, claimed, now=now, policy=policy)
     _write(conn, want, [*planned, *waiting], now=now, policy=policy)
     if claimed.amounts and order.status not in UNPAID:
         _allocate(conn, want, claimed, planned, now=now)
@@ -245,11 +254,12 @@ def again(
     """
     real = order_from(order, lines_of(conn, order.order_id))
     numbers = _Numbers(lost)
-    want = _added(conn, order, numbers.lines(real), now=now, policy=policy)
+    want = _added(conn, order, numbers.lines(real), now=now, policy=policy, may_wait=True)
     asked = replace(ask(want, now=now, policy=policy), plan=_elsewhere(want, not_from, policy))
     (claimed,) = claims.judge(conn, [asked])
     if isinstance(claimed, Exception):
         raise claimed
+    want = _counted_again(conn, want, claimed, policy=policy)
     sourced = numbers.real(_shipped(want, claimed, policy))
     want = replace(want, order=real)
     first_n = conn.execute(_LAST_N, {"the_order": order.order_id}).scalar_one() + 1
@@ -343,6 +353,23 @@ def _shipped(want: Wanted, claimed: Claimed, policy: Policy) -> Sourced:
     )
 
 
+def _keep_decision(
+    conn: Connection, want: Wanted, claimed: Claimed, *, now: datetime, policy: Policy
+) -> None:
+    """Keep why the claim is where it is; of one that was made before a crash nobody knows any more what was there."""
+    if not claimed.repeated:
+        sourcing_decisions.keep(
+            conn,
+            want.order,
+            claimed.available,
+            key=want.key,
+            sites=[place.site for place in want.places],
+            may_wait=want.room,
+            now=now,
+            policy=policy,
+        )
+
+
 def _terms(row: Row[Any]) -> Terms:
     return Terms(limit=row.backorder_limit, available_from=row.available_from)
 
@@ -354,12 +381,30 @@ def _room(conn: Connection, terms: Mapping[str, Terms]) -> dict[str, int | None]
     return sourcing.rooms(terms, owed)
 
 
+def _counted_again(conn: Connection, want: Wanted, claimed: Claimed, *, policy: Policy) -> Wanted:
+    """Count who waits once more, one order after the other, where this one would wait and only so many may."""
+    waits = {want.order.line(units.line_no).sku for units in _shipped(want, claimed, policy).backordered}
+    limited = sorted(sku for sku in waits if want.may_wait[sku].limit is not None)
+    if not limited:
+        return want
+    lock_order(conn, want.order.order_id)  # before the queue, as everybody does
+    for sku in limited:
+        locks.named(conn, f"backorders:{sku}")
+    return replace(want, room=_room(conn, want.may_wait))
+
+
 def _added(
-    conn: Connection, order: Row[Any], lines: Sequence[OrderLine], *, now: datetime, policy: Policy
+    conn: Connection,
+    order: Row[Any],
+    lines: Sequence[OrderLine],
+    *,
+    now: datetime,
+    policy: Policy,
+    may_wait: bool,
 ) -> Wanted:
     asked = {line.sku for line in lines}
     made: int = conn.execute(_CLAIMS_MADE, {"the_order": order.order_id}).scalar_one()
-    terms = sourcing.waitable(sourcing.terms(conn, asked), now=now, policy=policy)
+    terms = sourcing.waitable(sourcing.terms(conn, asked), now=now, policy=policy) if may_wait else {}
     return Wanted(
         order=order_from(order, lines),
         may_wait=terms,
@@ -374,9 +419,6 @@ def _claim_added(conn: Connection, want: Wanted, *, now: datetime, policy: Polic
     (claimed,) = claims.judge(conn, [ask(want, now=now, policy=policy)])
     if isinstance(claimed, Exception):
         raise claimed
-    if gone := _shipped(want, claimed, policy).cancelled:
-        line = want.order.line(gone[0].line_no)
-        raise InsufficientStock(line.sku, line.quantity, line.quantity - gone[0].count)
     return claimed
 
 

@@ -23,10 +23,13 @@ from fulfillment.domain.hand_over import Evidence, Proof
 from fulfillment.domain.headline import expected_on, headline, shipment_headline
 from fulfillment.domain.holds import Hold, HoldReason
 from fulfillment.domain.inventory import Disposition, Grade
+from fulfillment.domain.notifications import Channel
 from fulfillment.domain.order import Customer, Order, OrderLine, UnitRange
 from fulfillment.domain.payment import DeclineGroup, OrderPayment
 from fulfillment.domain.picking import CheckGrade, PickMode, Rejection, Settled
+from fulfillment.domain.playbooks import Answer
 from fulfillment.domain.policy import ShortageChoice
+from fulfillment.domain.promise import Promise, Source
 from fulfillment.domain.refund import Refund, RefundCause, RefundState
 from fulfillment.domain.shipment import WaitsFor, WorkStatus
 from fulfillment.domain.stage import Stage
@@ -111,6 +114,46 @@ class CustomerIn(_Request):
     email: Email
     phone: Phone = Field("", description="E.164, for example +12085550142.")
     locale: Locale = Field("en-US", description="BCP 47.")
+
+
+class PreferencesIn(_Request):
+    """How a customer wants to be told. What is left out is as for a customer who never said."""
+
+    main: Channel = Field(Channel.EMAIL, description="On which all that must be told arrives.")
+    sms: bool = Field(False, description="Whether they agreed to text messages.")
+    delivery_news: bool = Field(True, description="Whether they want to hear where their parcels are.")
+    locale: Locale | Literal[""] = Field("", description="BCP 47; empty is that of each order.")
+    zone: OptionalLine = Field("", description="Of the IANA list; empty is that of the address.")
+
+
+class ContactIn(_Request):
+    """Where a customer can be reached; what is empty stays as it is."""
+
+    email: Email | Literal[""] = ""
+    phone: Phone = ""
+
+
+class LiftIn(_Request):
+    """Where messages may go again."""
+
+    channel: Channel
+    recipient: Line
+
+
+class EndpointIn(_Request):
+    """Where webhooks go."""
+
+    url: Annotated[str, StringConstraints(pattern=r"^https?://[^\s/?#@]+([/?][^\s#]*)?$", max_length=500)]
+    kinds: Annotated[list[Word], Field(max_length=50)] = Field([], description="Of events; none is all.")
+    after: Annotated[int, Field(ge=0, le=2**62)] | None = Field(
+        None, description="Send everything later than this event; by default what happens from now on."
+    )
+
+
+class ReplayIn(_Request):
+    """From where to send again; by default from where it stopped."""
+
+    after: Annotated[int, Field(ge=0, le=2**62)] | None = None
 
 
 class LineIn(_Request):
@@ -287,6 +330,38 @@ class ShortageIn(_Request):
     choice: ShortageChoice
 
 
+class CaseAnswerIn(_Request):
+    """What becomes of a case: `reship` or `refund` the goods, `wait`, `reroute` at the carrier, or it is `done`.
+
+    `shipment` is needed where several have a case of this kind, `note` where the answer is `done`. What is sent again
+    goes to `ship_to`, or where the order goes.
+    """
+
+    kind: CaseKind
+    answer: Answer
+    shipment: Annotated[str, Field(max_length=80)] = ""
+    note: Note = ""
+    ship_to: AddressIn | None = None
+
+
+class AnswerAlikeIn(_Request):
+    """Which cases are answered: those of this kind in the same words as on the order `like`, opened by `until`."""
+
+    like: Id
+    kind: CaseKind
+    answer: Answer
+    note: Note = ""
+    until: AwareDatetime | None = None
+    dry_run: bool = True
+
+
+class NotReceivedIn(_Request):
+    """Which parcel did not reach the customer, by its number in the order; the only delivered one by default."""
+
+    parcel: Annotated[int, Field(ge=1)] | None = None
+    note: Note = ""
+
+
 class HoldIn(_Request):
     """Why nothing may leave for now."""
 
@@ -371,6 +446,41 @@ class RefundsOut(BaseModel):
     """An order's refunds, oldest first."""
 
     refunds: list[RefundOut]
+
+
+class CorrectionIn(_Request):
+    """Where a parcel really is, since when (now where it is left out), and how you know."""
+
+    status: CarrierStatus
+    reason: Reason
+    happened_at: AwareDatetime | None = None
+
+
+class CorrectionOut(BaseModel):
+    """A correction that is made; a repeat answers the same."""
+
+    order_id: str
+    parcel_id: str
+    status: CarrierStatus
+    text: str
+
+
+class UnknownCodeOut(BaseModel):
+    """A carrier's code in no table; `count` is of scans in the last 90 days."""
+
+    provider: str
+    carrier: str
+    code: str
+    text: str
+    count: int
+    first_seen: datetime
+    last_seen: datetime
+
+
+class UnknownCodesOut(BaseModel):
+    """The codes that nobody has given a meaning, the most frequent first."""
+
+    codes: list[UnknownCodeOut]
 
 
 class PackedIn(_Request):
@@ -677,11 +787,24 @@ class LineOut(ItemOut):
     cancelled: int
 
 
+class PromisedDayOut(BaseModel):
+    """One day that was promised: who says so, why, and since when; `told_at` is when a message about it was sent."""
+
+    by: date
+    source: Source
+    reason: str
+    at: datetime
+    told_at: datetime | None
+
+
 class PromiseOut(BaseModel):
     """The day the order should arrive by; `changed_from` is the day promised first, if it moved."""
 
     by: date | None
     changed_from: date | None
+    history: list[PromisedDayOut] = Field(
+        default=[], description="Every day promised so far, the first one first."
+    )
 
 
 class ParcelOut(BaseModel):
@@ -858,7 +981,21 @@ def items(order: Order, units: tuple[UnitRange, ...]) -> list[ItemOut]:
 
 def _promise(view: OrderView) -> PromiseOut:
     moved = view.promise_first_date != view.promise_date
-    return PromiseOut(by=view.promise_date, changed_from=view.promise_first_date if moved else None)
+    return PromiseOut(
+        by=view.promise_date,
+        changed_from=view.promise_first_date if moved else None,
+        history=[_promised_day(promise) for promise in view.promises],
+    )
+
+
+def _promised_day(promise: Promise) -> PromisedDayOut:
+    return PromisedDayOut(
+        by=promise.day,
+        source=promise.source,
+        reason=promise.reason,
+        at=promise.at,
+        told_at=promise.told_at,
+    )
 
 
 def _cancelled(view: OrderView, line_no: int) -> int:
