@@ -32,6 +32,7 @@ from fulfillment.domain.picking import (
     PutBack,
     Rejected,
     Scanned,
+    SetAside,
     Settled,
     TakeWalk,
     ToPick,
@@ -216,6 +217,8 @@ class Rejections(Protocol):
     """Units that cannot leave. The same scan answers the same again."""
 
     def reject(self, request: Reject) -> Rejected: ...
+
+    def to_inspect(self, location_id: str | None = None) -> tuple[SetAside, ...]: ...
 
     def inspected(self, rejection_id: str, to: Settled, *, by: str, note: str = "") -> None: ...
 

@@ -316,6 +316,22 @@ class Rejected:
         return now if self.left else "Nothing is left in it: put the tote back."
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SetAside:
+    """Units that were taken out of a shipment and wait to be looked at."""
+
+    rejection_id: str
+    shipment_id: str
+    sku: str
+    location_id: str
+    units: int
+    reason: Rejection
+    note: str
+    photo: str
+    by: str
+    at: datetime
+
+
 def case_of(reason: Rejection) -> CaseKind:
     """Return the kind of case this opens."""
     return CaseKind.SHORT_PICK if reason in SHORT else CaseKind.DAMAGED_PICK

@@ -97,6 +97,17 @@ FROM shipments s
 JOIN locations l USING (location_id)
 LEFT JOIN signals g ON g.fact_key = s.shipment_id || ':handed_over'
 """
+# What was replaced moves under the key of the rejection, what left its shipment under both; the rest of a shelf under others.
+_REJECTIONS: Final = """
+SELECT r.rejection_id, r.shipment_id, r.reason, r.quantity AS units,
+    coalesce(sum(m.damaged), 0)::int AS damaged, coalesce(sum(m.quarantine), 0)::int AS quarantine,
+    coalesce(sum(m.held), 0)::int AS held, coalesce(-sum(m.on_hand), 0)::int AS gone,
+    r.count_id IS NOT NULL AS is_counted
+FROM rejections r
+    LEFT JOIN stock_movements m
+        ON m.operation_key IN ('reject:' || r.rejection_id, 'reject:' || r.rejection_id || ':' || r.shipment_id)
+GROUP BY r.rejection_id
+"""
 # Parcels that were closed before there was a bench were not scanned.
 _BENCHES: Final = """
 SELECT s.shipment_id, coalesce(u.code, '') AS sku, count(u.code) AS units, coalesce(p.problem, '') AS problem
@@ -181,6 +192,7 @@ def read(conn: Connection, *, now: datetime, since: datetime, speed: float = 1.0
         operations=_all(conn, _OPERATIONS, facts.OperationFact),
         shipments=_all(conn, _SHIPMENTS, facts.ShipmentFact),
         benches=_all(conn, _BENCHES, facts.BenchFact),
+        rejections=_all(conn, _REJECTIONS, facts.RejectionFact),
         parcels=_all(conn, _PARCELS, _parcel),
         manifests=_all(conn, _MANIFESTS, facts.ManifestFact),
         labels=_all(conn, _LABELS, facts.LabelFact),

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, Engine, Row, bindparam, func, insert, select, update
 
+from fulfillment.domain import playbooks
 from fulfillment.domain.errors import FulfillmentError
 from fulfillment.domain.inventory import RESTOCK, SCRAP, SET_ASIDE, CannotRegrade, Deed, Grade, Movement
 from fulfillment.domain.notifications import Fact
@@ -24,6 +25,7 @@ from fulfillment.domain.picking import (
     PickRefused,
     Rejected,
     Rejection,
+    SetAside,
     Settled,
     case_of,
 )
@@ -97,6 +99,13 @@ _INSPECT: Final = (
     update(rejections)
     .where(rejections.c.rejection_id == bindparam("the_scan"), rejections.c.inspected_at.is_(None))
     .returning(rejections)
+)
+
+
+_TO_INSPECT: Final = (
+    select(rejections)
+    .where(rejections.c.inspected_at.is_(None), rejections.c.reason.not_in([one.value for one in SHORT]))
+    .order_by(rejections.c.at, rejections.c.rejection_id)
 )
 
 
@@ -198,6 +207,14 @@ class RejectionStore:
         ]
         if here:  # else it left, or was changed, while the others were cleared
             _Deed(conn, order, shipment, request, now=self._now(), policy=self._policy).do(here)
+
+    def to_inspect(self, location_id: str | None = None) -> tuple[SetAside, ...]:
+        """Return what was set aside and nobody has looked at yet, the oldest first."""
+        query = (
+            _TO_INSPECT if location_id is None else _TO_INSPECT.where(rejections.c.location_id == location_id)
+        )
+        with self._engine.connect() as conn:
+            return tuple(_set_aside(row) for row in conn.execute(query))
 
     def inspected(self, rejection_id: str, to: Settled, *, by: str, note: str = "") -> None:
         """Settle what was set aside. A repeat changes nothing.
@@ -433,14 +450,13 @@ class _Deed:
         )
 
     def _open_case(self, answer: Rejected) -> None:
-        kind, policy = case_of(self._request.reason), self._policy
-        within = policy.count_within if self._request.reason in SHORT else policy.inspection_within
+        kind = case_of(self._request.reason)
         cases.open_case(
             self._conn,
             self._order.order_id,
             kind,
             subject=answer.shipment_id,
-            due_at=self._now + within,
+            due_at=playbooks.due_at(kind, self._now, self._policy),
             now=self._now,
             note=_in_words(answer),
         )
@@ -504,6 +520,21 @@ def _in_words(answer: Rejected) -> str:
     }
     what = ", ".join(f"{count} {words}" for words, count in parts.items() if count)
     return f"{answer.units} x {answer.sku} {answer.reason}: {what}"
+
+
+def _set_aside(row: Row[Any]) -> SetAside:
+    return SetAside(
+        rejection_id=row.rejection_id,
+        shipment_id=row.shipment_id,
+        sku=row.sku,
+        location_id=row.location_id,
+        units=row.quantity,
+        reason=Rejection(row.reason),
+        note=row.note,
+        photo=row.photo,
+        by=row.by,
+        at=row.at,
+    )
 
 
 def _answer(row: Row[Any]) -> Rejected:

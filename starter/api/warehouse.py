@@ -196,6 +196,27 @@ class RejectedOut(BaseModel):
     say: str
 
 
+class SetAsideOut(BaseModel):
+    """Units that were taken out of a shipment and wait to be looked at."""
+
+    rejection_id: str
+    shipment_id: str
+    sku: str
+    location_id: str
+    units: int
+    reason: Rejection
+    note: str
+    photo: str
+    by: str
+    at: datetime
+
+
+class ToInspectOut(BaseModel):
+    """What was set aside and nobody has looked at yet, the oldest first."""
+
+    rejections: list[SetAsideOut]
+
+
 class InspectedOut(BaseModel):
     """Units that were set aside and looked at."""
 
@@ -340,6 +361,15 @@ def reject(
     )
     after.add_task(tell_orders, doors, [order_of(shipment_id)])
     return RejectedOut(**asdict(answer), say=answer.say)
+
+
+@router.get("/rejections", response_model=ToInspectOut, summary="What is to be inspected")
+def to_inspect(
+    doors: Standing, _caller: Working, location: Annotated[str | None, Query(max_length=64)] = None
+) -> ToInspectOut:
+    """List units that could not leave, until somebody says what becomes of them."""
+    waiting = doors.rejections.to_inspect(location)
+    return ToInspectOut(rejections=[SetAsideOut.model_validate(one, from_attributes=True) for one in waiting])
 
 
 @router.post("/rejections/{rejection_id}/inspection", response_model=InspectedOut, summary="Inspected")

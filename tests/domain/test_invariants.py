@@ -28,6 +28,7 @@ from fulfillment.domain.invariants.facts import (
     BlockFact,
     Effect,
     LedgerText,
+    RejectionFact,
     RepeatedMovementFact,
     ReplacementFact,
     Run,
@@ -147,6 +148,16 @@ ARRIVED = TransferFact(
 )
 
 # Every invariant with the ways in which it is broken here, and a word its violation must hold.
+
+
+def taken_out(reason: str, **where: Any) -> RejectionFact:
+    """Return two units that a picker took out of the first shipment."""
+    nowhere = {"damaged": 0, "quarantine": 0, "held": 0, "gone": 0, "is_counted": False}
+    return RejectionFact(
+        rejection_id="scan-1", shipment_id="SO-1-1", reason=reason, units=2, **nowhere | where
+    )
+
+
 BREAKS: tuple[tuple[Invariant, str, Put, str], ...] = (
     (
         sources.everything_was_read,
@@ -498,6 +509,30 @@ BREAKS: tuple[tuple[Invariant, str, Put, str], ...] = (
         "handed over while held",
         edit("holds", "SO-3:manual:1", order_id="SO-1", ended_at=ago(days=1)),
         "SO-1-1: left while SO-3:manual:1 stood",
+    ),
+    (
+        stock.taken_out_as_said,
+        "damaged units that are for sale again",
+        add("rejections", taken_out("damaged", damaged=1)),
+        "scan-1: 2 damaged taken out of SO-1-1, 1 damaged",
+    ),
+    (
+        stock.taken_out_as_said,
+        "units set aside for another reason",
+        add("rejections", taken_out("expired", damaged=2)),
+        "2 damaged",
+    ),
+    (
+        stock.taken_out_as_said,
+        "units that were taken out of the order alone",
+        add("rejections", taken_out("not_found", is_counted=True)),
+        "none moved",
+    ),
+    (
+        stock.taken_out_as_said,
+        "a shelf that was short, and nobody counts it",
+        add("rejections", taken_out("mismatch", gone=2)),
+        "nobody counts",
     ),
     (
         parcels.nothing_closed_unscanned,

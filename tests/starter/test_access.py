@@ -80,6 +80,7 @@ ROUTES: dict[tuple[str, str], set[str]] = {
     ("POST", "/v1/warehouse/manifests/M-1/handed_over"): {"warehouse"},
     ("POST", f"{SHIPMENT}/packed"): {"warehouse"},
     ("POST", f"{SHIPMENT}/handed_over"): {"warehouse"},
+    ("GET", "/v1/warehouse/rejections"): {"warehouse"},
     ("POST", "/v1/warehouse/rejections/R-1/inspection"): {"warehouse"},
     ("PUT", "/v1/warehouse/bins"): {"warehouse"},
     ("GET", "/v1/warehouse/pick-list"): {"warehouse"},

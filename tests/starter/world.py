@@ -30,7 +30,7 @@ from fulfillment.domain.notifications import Block, Channel, Preferences, Told
 from fulfillment.domain.order import Order, OrderStatus
 from fulfillment.domain.packing import Bench, NotAtBench, UnitScan
 from fulfillment.domain.payment_news import PaymentHint
-from fulfillment.domain.picking import PutBack, Rejected, Settled, UnknownWalk, Walk
+from fulfillment.domain.picking import PutBack, Rejected, SetAside, Settled, UnknownWalk, Walk
 from fulfillment.domain.promise import CartPart, CartPromise
 from fulfillment.domain.replenishment import Ordered, ShelfPoint, StockRow
 from fulfillment.domain.shipment import InvalidTransition, Stop, WorkStatus
@@ -322,6 +322,9 @@ class Books:
             added=("SO-10483-2",),
             count_id="CNT-scan-1",
         )
+
+    def to_inspect(self, location_id: str | None = None) -> tuple[SetAside, ...]:
+        return ()
 
     def inspected(self, rejection_id: str, to: Settled, *, by: str, note: str = "") -> None:
         if rejection_id != "scan-1":

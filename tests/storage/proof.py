@@ -9,6 +9,7 @@ _ALWAYS = (
     stock.no_oversell,
     stock.counters_equal_movements,
     stock.stock_moved_once,
+    stock.taken_out_as_said,
     stock.promises_match_counters,
     stock.every_unit_once,
     stock.claims_cover_units,

@@ -265,7 +265,7 @@ def test_units_that_are_not_there_are_asked_for_no_more(house: House) -> None:
 # --- a change or cancel while it is in somebody's hands -------------------------------------------------------
 
 
-def test_a_cancel_reaches_whoever_has_the_goods_and_is_over_when_they_are_back(house: House) -> None:
+def test_p37_a_cancel_reaches_whoever_has_the_goods_and_is_over_when_they_are_back(house: House) -> None:
     """Guard: the put-back is asked for in the transaction that cancels. Without it the goods lie on the bench."""
     house.stocked()
     house.released()

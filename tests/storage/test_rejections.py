@@ -1,12 +1,18 @@
 """Units that cannot leave: only they are taken out, others are found for them, and the rest goes on."""
 
+from collections import Counter
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import pytest
 from sqlalchemy import Engine
 
 from fulfillment.domain.change import CancelUnits, LineQuantity
+from fulfillment.domain.errors import FulfillmentError
 from fulfillment.domain.holds import HoldReason
 from fulfillment.domain.inventory import Level
 from fulfillment.domain.packing import NotAtBench, UnitScan
@@ -54,6 +60,24 @@ def reject(
         shipment_id=shipment_id, sku=MUG, units=units, reason=reason, by="pia", scan_id="s-1", photo="p-1"
     )
     return house.rejections.reject(replace(asked, **changes))
+
+
+def cancel_units(house: House, order_id: str, quantity: int) -> None:
+    house.records.cancel_units(
+        CancelUnits(
+            order_id=order_id,
+            lines=(LineQuantity(line_no=1, quantity=quantity),),
+            reason="fewer are enough",
+            by="ann",
+            request_id=f"less-{order_id}",
+        )
+    )
+
+
+def quietly(deed: Callable[[], object]) -> None:
+    """Do a deed that may have become impossible."""
+    with suppress(FulfillmentError):
+        deed()
 
 
 def level(house: House, place: str = RENO) -> Level:
@@ -120,7 +144,8 @@ def test_units_that_are_nowhere_wait_and_the_customer_is_told_when(house: House)
     check_books(house)
 
 
-def test_units_of_what_comes_no_more_are_taken_off_and_only_they(house: House) -> None:
+def test_p38_units_of_what_comes_no_more_are_taken_off_and_only_they(house: House) -> None:
+    """Guard: `_cancel` keeps them as cancelled. Without it units that are not paid are still to be shipped."""
     house.stocked(mugs=3, backorderable=False)
     shipment_id = picking(house)
 
@@ -184,6 +209,17 @@ def test_each_reason_moves_its_own_buckets(
     check_books(house)
 
 
+def test_the_audit_sees_units_that_are_not_where_their_reason_says(house: House) -> None:
+    house.stocked(mugs=3)
+    reject(house, picking(house), reason=Rejection.DAMAGED)
+    check_books(house)
+
+    house.change(rejections, {"quantity": 2})
+
+    with pytest.raises(AssertionError, match="s-1: 2 damaged taken out of SO-1-1, 1 damaged"):
+        check_books(house)
+
+
 def test_what_lies_in_the_wrong_bin_is_counted_in_both(house: House) -> None:
     house.stocked(mugs=3)
     shipment_id = picking(house)
@@ -232,7 +268,8 @@ def test_what_is_found_damaged_at_the_bench_is_verified_anew(house: House, mugs:
     check_books(house)
 
 
-def test_the_same_scan_again_is_answered_the_same_and_takes_nothing_more(house: House) -> None:
+def test_p39_the_same_scan_again_is_answered_the_same_and_takes_nothing_more(house: House) -> None:
+    """Guard: the scan is known. Without it a scanner that repeats itself empties the order."""
     house.stocked(mugs=3)
     shipment_id = picking(house)
 
@@ -242,6 +279,29 @@ def test_the_same_scan_again_is_answered_the_same_and_takes_nothing_more(house: 
     assert again == first
     assert len(house.rows(rejections)) == len(house.rows(cases, kind="short_pick")) == 1
     assert carried(house) == {"SO-1-1": 2, "SO-1-2": 1}
+
+
+def test_p52_a_rejection_a_cancel_and_a_step_at_once_come_to_one_after_another(house: House) -> None:
+    """Guard: each locks the order first. Without it two of them decide about the same unit."""
+    house.stocked(mugs=40)
+    elsewhere(house, mugs=40)
+    for n in range(1, 5):
+        shipment_id = house.released(f"SO-{n}", mugs=3, teas=0)
+        house.floor.start_picking(shipment_id, by="pia")
+        at_once = [
+            partial(reject, house, shipment_id, 2, scan_id=f"s-{n}"),
+            partial(reject, house, shipment_id, 2, scan_id=f"s-{n}"),
+            partial(cancel_units, house, f"SO-{n}", 2),
+            partial(house.floor.picked, shipment_id, by="pia"),
+        ]
+        with ThreadPoolExecutor(len(at_once)) as people:
+            list(people.map(quietly, at_once))
+
+    units: Counter[str] = Counter()
+    for row in house.rows(unit_ranges):
+        units[row["order_id"]] += row["quantity"]
+    assert units == {f"SO-{n}": 3 for n in range(1, 5)}
+    check_books(house)
 
 
 def test_what_is_damaged_is_not_taken_out_without_a_picture(house: House) -> None:
@@ -303,15 +363,7 @@ def test_units_that_were_taken_out_can_be_cancelled_and_then_ship_no_more(house:
     shipment_id = picking(house)
     reject(house, shipment_id)
 
-    house.records.cancel_units(
-        CancelUnits(
-            order_id="SO-1",
-            lines=(LineQuantity(line_no=1, quantity=1),),
-            reason="two are enough",
-            by="ann",
-            request_id="r-1",
-        )
-    )
+    cancel_units(house, "SO-1", 1)
 
     assert carried(house) == {"SO-1-1": 2, None: 1}
     assert house.row(shipments, shipment_id="SO-1-2")["work_status"] == "cancelled"
@@ -325,16 +377,22 @@ def test_units_that_were_taken_out_can_be_cancelled_and_then_ship_no_more(house:
 def test_what_was_set_aside_is_inspected_once(house: House, to: Settled, on_hand: int, damaged: int) -> None:
     house.stocked(mugs=10)
     reject(house, picking(house), reason=Rejection.DAMAGED)
+    (waiting,) = house.rejections.to_inspect(RENO)
 
     for _ in range(2):
         house.rejections.inspected("s-1", to, by="rex", note="looked at it")
+
+    assert (waiting.rejection_id, waiting.units, waiting.photo) == ("s-1", 1, "p-1")
+    assert house.rejections.to_inspect() == ()
 
     assert (level(house).on_hand, level(house).damaged) == (on_hand, damaged)
     assert house.row(cases, kind="damaged_pick")["resolution"] == "looked at it"
     check_books(house)
 
 
-def test_a_line_ships_from_several_locations_and_is_whole_when_all_its_parts_have_left(house: House) -> None:
+def test_p55_a_line_ships_from_several_locations_and_is_whole_when_all_its_parts_have_left(
+    house: House,
+) -> None:
     house.stocked(mugs=2)
     elsewhere(house, mugs=2)
     shipment_id = picking(house, mugs=4)

@@ -15,6 +15,7 @@ ALL: Final[tuple[Invariant, ...]] = (
     stock.no_oversell,
     stock.counters_equal_movements,
     stock.stock_moved_once,
+    stock.taken_out_as_said,
     stock.promises_match_counters,
     stock.vendors_orders_say_what_came,
     stock.transfers_balance,

@@ -367,6 +367,24 @@ class ShipmentFact:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RejectionFact:
+    """Units that were taken out of a shipment while it was picked, and what their movements put where.
+
+    `gone` are those written off the shelf; `is_counted` says whether a count of the shelf was asked for.
+    """
+
+    rejection_id: str
+    shipment_id: str
+    reason: str
+    units: int
+    damaged: int
+    quarantine: int
+    held: int
+    gone: int
+    is_counted: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class BenchFact:
     """Units of a SKU that were scanned into a shipment that is closed; without a SKU nothing was.
 
@@ -542,6 +560,7 @@ class Books:
     operations: tuple[OperationFact, ...] = ()
     shipments: tuple[ShipmentFact, ...] = ()
     benches: tuple[BenchFact, ...] = ()
+    rejections: tuple[RejectionFact, ...] = ()
     parcels: tuple[ParcelFact, ...] = ()
     manifests: tuple[ManifestFact, ...] = ()
     labels: tuple[LabelFact, ...] = ()

@@ -12,6 +12,7 @@ from fulfillment.domain.invariants.facts import (
     LevelFact,
     MovementFact,
     OrderFact,
+    RejectionFact,
     ShipmentFact,
 )
 from fulfillment.domain.inventory import BUCKETS, EFFECT, TAKEN, Movement
@@ -115,6 +116,43 @@ def stock_moved_once(evidence: Evidence) -> Found:
         for twice in books.repeated_movements
     ]
     return Found(sum(moved.movements for moved in books.movements), violations)
+
+
+@invariant(
+    "what was taken out lies where its reason says",
+    "I3",
+    sees="shipments",
+    claim="units that could not leave are where their reason puts them, and a shelf that was short is counted",
+    remedy="look for the units at their shelf, and post what is missing with the rejection as its reason",
+)
+def taken_out_as_said(evidence: Evidence) -> Found:
+    books = evidence.books
+    violations = [
+        f"{taken.rejection_id}: {taken.units} {taken.reason} taken out of {taken.shipment_id}, {why}"
+        for taken in books.rejections
+        if (why := _misplaced(taken))
+    ]
+    return Found(len(books.shipments), violations)
+
+
+_LIES_IN = {
+    "not_found": "held",
+    "mismatch": "gone",
+    "damaged": "damaged",
+    "worn": "damaged",
+    "quality_doubt": "quarantine",
+    "expired": "quarantine",
+    "recalled": "quarantine",
+}
+_TO_BE_COUNTED = ("not_found", "mismatch")
+
+
+def _misplaced(taken: RejectionFact) -> str:
+    where = {name: getattr(taken, name) for name in ("damaged", "quarantine", "held", "gone")}
+    expected = dict.fromkeys(where, 0) | {_LIES_IN[taken.reason]: taken.units}
+    if where != expected:
+        return ", ".join(f"{count} {name}" for name, count in where.items() if count) or "none moved"
+    return "" if taken.is_counted or taken.reason not in _TO_BE_COUNTED else "and nobody counts"
 
 
 @invariant(
