@@ -16,9 +16,8 @@ from starlette.exceptions import HTTPException
 from starlette.types import ExceptionHandler
 
 from fulfillment.domain.calendars import InvalidCalendar
-from fulfillment.domain.corrections import UnknownParcel
 from fulfillment.domain.counts import CountRefused, UnknownCount
-from fulfillment.domain.errors import FulfillmentError, UnknownOrder
+from fulfillment.domain.errors import FulfillmentError, UnknownOrder, UnknownParcel
 from fulfillment.domain.holds import NoSuchHold
 from fulfillment.domain.inventory import CannotRegrade, InsufficientStock, PackedAlready, UnknownSku
 from fulfillment.domain.order import InvalidOrder

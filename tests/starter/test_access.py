@@ -36,6 +36,7 @@ ROUTES: dict[tuple[str, str], set[str]] = {
     ("POST", f"{ORDER}/address"): CHANGERS,
     ("POST", f"{ORDER}/service"): CHANGERS,
     ("POST", f"{ORDER}/shortage"): CHANGERS,
+    ("GET", f"{ORDER}/parcels/SO-10483-P1/tracking"): {"support", "ops"},
     ("POST", f"{ORDER}/parcels/SO-10483-P1/tracking"): {"support"},
     ("GET", "/v1/tracking/unknown_codes"): {"ops"},
     ("GET", "/v1/warehouse/work"): {"warehouse"},
