@@ -93,6 +93,7 @@ def deeds(books: Engine, outside: World, clock: ShopClock) -> Deeds:
             inventory.reserve_stock,
             records.confirm_order,
             records.place_hold,
+            records.wait_for_all,
             records.release_hold,
             records.stop_shipments,
             records.read_state,

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from devstack.bench import cartons, cost, stock, throughput
+from devstack.bench import cartons, cost, parcels, stock, throughput
 
 app = typer.Typer(no_args_is_help=True, help="Measure: what an order costs, and how many go through.")
 
@@ -76,3 +76,14 @@ def measure_cartons(
     elif found.other:
         print(f"orders by how many cartons more ours took: {found.worse}")
     raise typer.Exit(1 if found.faults else 0)
+
+
+@app.command("parcels")
+def measure_parcels(
+    count: Annotated[int, typer.Option("--parcels", min=10, help="Parcels on their way.")] = 1000,
+    as_json: JsonOption = False,
+) -> None:
+    """Send parcels on their way with real delays, losses and silence; 1 when one was not acted on or told as promised."""
+    found = parcels.measure(parcels=count, say=lambda line: None if as_json else print(line, flush=True))
+    print(json.dumps(asdict(found) | {"held": found.held}) if as_json else "\n".join(found.lines()))
+    raise typer.Exit(0 if found.held else 1)

@@ -15,8 +15,10 @@ from devstack.simulators import pages
 from devstack.simulators.clock import epoch, iso
 from devstack.simulators.easypost import label_image
 from devstack.simulators.faults import BadFault
+from devstack.simulators.journey import Scan
 from devstack.simulators.parcels import UnknownParcel, UnknownProfile
 from devstack.simulators.sender import PROVIDERS
+from devstack.simulators.shelves import BadShelf
 from devstack.simulators.store import Json
 from devstack.simulators.wire import Refusal
 
@@ -66,6 +68,8 @@ class Control:
             ("GET", "/_sim/parcels/{code}", self.parcel),
             ("POST", "/_sim/parcels/{code}/handed_over", self.hand_over),
             ("POST", "/_sim/parcels/{code}/scans", self.scan),
+            ("GET", "/_sim/shelves", self.shelves),
+            ("POST", "/_sim/shelves", self.arm_shelf),
             ("POST", "/_sim/payments/{intent}/authenticate", self.authenticate),
             ("POST", "/_sim/payments/{intent}/settle", self.settle),
             ("POST", "/_sim/payments/{intent}/dispute", self.dispute),
@@ -98,7 +102,7 @@ class Control:
                 return Response(refusal.answer.body, refusal.answer.status, media_type="application/json")
             except UnknownParcel as error:
                 return JSONResponse({"error": f"no parcel bears the number {error}"}, 404)
-            except (BadFault, UnknownProfile, BadRequest) as error:
+            except (BadFault, BadShelf, UnknownProfile, BadRequest) as error:
                 return JSONResponse({"error": str(error)}, 422)
 
         return endpoint
@@ -196,9 +200,10 @@ class Control:
         return JSONResponse(self._world.parcels.parcel(request.path_params["code"]))
 
     async def hand_over(self, request: Request) -> Response:
-        """The dock gives the parcel to its carrier."""
+        """The dock gives the parcel to its carrier; a way that comes with it is travelled instead of a drawn one."""
+        way = [_scan(said) for said in (await _body(request)).get("way") or ()]
         with self._world.store.transaction():
-            return JSONResponse(self._world.parcels.hand_over(request.path_params["code"]))
+            return JSONResponse(self._world.parcels.hand_over(request.path_params["code"], way))
 
     async def scan(self, request: Request) -> Response:
         """A carrier scans the parcel at this moment."""
@@ -209,6 +214,16 @@ class Control:
         with self._world.store.transaction():
             code = request.path_params["code"]
             return JSONResponse(self._world.parcels.scan(code, sent, None if at is None else epoch(at)), 201)
+
+    async def shelves(self, request: Request) -> Response:
+        """What pickers will find that the books do not know."""
+        return JSONResponse({"surprises": self._world.shelves.listed()})
+
+    async def arm_shelf(self, request: Request) -> Response:
+        """Let something be wrong with units of an order: missing, damaged, or something else in their place."""
+        sent = await _body(request)
+        with self._world.store.transaction():
+            return JSONResponse(self._world.shelves.arm(sent), 201)
 
     # The customer and the bank
 
@@ -364,6 +379,17 @@ async def _body(request: Request) -> Json:
     if not isinstance(sent, dict):
         raise BadRequest("the body is not an object")
     return sent
+
+
+def _scan(said: Json) -> Scan:
+    """Return a scan to come as it was sent, in the form in which a parcel shows it."""
+    est = _instant(said.get("est"))
+    try:
+        at = epoch(str(_instant(said["at"])))
+        status, detail, place = str(said["status"]), str(said["status_detail"]), tuple(said["place"])
+    except (KeyError, TypeError) as error:
+        raise BadRequest(f"a scan to come needs at, status, status_detail and place: {error}") from error
+    return Scan(at=at, status=status, detail=detail, place=place, est=epoch(est) if est else None)
 
 
 def _instant(text: str | None) -> str | None:

@@ -97,11 +97,18 @@ def _held(view: OrderView, now: datetime) -> _Wait | None:
     if len(view.holds) > 2:
         others = f" {len(view.holds) - 1} more holds stand beside it."
     return _Wait(
-        waits_for=f"{_HELD_FOR[hold.reason]}{note}",
+        waits_for=f"{_held_for(hold, view)}{note}",
         since=hold.placed_at,
         next=f"If nobody acts by {_at(hold.due_at, now)}, {_BY_DEFAULT[hold.default]}.{others}",
         who=_hold_owner(hold),
     )
+
+
+def _held_for(hold: Hold, view: OrderView) -> str:
+    asked = any(case.kind is CaseKind.OUT_OF_STOCK for case in view.cases)
+    if hold.reason is HoldReason.STOCK and hold.placed_by == "policy" and not asked:
+        return "the rest of it, to leave together"
+    return _HELD_FOR[hold.reason]
 
 
 def _hold_owner(hold: Hold) -> Owner:

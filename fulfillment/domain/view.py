@@ -8,6 +8,7 @@ from fulfillment.domain.errors import UnknownParcel
 from fulfillment.domain.holds import Hold
 from fulfillment.domain.order import Order, OrderStatus, UnitRange
 from fulfillment.domain.payment import OrderPayment
+from fulfillment.domain.promise import Promise
 from fulfillment.domain.shipment import WaitsFor, WorkStatus
 from fulfillment.domain.stage import Stage
 from fulfillment.domain.tracking import CarrierStatus, Flag, Standing
@@ -124,6 +125,7 @@ class OrderView:
     confirmed_at: datetime | None
     completed_at: datetime | None
     events: tuple[EventView, ...] = ()
+    promises: tuple[Promise, ...] = ()
 
     @property
     def units_by_stage(self) -> dict[str, int]:

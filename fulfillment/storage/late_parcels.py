@@ -7,7 +7,7 @@ from sqlalchemy import Connection, Engine, Row, bindparam, select, update
 
 from fulfillment.domain.address import Address
 from fulfillment.domain.calendars import Calendar
-from fulfillment.domain.forecast import Forecast, Journey, forecast, journey
+from fulfillment.domain.forecast import Deliveries, Forecast, forecast, journey
 from fulfillment.domain.policy import Policy
 from fulfillment.domain.promise import Source
 from fulfillment.domain.record import RevisePromise
@@ -42,7 +42,7 @@ _LATE: Final = _DUE.where(rows.c.look_at <= bindparam("now")).order_by(rows.c.lo
 _ONE: Final = _DUE.where(parcels.c.shipment_id == bindparam("the_shipment"), rows.c.look_at.is_not(None))
 _AGAIN: Final = update(rows).where(rows.c.parcel_id.in_(bindparam("those", expanding=True)))
 
-Past = dict[tuple[str, ...], tuple[Journey, ...]]
+Past = dict[tuple[str, ...], Deliveries]
 
 
 def note(engine: Engine, *, now: datetime, policy: Policy) -> None:
@@ -106,9 +106,10 @@ def _of(row: Row[Any], day: date, source: Source, reason: str) -> promises.Delay
 def _forecast(
     conn: Connection, row: Row[Any], past: Past, *, now: datetime, policy: Policy
 ) -> Forecast | None:
-    lane = (row.location_id, row.country, row.area, row.service, row.carrier)
+    lane = (row.location_id, row.country, row.area, row.service, row.carrier, row.zone)
     if lane not in past:
-        past[lane] = transits.past(conn, row, now=now, policy=policy)
+        calendar = Calendar(zone=row.zone, closed_days=frozenset(row.closed_days))
+        past[lane] = Deliveries(transits.past(conn, row, now=now, policy=policy), calendar)
     if len(past[lane]) < policy.lane_parcels_at_least:
         return None
     scans = [scan for scan in scans_of(conn, row.parcel_id) if scan.occurred_at <= now]
@@ -116,7 +117,6 @@ def _forecast(
         journey(scans, row.left_at, Address(**row.ship_to)),
         past[lane],
         promise_date=row.promise_date,
-        calendar=Calendar(zone=row.zone, closed_days=frozenset(row.closed_days)),
         now=now,
         policy=policy,
     )

@@ -7,12 +7,12 @@ from typing import Any, Final
 
 from sqlalchemy import ColumnElement, Connection, Engine, and_, exists, or_, select, update
 
+from fulfillment.domain.cases import CaseKind, CaseState
 from fulfillment.domain.clock import ShopClock
-from fulfillment.domain.holds import HoldReason
 from fulfillment.domain.notifications import Fact, NotificationState
 from fulfillment.domain.order import OrderStatus
 from fulfillment.domain.payment import PaymentStatus
-from fulfillment.storage.tables import backorders, holds, orders, outbox, payments, shipments
+from fulfillment.storage.tables import backorders, cases, orders, outbox, payments, shipments
 
 _LEASE: Final = timedelta(seconds=60)  # real time: longer than any mail server's patience
 _STALE: Final = "no longer true"
@@ -109,9 +109,9 @@ def _no_longer_true() -> ColumnElement[bool]:
         payments.c.status == PaymentStatus.ACTION_REQUIRED.value,
     )
     unanswered = exists().where(
-        holds.c.order_id == outbox.c.order_id,
-        holds.c.reason == HoldReason.STOCK.value,
-        holds.c.state == "active",
+        cases.c.order_id == outbox.c.order_id,
+        cases.c.kind == CaseKind.OUT_OF_STOCK.value,
+        cases.c.state != CaseState.RESOLVED.value,
     )
     return or_(
         and_(outbox.c.fact == Fact.BACKORDERED.value, ~waits),

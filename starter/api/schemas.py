@@ -26,7 +26,9 @@ from fulfillment.domain.holds import Hold, HoldReason
 from fulfillment.domain.inventory import Disposition, Grade
 from fulfillment.domain.order import Customer, Order, OrderLine, UnitRange
 from fulfillment.domain.payment import DeclineGroup, OrderPayment
+from fulfillment.domain.picking import CheckGrade, PickMode, Rejection, Settled
 from fulfillment.domain.policy import ShortageChoice
+from fulfillment.domain.promise import Promise, Source
 from fulfillment.domain.refund import Refund, RefundCause, RefundState
 from fulfillment.domain.shipment import WaitsFor, WorkStatus
 from fulfillment.domain.stage import Stage
@@ -486,9 +488,75 @@ class ProofIn(_Request):
 
 
 class ScanIn(_Request):
-    """A step on the floor. `scan_id` is the scanner's own id of the scan: sending it twice is harmless."""
+    """A step on the floor. `scan_id` is the scanner's own id of the scan: sending it twice is harmless.
+
+    `picker` is who has the goods in hand, where several people work under one key.
+    """
 
     scan_id: Annotated[str, _text(64, least=0)] = ""
+    picker: OptionalLine = ""
+
+
+class RejectionIn(_Request):
+    """Units of a SKU that cannot leave, and why. `scan_id` is the scanner's own id: sending it twice is harmless.
+
+    `photo` is a reference to a picture, needed of what is damaged or worn; `found_sku` is what lay there instead.
+    """
+
+    scan_id: Id
+    sku: Sku
+    quantity: Quantity = 1
+    reason: Rejection
+    found_sku: Sku | None = None
+    note: Note = ""
+    photo: OptionalLine = ""
+
+
+class LookIn(_Request):
+    """What somebody saw of units of a SKU. Below grade A a reference to a picture is needed as `photo`."""
+
+    check_id: Id
+    sku: Sku
+    quantity: Quantity = 1
+    grade: CheckGrade
+    defect: OptionalLine = ""
+    note: Note = ""
+    photo: OptionalLine = ""
+
+
+class WalkIn(_Request):
+    """Work for one picker. `walk_id` is the device's own: sending it twice is harmless."""
+
+    walk_id: Id
+    location_id: Id
+    picker: Id
+    mode: PickMode = PickMode.SINGLE
+    size: Annotated[int, Field(ge=1, le=100)] = 1
+
+
+class PickScanIn(_Request):
+    """Units that were scanned and put into a tote. `scan_id` is the scanner's own: sending it twice is harmless."""
+
+    scan_id: Id
+    tote: Annotated[int, Field(ge=1, le=100)]
+    sku: Sku
+    picker: Id
+    quantity: Quantity = 1
+
+
+class BinIn(_Request):
+    """Where units of a SKU lie: aisle, bay and level, for example `A-03-2`."""
+
+    sku: Sku
+    location_id: Id
+    bin: Annotated[str, _text(32)]
+
+
+class InspectionIn(_Request):
+    """What becomes of units that were set aside: back to the shelf, written off, or left as they are."""
+
+    to: Settled
+    note: Note = ""
 
 
 class ReceiptIn(_Request):
@@ -674,11 +742,24 @@ class LineOut(ItemOut):
     cancelled: int
 
 
+class PromisedDayOut(BaseModel):
+    """One day that was promised: who says so, why, and since when; `told_at` is when a message about it was sent."""
+
+    by: date
+    source: Source
+    reason: str
+    at: datetime
+    told_at: datetime | None
+
+
 class PromiseOut(BaseModel):
     """The day the order should arrive by; `changed_from` is the day promised first, if it moved."""
 
     by: date | None
     changed_from: date | None
+    history: list[PromisedDayOut] = Field(
+        default=[], description="Every day promised so far, the first one first."
+    )
 
 
 class ParcelOut(BaseModel):
@@ -855,7 +936,21 @@ def items(order: Order, units: tuple[UnitRange, ...]) -> list[ItemOut]:
 
 def _promise(view: OrderView) -> PromiseOut:
     moved = view.promise_first_date != view.promise_date
-    return PromiseOut(by=view.promise_date, changed_from=view.promise_first_date if moved else None)
+    return PromiseOut(
+        by=view.promise_date,
+        changed_from=view.promise_first_date if moved else None,
+        history=[_promised_day(promise) for promise in view.promises],
+    )
+
+
+def _promised_day(promise: Promise) -> PromisedDayOut:
+    return PromisedDayOut(
+        by=promise.day,
+        source=promise.source,
+        reason=promise.reason,
+        at=promise.at,
+        told_at=promise.told_at,
+    )
 
 
 def _cancelled(view: OrderView, line_no: int) -> int:

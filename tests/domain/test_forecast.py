@@ -7,7 +7,15 @@ import pytest
 
 from fulfillment.domain.address import Address
 from fulfillment.domain.calendars import Calendar
-from fulfillment.domain.forecast import Forecast, Journey, Stage, forecast, journey, longest_silence
+from fulfillment.domain.forecast import (
+    Deliveries,
+    Forecast,
+    Journey,
+    Stage,
+    forecast,
+    journey,
+    longest_silence,
+)
 from fulfillment.domain.policy import Policy
 from fulfillment.domain.tracking import CarrierStatus, Scan, ScanSource
 
@@ -44,7 +52,7 @@ PAST = tuple(
 
 def seen(this: Journey, *, hours: float, promised: date, past: tuple[Journey, ...] = PAST) -> Forecast | None:
     now = this.left_at + hours * HOUR
-    return forecast(this, past, promise_date=promised, calendar=EVERY_DAY, now=now, policy=POLICY)
+    return forecast(this, Deliveries(past, EVERY_DAY), promise_date=promised, now=now, policy=POLICY)
 
 
 WEDNESDAY, THURSDAY, FRIDAY = date(2026, 11, 4), date(2026, 11, 5), date(2026, 11, 6)
@@ -91,7 +99,9 @@ def test_a_sunday_and_a_holiday_make_no_parcel_late() -> None:
     rest = Calendar(zone="UTC", closed_days=frozenset({date(2026, 11, 9)}))
     now = saturday.left_at + timedelta(days=2, hours=5)
 
-    found = forecast(saturday, PAST, promise_date=date(2026, 11, 11), calendar=rest, now=now, policy=POLICY)
+    found = forecast(
+        saturday, Deliveries(PAST, rest), promise_date=date(2026, 11, 11), now=now, policy=POLICY
+    )
 
     assert found is not None
     assert (found.late, found.day, found.parcels) == (pytest.approx(0.1), date(2026, 11, 11), 30)
@@ -111,9 +121,8 @@ def test_p49_a_night_in_which_the_clocks_change_makes_no_parcel_late(night: date
 
     found = forecast(
         Journey(left_at=saturday.astimezone(UTC)),
-        usual,
+        Deliveries(usual, every_day),
         promise_date=night + timedelta(days=1),
-        calendar=every_day,
         now=saturday.astimezone(UTC),
         policy=POLICY,
     )
@@ -125,7 +134,7 @@ def test_p49_a_night_in_which_the_clocks_change_makes_no_parcel_late(night: date
 def test_p49_the_day_it_will_come_is_the_recipients(zone: str, day: date) -> None:
     """Guard: `forecast` asks the calendar's zone for each day; in UTC this one is the same everywhere."""
     found = forecast(
-        LEFT, PAST, promise_date=WEDNESDAY, calendar=Calendar(zone=zone), now=MONDAY + HOUR, policy=POLICY
+        LEFT, Deliveries(PAST, Calendar(zone=zone)), promise_date=WEDNESDAY, now=MONDAY + HOUR, policy=POLICY
     )
 
     assert found is not None

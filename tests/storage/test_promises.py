@@ -204,6 +204,20 @@ def test_a_day_the_carrier_names_is_promised_with_its_cause_and_told(house: Hous
     assert house.row(orders)["promise_first_date"] == date(2026, 11, 30)
 
 
+def test_every_promise_is_shown_with_what_became_of_its_message(house: House) -> None:
+    house.stocked().shipped()
+    house.wait(30 * HOUR)
+    report(house, "evt_1", a_scan(C.IN_TRANSIT, 29), edd=date(2026, 12, 2))
+    house.change(outbox, {"state": "sent", "sent_at": house.time}, fact="delayed")
+
+    first, second = house.views.view("SO-1").promises
+
+    assert (first.day, first.source, first.at) == (date(2026, 11, 30), "confirmed", MORNING)
+    assert (second.day, second.reason) == (date(2026, 12, 2), "the carrier is running late")
+    assert [(one.channel, one.state) for one in first.told] == [("email", "pending")]
+    assert (first.told_at, second.told_at) == (None, house.time)
+
+
 def test_an_earlier_day_is_no_news(house: House) -> None:
     house.stocked().shipped()
 
