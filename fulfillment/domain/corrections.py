@@ -23,13 +23,6 @@ class CorrectionRefused(FulfillmentError):
     """The tracking of this parcel is not to be corrected like this."""
 
 
-class UnknownParcel(FulfillmentError):
-    """The order has no such parcel."""
-
-    def __init__(self, order_id: str, parcel_id: str) -> None:
-        super().__init__(f"{order_id} has no parcel {parcel_id}")
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CorrectTracking:
     """Somebody knows better than the carrier where a parcel is.

@@ -11,3 +11,10 @@ class UnknownOrder(FulfillmentError):
     def __init__(self, order_id: str) -> None:
         super().__init__(f"there is no order {order_id}")
         self.order_id = order_id
+
+
+class UnknownParcel(FulfillmentError):
+    """The order has no such parcel."""
+
+    def __init__(self, order_id: str, parcel_id: str) -> None:
+        super().__init__(f"{order_id} has no parcel {parcel_id}")

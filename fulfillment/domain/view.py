@@ -4,23 +4,33 @@ from dataclasses import dataclass
 from datetime import date, datetime
 
 from fulfillment.domain.cases import Case, CaseKind
+from fulfillment.domain.errors import UnknownParcel
 from fulfillment.domain.holds import Hold, HoldReason
 from fulfillment.domain.order import Order, OrderStatus, UnitRange
 from fulfillment.domain.payment import OrderPayment
 from fulfillment.domain.promise import Promise
 from fulfillment.domain.shipment import WaitsFor, WorkStatus
 from fulfillment.domain.stage import Stage
-from fulfillment.domain.tracking import CarrierStatus, Flag
+from fulfillment.domain.tracking import CarrierStatus, Flag, Standing
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScanView:
-    """One scan of a parcel, newest first in `ParcelView.scans`."""
+    """One scan of a parcel, newest first in `ParcelView.scans`.
+
+    `code` is what `provider` calls it, `by` and `why` are those of a person's correction.
+    """
 
     at: datetime
     status: CarrierStatus | None
     text: str
     place: str
+    code: str = ""
+    provider: str = ""
+    is_unknown: bool = False
+    standing: Standing = Standing.FOLDED
+    by: str = ""
+    why: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,6 +149,17 @@ class OrderView:
         if gone := sum(u.count for u in self.cancelled_units):
             counted[Stage.CANCELLED] = counted.get(Stage.CANCELLED, 0) + gone
         return {stage: n for stage, n in counted.items() if n}
+
+    def parcel(self, parcel_id: str) -> ParcelView:
+        """Return a parcel of this order.
+
+        Raises:
+            UnknownParcel: it has none of that name.
+        """
+        for shipment in self.shipments:
+            if shipment.parcel and shipment.parcel.parcel_id == parcel_id:
+                return shipment.parcel
+        raise UnknownParcel(self.order.order_id, parcel_id)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -108,8 +108,13 @@ _REGIONS: Final[Mapping[tuple[str, str], str]] = MappingProxyType(
 
 def zone_of(address: Address) -> str:
     """Return the IANA zone of an address; UTC for a country that is not listed here."""
-    country = address.country.upper()
-    return _REGIONS.get((country, address.region.strip().upper())) or _COUNTRIES.get(country, "UTC")
+    return zone_at(address.country, address.region) or "UTC"
+
+
+def zone_at(country: str, region: str = "") -> str | None:
+    """Return the IANA zone of a country and its region; None for a country that is not listed here."""
+    country = country.upper()
+    return _REGIONS.get((country, region.strip().upper())) or _COUNTRIES.get(country)
 
 
 def day_in(zone: str, moment: datetime) -> date:

@@ -12,8 +12,8 @@ from fulfillment.domain.corrections import (
     Corrected,
     CorrectionRefused,
     CorrectTracking,
-    UnknownParcel,
 )
+from fulfillment.domain.errors import UnknownParcel
 from fulfillment.domain.policy import DEFAULT, Policy
 from fulfillment.domain.tracking import Scan, ScanSource
 from fulfillment.storage import journal, parcels

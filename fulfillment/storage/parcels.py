@@ -74,7 +74,6 @@ _OUTCOME: Final = MappingProxyType(
 # What becomes of a lost one is told with the decision about it.
 _NEWS: Final = MappingProxyType({Outcome.DELIVERED: Fact.DELIVERED})
 _KEPT: Final = insert(tracking_events)
-_STANDS: Final = Standing.FOLDED  # for one that stands under two numbers, of which the other counts
 # When a scan was first received, and who corrected it, stays as it was.
 _KEEP: Final = _KEPT.on_conflict_do_update(
     index_elements=["parcel_id", "event_hash"],
@@ -113,11 +112,7 @@ def record(
     """
     order = locks.order_of_parcel(conn, parcel_id)
     before = _parcel(conn, parcel_id)
-    stored = _stored(conn, parcel_id)
-    by_hash = _known(before, stored, scans)
-    known = list(by_hash.values())
-    stand = standings(known, now=now, future_tolerance=policy.future_scan_tolerance)
-    _keep(conn, before, stored, {h: (scan, stand.get(scan, _STANDS)) for h, scan in by_hash.items()}, now)
+    known = _keep(conn, before, scans, now=now, policy=policy)
     after = fold(known, now=now, future_tolerance=policy.future_scan_tolerance)
     new_edd = edd if edd and _is_newest(scans, before) else before.edd_date
     if _left_unseen(before, after):
@@ -166,32 +161,22 @@ def _stored(conn: Connection, parcel_id: str) -> dict[str, tuple[Scan, Standing]
     return {row.event_hash: (_scan(row), Standing(row.standing)) for row in rows}
 
 
-def _known(
-    parcel: Row[Any], stored: Mapping[str, tuple[Scan, Standing]], scans: Sequence[Scan]
-) -> dict[str, Scan]:
-    """Return what is stored and what is told now, each scan once."""
+def _keep(
+    conn: Connection, parcel: Row[Any], scans: Sequence[Scan], *, now: datetime, policy: Policy
+) -> list[Scan]:
+    """Write the scans that are new, are told better now, or stand elsewhere than they did; return all there are."""
+    stored = _stored(conn, parcel.parcel_id)
     known = {hashed: scan for hashed, (scan, _) in stored.items()}
     for scan in scans:
         hashed = scan.digest(parcel.carrier or "", parcel.tracking_number or "")
         known[hashed] = telling_that_counts((scan, known.get(hashed, scan)))
-    return known
-
-
-def _keep(
-    conn: Connection,
-    parcel: Row[Any],
-    stored: Mapping[str, tuple[Scan, Standing]],
-    known: Mapping[str, tuple[Scan, Standing]],
-    now: datetime,
-) -> None:
-    """Write the scans that are new, are told better now, or stand elsewhere than they did."""
-    rows = [
-        _row(parcel, hashed, scan, standing, now)
-        for hashed, (scan, standing) in known.items()
-        if (scan, standing) != stored.get(hashed)
-    ]
+    stand = standings(known.values(), now=now, future_tolerance=policy.future_scan_tolerance)
+    # One that stands under two numbers counts once, and neither is set aside.
+    stands = {hashed: (scan, stand.get(scan, Standing.FOLDED)) for hashed, scan in known.items()}
+    rows = [_row(parcel, hashed, *one, now) for hashed, one in stands.items() if one != stored.get(hashed)]
     if rows:
         conn.execute(_KEEP, rows)
+    return list(known.values())
 
 
 def scans_of(conn: Connection, parcel_id: str) -> list[Scan]:

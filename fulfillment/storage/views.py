@@ -43,7 +43,7 @@ from fulfillment.domain.stage import (
     payment_status,
     shipment_stage,
 )
-from fulfillment.domain.tracking import CarrierStatus, Flag
+from fulfillment.domain.tracking import CarrierStatus, Flag, Standing
 from fulfillment.domain.view import (
     EventView,
     OrderRow,
@@ -383,6 +383,12 @@ def _scan(row: dict[str, Any]) -> ScanView:
         status=CarrierStatus(row["status"]) if row["status"] else None,
         text=row["raw_text"],
         place=row["place"],
+        code=row["raw_code"],
+        provider=row["provider"],
+        is_unknown=row["unknown"],
+        standing=Standing(row["standing"]),
+        by=row["by"],
+        why=row["why"],
     )
 
 

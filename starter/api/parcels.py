@@ -10,14 +10,33 @@ from starter.access import Caller, Needs, Scope
 from starter.api.delivery import tell_orders
 from starter.api.idempotency import Key, request_id
 from starter.api.orders import OrderId
-from starter.api.schemas import CorrectionIn, CorrectionOut, UnknownCodeOut, UnknownCodesOut
+from starter.api.schemas import (
+    CorrectionIn,
+    CorrectionOut,
+    ScanOut,
+    ScansOut,
+    UnknownCodeOut,
+    UnknownCodesOut,
+)
 from starter.doors import Standing
 
 router = APIRouter(prefix="/v1", tags=["parcels"])
 
 ParcelId = Annotated[str, Path(max_length=80, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
 Supporting = Annotated[Caller, Depends(Needs(Scope.SUPPORT))]
+Reading = Annotated[Caller, Depends(Needs(Scope.SUPPORT, Scope.OPS))]
 Operating = Annotated[Caller, Depends(Needs(Scope.OPS))]
+
+
+@router.get(
+    "/orders/{order_id}/parcels/{parcel_id}/tracking",
+    response_model=ScansOut,
+    summary="All that was said about a parcel",
+)
+def scans(order_id: OrderId, parcel_id: ParcelId, doors: Standing, _caller: Reading) -> ScansOut:
+    """List every scan, those that do not count included, and who put what right."""
+    parcel = doors.views.view(order_id).parcel(parcel_id)
+    return ScansOut(parcel_id=parcel_id, scans=[ScanOut.of(scan) for scan in parcel.scans])
 
 
 @router.post(

@@ -17,9 +17,8 @@ from starlette.types import ExceptionHandler
 
 from fulfillment.domain.calendars import InvalidCalendar
 from fulfillment.domain.cases import NoSuchCase
-from fulfillment.domain.corrections import UnknownParcel
 from fulfillment.domain.counts import CountRefused, UnknownCount
-from fulfillment.domain.errors import FulfillmentError, UnknownOrder
+from fulfillment.domain.errors import FulfillmentError, UnknownOrder, UnknownParcel
 from fulfillment.domain.holds import NoSuchHold
 from fulfillment.domain.inventory import CannotRegrade, InsufficientStock, PackedAlready, UnknownSku
 from fulfillment.domain.manifests import UnknownManifest

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from dataclasses import asdict
 from datetime import date, datetime, time
 from typing import Annotated, Final, Literal, Self, cast
 
@@ -33,8 +34,8 @@ from fulfillment.domain.promise import Promise, Source
 from fulfillment.domain.refund import Refund, RefundCause, RefundState
 from fulfillment.domain.shipment import WaitsFor, WorkStatus
 from fulfillment.domain.stage import Stage
-from fulfillment.domain.tracking import CarrierStatus, Flag
-from fulfillment.domain.view import EventView, OrderRow, OrderView, ParcelView, ShipmentSummary
+from fulfillment.domain.tracking import CarrierStatus, Flag, Standing
+from fulfillment.domain.view import EventView, OrderRow, OrderView, ParcelView, ScanView, ShipmentSummary
 from starter.pages.links import tracking_url
 from workflows.contract import order_workflow_id
 
@@ -463,6 +464,34 @@ class CorrectionOut(BaseModel):
     parcel_id: str
     status: CarrierStatus
     text: str
+
+
+class ScanOut(BaseModel):
+    """One scan of a parcel. A code in no table is `unknown`; one that is not `folded` does not count (any more)."""
+
+    at: datetime
+    status: CarrierStatus | None
+    code: str
+    provider: str
+    text: str
+    place: str
+    unknown: bool
+    standing: Standing
+    by: str
+    why: str
+
+    @classmethod
+    def of(cls, scan: ScanView) -> Self:
+        """Return a scan as the API shows it."""
+        shown = asdict(scan)
+        return cls(unknown=shown.pop("is_unknown"), **shown)
+
+
+class ScansOut(BaseModel):
+    """Everything that was said about a parcel, newest first."""
+
+    parcel_id: str
+    scans: list[ScanOut]
 
 
 class UnknownCodeOut(BaseModel):

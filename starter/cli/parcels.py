@@ -2,12 +2,12 @@
 
 from dataclasses import asdict
 from datetime import UTC, datetime
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
 from fulfillment.domain.corrections import CorrectTracking
-from fulfillment.domain.tracking import CarrierStatus
+from fulfillment.domain.tracking import CarrierStatus, Standing
 from starter.cli import reach
 from starter.cli.terminal import (
     ByOption,
@@ -21,11 +21,19 @@ from starter.cli.terminal import (
 
 app = typer.Typer()
 
+ParcelArgument = Annotated[str, typer.Argument(metavar="PARCEL", help="For example SO-10483-P1.")]
+
+_COUNTS: Final = {
+    Standing.FOLDED: "yes",
+    Standing.SET_ASIDE: "when its time comes",
+    Standing.AFTER_END: "no, it had ended",
+}
+
 
 @app.command("fix-tracking")
 def fix_tracking(
     order: OrderArgument,
-    parcel: Annotated[str, typer.Argument(metavar="PARCEL", help="For example SO-10483-P1.")],
+    parcel: ParcelArgument,
     status: Annotated[CarrierStatus, typer.Option(help="Where it really is.")],
     reason: Annotated[str, typer.Option(callback=no_card_number, help="How you know.")],
     by: ByOption,
@@ -52,6 +60,22 @@ def fix_tracking(
             )
         )
         out.answer(asdict(done), done.text)
+
+
+@app.command()
+def scans(order: OrderArgument, parcel: ParcelArgument, as_json: JsonOption = False) -> None:
+    """List all that was said about a parcel, newest first, what does not count included."""
+    with answering(as_json=as_json) as out, reach.books() as books:
+        told = books.views.view(order).parcel(parcel).scans
+        shown = table("At (UTC)", "Status", "Counts", "Code", "Where", "It said")
+        for one in told:
+            said = f"{one.by}: {one.why}" if one.by else one.text or "-"
+            status = "unknown" if one.is_unknown and not one.status else one.status or "-"
+            shown.add_row(
+                f"{one.at:%Y-%m-%d %H:%M}", status, _COUNTS[one.standing], one.code, one.place, said
+            )
+        data = {"parcel_id": parcel, "scans": [asdict(one) for one in told]}
+        out.answer(data, shown if told else "nothing was said about it yet")
 
 
 @app.command("unknown-codes")

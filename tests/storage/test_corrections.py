@@ -7,8 +7,8 @@ import pytest
 from sqlalchemy import Engine
 from sqlalchemy.exc import IntegrityError
 
-from fulfillment.domain.corrections import CorrectionRefused, CorrectTracking, UnknownParcel
-from fulfillment.domain.errors import UnknownOrder
+from fulfillment.domain.corrections import CorrectionRefused, CorrectTracking
+from fulfillment.domain.errors import UnknownOrder, UnknownParcel
 from fulfillment.domain.record import DeclareLost
 from fulfillment.domain.tracking import CarrierStatus, Flag, Standing
 from fulfillment.storage.tables import (

@@ -17,7 +17,7 @@ from fulfillment.providers.carriers.moments import moment
         ("2026-07-23T08:00:00", {"country": "us", "region": "az"}, "2026-07-23T15:00"),  # Arizona has none
         ("2026-11-23T08:00:00", {"country": "DE"}, "2026-11-23T07:00"),
         ("2026-11-23T08:00:00", {"country": "AU", "region": "WA"}, "2026-11-23T00:00"),  # not Washington
-        ("2026-11-23T08:00:00", {"country": "US", "carrier": "UPS"}, "2026-11-23T13:00"),  # its hub
+        ("2026-11-23T08:00:00", {"country": "XK", "carrier": "FedEx"}, "2026-11-23T14:00"),  # its hub
         ("2026-11-23T08:00:00", {"carrier": "usps"}, "2026-11-23T13:00"),
     ],
 )
@@ -31,7 +31,7 @@ def test_a_time_without_a_zone_has_that_of_its_place_else_of_the_carriers_hub(
 
 
 def test_a_time_of_which_nothing_says_the_zone_is_taken_for_utc_and_marked() -> None:
-    read = moment("2026-11-23T08:00:00", country="BR", carrier="Correios")
+    read = moment("2026-11-23T08:00:00", country="XK", carrier="Correios")
 
     assert (read.at, read.assumed) == (datetime(2026, 11, 23, 8, tzinfo=UTC), True)
 

@@ -43,6 +43,19 @@ def test_a_delivery_that_never_was_is_taken_back(delivered: House, waybill: Wayb
     assert delivered.row(audit_entries, command="fix_tracking")["actor"] == "ann"
 
 
+def test_all_that_was_said_is_listed_with_what_it_counts_for(delivered: House, waybill: Waybill) -> None:
+    late = a_scan(CarrierStatus.IN_TRANSIT, occurred_at=delivered.time - timedelta(hours=10))
+    delivered.shipping.record_report("easypost", "evt_2", "UPS", NUMBER, (late,), None, {})
+
+    shown = waybill("scans", "SO-1", "SO-1-P1").stdout
+    told = json.loads(waybill("scans", "SO-1", "SO-1-P1", "--json").stdout)["scans"]
+
+    assert [one["standing"] for one in told] == ["after_end", "folded", "folded"]
+    assert "no, it had ended" in shown
+    assert "unknown" in shown
+    assert waybill("scans", "SO-1", "SO-1-P9").exit_code == 1
+
+
 def test_the_codes_that_no_table_knows_are_listed(delivered: House, waybill: Waybill) -> None:
     (code,) = json.loads(waybill("unknown-codes", "--json").stdout)["codes"]
     shown = waybill("unknown-codes").stdout

@@ -62,6 +62,23 @@ async def test_what_cannot_be_put_right_is_refused_with_what_to_do(
     assert delivered.rows(tracking_events, source="staff") == []
 
 
+async def test_all_that_was_said_is_shown_with_what_it_counts_for(api: Any, delivered: House) -> None:
+    await api.post(FIX, json=TAKE_BACK)
+
+    scans = (await api.get(FIX)).json()["scans"]
+
+    assert [(one["status"], one["unknown"], bool(one["by"]), one["why"]) for one in scans] == [
+        ("in_transit", False, True, "the neighbour never had it"),
+        ("delivered", False, False, ""),
+        (None, True, False, ""),
+    ]
+    assert (scans[2]["provider"], scans[2]["code"], scans[2]["standing"]) == (
+        "easypost",
+        "beamed_up",
+        "folded",
+    )
+
+
 async def test_the_codes_that_no_table_knows_are_listed(api: Any, delivered: House) -> None:
     (code,) = (await api.get("/v1/tracking/unknown_codes")).json()["codes"]
 

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from fulfillment.domain.address import Address
 from fulfillment.domain.carrier_choice import Quote
+from fulfillment.domain.cartons import Size
 from fulfillment.domain.label import Label, LabelJob, Quoted
 from fulfillment.domain.provider_errors import (
     LabelRefused,
@@ -144,8 +145,15 @@ def _shipment(job: LabelJob) -> dict[str, Any]:
         "reference": job.key,
         "shipper": _address(job.origin),
         "recipient": _address(job.destination),
-        "parcels": [{"weight": job.weight_g / 1000, "weight_unit": "KG"}],
+        "parcels": [{"weight": job.weight_g / 1000, "weight_unit": "KG"} | _sides(job.size_mm)],
     }
+
+
+def _sides(size_mm: Size | None) -> dict[str, Any]:
+    if size_mm is None:
+        return {}
+    length, width, height = (side / 10 for side in sorted(size_mm, reverse=True))
+    return {"length": length, "width": width, "height": height, "dimension_unit": "CM"}
 
 
 def _address(address: Address) -> dict[str, str]:

@@ -77,6 +77,19 @@ def test_offers_come_in_minor_units_with_what_the_others_said(
     assert "address_line2" not in sent["recipient"]
 
 
+def test_a_parcel_in_a_carton_of_ours_says_its_sides(karrio: KarrioDouble, carrier: KarrioCarrier) -> None:
+    carrier.quote(replace(JOB, size_mm=(105, 300, 200)))
+
+    ((_, _, sent),) = karrio.asked
+    (parcel,) = sent["parcels"]
+    assert (parcel["length"], parcel["width"], parcel["height"], parcel["dimension_unit"]) == (
+        30.0,
+        20.0,
+        10.5,
+        "CM",
+    )
+
+
 def test_a_purchase_that_has_a_shipment_is_offered_the_same_one(
     karrio: KarrioDouble, carrier: KarrioCarrier
 ) -> None:
