@@ -90,6 +90,8 @@ POLICY: Final[Mapping[str, str]] = MappingProxyType(
         "lane_window": "What a lane delivered longer ago says nothing any more",
         "lane_parcels_at_least": "With fewer deliveries a lane has no silence and no forecast of its own",
         "late_when": "A parcel is told late once so many of those like it came after the promised day",
+        "weight_tolerance": "How far a closed parcel may be from what it should weigh, as a share of it",
+        "weight_slack_g": "What paper, tape and scales explain all the same, in grams",
         "backorder_days": "Days until missing stock comes, in the promise",
         "sourcing": "What decides between locations that ship as much, in this order",
         "max_parcels": "An order is split over so many locations at most",

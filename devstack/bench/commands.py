@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from devstack.bench import cost, parcels, stock, throughput
+from devstack.bench import cartons, cost, parcels, stock, throughput
 
 app = typer.Typer(no_args_is_help=True, help="Measure: what an order costs, and how many go through.")
 
@@ -73,3 +73,17 @@ def measure_parcels(
     found = parcels.measure(parcels=count, say=lambda line: None if as_json else print(line, flush=True))
     print(json.dumps(asdict(found) | {"held": found.held}) if as_json else "\n".join(found.lines()))
     raise typer.Exit(0 if found.held else 1)
+
+
+@app.command("cartons")
+def measure_cartons(
+    orders: Annotated[int, typer.Option(min=1, help="Random orders.")] = 1000,
+    as_json: JsonOption = False,
+) -> None:
+    """Pack random orders beside another packer on the same cartons; 1 when a packing is not one."""
+    found = cartons.measure(orders=orders, say=lambda line: None if as_json else print(line, flush=True))
+    if as_json:
+        print(json.dumps(asdict(found)))
+    elif found.other:
+        print(f"orders by how many cartons more ours took: {found.worse}")
+    raise typer.Exit(1 if found.faults else 0)

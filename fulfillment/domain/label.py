@@ -1,10 +1,62 @@
 """Labels, and what is claimed before one is bought or given back."""
 
+import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
+from enum import StrEnum
+from types import MappingProxyType
+from typing import Final
 
 from fulfillment.domain.address import Address
 from fulfillment.domain.carrier_choice import Quote
+from fulfillment.domain.cartons import Size
+
+
+class LabelFormat(StrEnum):
+    """What a label's bytes are."""
+
+    PDF = "pdf"
+    PNG = "png"
+    ZPL = "zpl"
+
+
+CONTENT_TYPE: Final[Mapping[LabelFormat, str]] = MappingProxyType(
+    {
+        LabelFormat.PDF: "application/pdf",
+        LabelFormat.PNG: "image/png",
+        LabelFormat.ZPL: "application/zpl",  # as IANA does not list it, but carriers and label printers call it
+    }
+)
+# How such a file begins; ZPL II opens every label with ^XA (Zebra's programming guide), often after blanks.
+_BEGINS: Final[Mapping[LabelFormat, bytes]] = MappingProxyType(
+    {LabelFormat.PDF: b"%PDF-", LabelFormat.PNG: b"\x89PNG\r\n\x1a\n", LabelFormat.ZPL: b"^XA"}
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LabelDocument:
+    """What is printed and glued on, byte for byte as the carrier sent it."""
+
+    format: LabelFormat
+    content: bytes
+
+    @property
+    def sha256(self) -> str:
+        """The fingerprint of the bytes, in hex."""
+        return hashlib.sha256(self.content).hexdigest()
+
+    @classmethod
+    def of(cls, content: bytes) -> "LabelDocument":
+        """Return a document by what its bytes begin with: what a server calls them is not to be relied on.
+
+        Raises:
+            ValueError: it is nothing that a label could be.
+        """
+        for kind, beginning in _BEGINS.items():
+            if content.lstrip(b" \t\r\n").startswith(beginning):
+                return cls(format=kind, content=content)
+        raise ValueError(f"{len(content)} bytes that are neither PDF, PNG nor ZPL")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,7 +74,10 @@ class Label:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LabelJob:
-    """A claimed purchase. `reference` is the provider's shipment, once made; it is stored before buying."""
+    """A claimed purchase. `reference` is the provider's shipment, once made; it is stored before buying.
+
+    `size_mm` are the parcel's sides, None where it is in no carton of ours.
+    """
 
     key: str
     parcel_id: str
@@ -34,6 +89,7 @@ class LabelJob:
     currency: str
     today: date
     express: bool = False
+    size_mm: Size | None = None
     reference: str = ""
     sends: int = 0
     bought: Label | None = None

@@ -100,6 +100,9 @@ class Policy:
     handling: timedelta = timedelta(hours=24)
     ship_within: timedelta = timedelta(hours=48)
 
+    weight_tolerance: float = 0.05  # at the bench, of what a parcel should weigh
+    weight_slack_g: int = 50  # paper and tape, and how fine scales are
+
     transit_days: int = 5
     transit_days_abroad: int = 10
     promise_share: float = 0.85  # of a lane's parcels arrive within the days that are promised

@@ -90,6 +90,16 @@ SELECT s.shipment_id, s.order_id, s.work_status, s.waits_for, s.value, s.fee, s.
     s.handed_over_at, s.closed_at, g.body ->> 'by' AS handed_by
 FROM shipments s LEFT JOIN signals g ON g.fact_key = s.shipment_id || ':handed_over'
 """
+# Parcels that were closed before there was a bench were not scanned.
+_BENCHES: Final = """
+SELECT s.shipment_id, coalesce(u.code, '') AS sku, count(u.code) AS units, coalesce(p.problem, '') AS problem
+FROM shipments s
+    LEFT JOIN packings p ON p.shipment_id = s.shipment_id AND p.round = s.reworks
+    LEFT JOIN packing_scans u ON u.shipment_id = p.shipment_id AND u.round = p.round AND u.outcome = 'counted'
+WHERE s.work_status IN ('packed', 'labeled', 'handed_over', 'closed')
+    AND s.packed_at >= (SELECT min(started_at) FROM packings)
+GROUP BY s.shipment_id, u.code, p.problem
+"""
 _PARCELS: Final = """
 SELECT parcel_id, order_id, shipment_id, carrier_status, address_hash, flags, handed_over_at, latest_scan_at, next_check_at,
     delivered_at
@@ -157,6 +167,7 @@ def read(conn: Connection, *, now: datetime, since: datetime, speed: float = 1.0
         refunds=_all(conn, _REFUNDS, _refund),
         operations=_all(conn, _OPERATIONS, facts.OperationFact),
         shipments=_all(conn, _SHIPMENTS, facts.ShipmentFact),
+        benches=_all(conn, _BENCHES, facts.BenchFact),
         parcels=_all(conn, _PARCELS, _parcel),
         labels=_all(conn, _LABELS, facts.LabelFact),
         scans=_all(conn, _SCANS, facts.ScanFact),

@@ -11,14 +11,14 @@ from fulfillment.crashpoints import crashpoint
 from fulfillment.domain.address import Address
 from fulfillment.domain.carrier_choice import Choice
 from fulfillment.domain.findings import Unheard
-from fulfillment.domain.label import Label, LabelJob, VoidJob
+from fulfillment.domain.label import Label, LabelDocument, LabelJob, VoidJob
 from fulfillment.domain.order import EXPRESS
 from fulfillment.domain.payment import OperationKind, OperationState, operation_key
 from fulfillment.domain.policy import DEFAULT, Policy
 from fulfillment.domain.provider_errors import Conflict
 from fulfillment.domain.shipment import InvalidTransition, Stop, WorkStatus
 from fulfillment.domain.tracking import CarrierStatus, Flag, Scan, ScanSource
-from fulfillment.storage import inbox, journal, locks, parcels, signals
+from fulfillment.storage import inbox, journal, label_documents, locks, parcels, signals
 from fulfillment.storage.tables import inbox as inbox_table
 from fulfillment.storage.tables import labels, locations, shipments
 from fulfillment.storage.tables import parcels as parcels_table
@@ -125,6 +125,11 @@ class ShippingBooks:
             None if label is None or label.tracking_number is None else (label.carrier, label.tracking_number)
         )
 
+    def documents(self, parcel_id: str) -> tuple[LabelDocument, ...]:
+        """Return what is printed for a parcel, in every format we have; nothing while it has no live label."""
+        with self._engine.connect() as conn:
+            return label_documents.of_parcel(conn, parcel_id)
+
     def scanned(self, parcel_id: str, scans: tuple[Scan, ...], edd: date | None, *, source: str) -> None:
         """Record scans once, fold, and queue what the order must hear; one transaction."""
         with self._engine.begin() as conn:
@@ -184,6 +189,7 @@ class ShippingBooks:
             currency=order.currency,
             today=today,
             express=order.service == EXPRESS,
+            size_mm=parcel.size_mm and tuple(parcel.size_mm),
             reference=label.provider_shipment_ref or "",
             sends=_sends(conn, label.label_id),
             bought=None if label.state == "buying" else _bought(label, parcel.edd_date),

@@ -15,6 +15,7 @@ from sqlalchemy import (
     Index,
     Integer,
     Interval,
+    LargeBinary,
     MetaData,
     Table,
     Text,
@@ -80,6 +81,13 @@ skus = Table(
     Column("reorder_maximum", Integer),  # null is twice the reorder point
     Column("pack_size", Integer, nullable=False, server_default="1"),
     Column("minimum_order", Integer, nullable=False, server_default="1"),
+    Column("length_mm", Integer),  # as it is packed, in any turn; null where nobody measured it
+    Column("width_mm", Integer),
+    Column("height_mm", Integer),
+    Column("fragile", Boolean, nullable=False, server_default="false"),
+    Column("serial", Boolean, nullable=False, server_default="false"),  # every unit has a number of its own
+    CheckConstraint("length_mm > 0 AND width_mm > 0 AND height_mm > 0", name="measured"),
+    CheckConstraint("num_nulls(length_mm, width_mm, height_mm) IN (0, 3)", name="measured_in_full"),
     CheckConstraint(
         "weight_g >= 0 AND price >= 0 AND reorder_point >= 0 AND lead_time_days >= 0", name="sizes"
     ),
@@ -630,6 +638,8 @@ parcels = Table(
     Column("shipment_id", Text, ForeignKey("shipments.shipment_id"), nullable=False, unique=True),
     Column("n", Integer, nullable=False),
     Column("weight_g", Integer, nullable=False),
+    Column("carton_id", Text),  # null: in a box that is none of ours
+    Column("size_mm", ARRAY(Integer)),  # of the carton
     Column("carrier_status", Text, nullable=False, server_default="pre_transit"),
     Column("flags", ARRAY(Text), nullable=False, server_default="{}"),
     Column("reason", Text, nullable=False, server_default=""),
@@ -637,6 +647,9 @@ parcels = Table(
     Column("address_hash", Text),  # of where it went, from the moment it left
     Column("edd_first_date", Date),
     Column("edd_date", Date),
+    Column("evidence", Text),  # that the carrier has it: scan_form, driver_scan, staff
+    Column("evidence_ref", Text, nullable=False, server_default=""),
+    Column("handed_over_by", Text),
     _moment("handed_over_at", nullable=True),
     _moment("latest_scan_at", nullable=True),
     _moment("next_check_at", nullable=True),  # silence is an event: reconciliation looks here
@@ -663,6 +676,9 @@ labels = Table(
     Column("address_hash", Text, nullable=False),
     Column("order_service", Text, nullable=False),  # what the customer had asked for when it was bought
     Column("quotes", JSONB),  # every scored option, so that the choice can be explained
+    _moment("quoted_at", nullable=True),
+    Column("quoted_price", Integer),  # what may be paid is measured by it
+    _moment("dearer_since", nullable=True),  # since when every offer asks for more than that allows
     _moment("created_at"),
     Index(
         "uq_labels_live",
@@ -706,6 +722,144 @@ transits = Table(
     Index("ix_transits_area", "location_id", "country", "area", "ended_at"),
     Index("ix_transits_country", "location_id", "country", "ended_at"),
     Index("ix_transits_look", "look_at", postgresql_where=text("look_at IS NOT NULL")),
+)
+
+# What is printed, byte for byte as the carrier sent it.
+label_documents = Table(
+    "label_documents",
+    metadata,
+    Column("label_id", Text, ForeignKey("labels.label_id"), primary_key=True),
+    Column("format", Text, primary_key=True),  # pdf, png, zpl
+    Column("content", LargeBinary, nullable=False),
+    Column("sha256", Text, nullable=False),
+    _moment("at"),
+    CheckConstraint("format IN ('pdf', 'png', 'zpl')", name="format"),
+)
+
+# Carriers that were paused, or whose labels fail; every other one is in use.
+carriers = Table(
+    "carriers",
+    metadata,
+    Column("carrier", Text, primary_key=True),
+    _moment("paused_at", nullable=True),
+    Column("paused_by", Text, nullable=False, server_default=""),
+    Column("why", Text, nullable=False, server_default=""),
+    _moment("failing_since", nullable=True),  # null since its latest success
+    _moment("failed_at", nullable=True),
+    Column("said", Text, nullable=False, server_default=""),
+)
+
+# How long each parcel took, from the day on which it left: what the choice of a carrier is measured by.
+passages = Table(
+    "passages",
+    metadata,
+    Column("parcel_id", Text, ForeignKey("parcels.parcel_id"), primary_key=True),
+    Column("carrier", Text, nullable=False),
+    Column("service", Text, nullable=False),
+    Column("lane", Text, nullable=False),  # between two small areas
+    Column("zone", Text, nullable=False),  # between two large ones
+    Column("peak", Boolean, nullable=False),  # in the weeks before the new year
+    Column("left_on", Date, nullable=False),
+    Column("days", Integer),  # null: not delivered (yet)
+    Column("lost", Boolean, nullable=False, server_default="false"),
+    Column("damaged", Boolean, nullable=False, server_default="false"),
+    CheckConstraint("days >= 0", name="days"),
+    Index("ix_passages_lane", "lane", "carrier", "service", "left_on"),
+    Index("ix_passages_zone", "zone", "carrier", "service", "left_on"),
+    Index("ix_passages_service", "carrier", "service", "left_on"),
+)
+
+# What the carriers' address check said, once per order and address.
+address_checks = Table(
+    "address_checks",
+    metadata,
+    _order_id(primary_key=True),
+    Column("address_hash", Text, primary_key=True),
+    Column("verdict", Text, nullable=False),
+    Column("suggestion", JSONB),
+    Column("said", Text, nullable=False, server_default=""),
+    _moment("at"),
+)
+
+# The kinds of boxes there are; where there are none, the packer uses the usual ones.
+cartons = Table(
+    "cartons",
+    metadata,
+    Column("carton_id", Text, primary_key=True),
+    Column("size_mm", ARRAY(Integer), nullable=False),  # inner length, width, height
+    Column("max_weight_g", Integer, nullable=False),  # of the contents
+    Column("tare_g", Integer, nullable=False),
+    Column("price", Integer, nullable=False),
+    Column("archived", Boolean, nullable=False, server_default="false"),
+    CheckConstraint("cardinality(size_mm) = 3 AND 0 < ALL (size_mm)", name="size"),
+    CheckConstraint("max_weight_g > 0 AND tare_g >= 0 AND price >= 0", name="amounts"),
+)
+
+# A shipment at the bench: who packs it, in which cartons, and what must be acknowledged before it goes on.
+packings = Table(
+    "packings",
+    metadata,
+    Column("shipment_id", Text, ForeignKey("shipments.shipment_id"), primary_key=True),
+    Column("round", Integer, nullable=False),  # the shipment's reworks: another content is another round
+    Column("packer", Text, nullable=False),
+    Column("station", Text, nullable=False, server_default=""),
+    Column("plan", JSONB, nullable=False),
+    Column("problem", Text, nullable=False, server_default=""),  # "" when nothing is wrong
+    Column("problem_scan", Text),
+    _moment("started_at"),
+)
+
+packing_scans = Table(
+    "packing_scans",
+    metadata,
+    Column("shipment_id", Text, ForeignKey("packings.shipment_id"), primary_key=True),
+    Column("scan_id", Text, primary_key=True),  # the scanner's: a repeat counts nothing
+    Column("round", Integer, nullable=False),
+    Column("code", Text, nullable=False),
+    Column("serial", Text, nullable=False, server_default=""),
+    Column("outcome", Text, nullable=False),
+    Column("by", Text, nullable=False),
+    _moment("at"),
+    CheckConstraint("outcome IN ('counted', 'wrong', 'too_many')", name="outcome"),
+)
+
+# Parcels of one place for one carrier, given to it together; one list at a time is open.
+manifests = Table(
+    "manifests",
+    metadata,
+    Column("manifest_id", Text, primary_key=True),
+    Column("location_id", Text, ForeignKey("locations.location_id"), nullable=False),
+    Column("carrier", Text, nullable=False),
+    Column("by", Text, nullable=False),
+    Column("evidence", Text),
+    Column("evidence_ref", Text, nullable=False, server_default=""),
+    Column("handed_over_by", Text),
+    _moment("at"),
+    _moment("handed_over_at", nullable=True),
+    CheckConstraint(
+        "num_nulls(evidence, handed_over_by, handed_over_at) IN (0, 3)", name="handed_over_with_evidence"
+    ),
+    Index(
+        "uq_manifests_open",
+        "location_id",
+        "carrier",
+        unique=True,
+        postgresql_where=text("handed_over_at IS NULL"),
+    ),
+)
+
+manifest_parcels = Table(
+    "manifest_parcels",
+    metadata,
+    Column("manifest_id", Text, ForeignKey("manifests.manifest_id"), primary_key=True),
+    Column("parcel_id", Text, ForeignKey("parcels.parcel_id"), primary_key=True),
+    Column("label_id", Text, ForeignKey("labels.label_id"), nullable=False),
+    Column("outcome", Text, nullable=False, server_default="listed"),
+    Column("why", Text, nullable=False, server_default=""),
+    CheckConstraint("outcome IN ('listed', 'left', 'missing', 'refused')", name="outcome"),
+    Index(
+        "uq_manifest_parcels_listed", "parcel_id", unique=True, postgresql_where=text("outcome = 'listed'")
+    ),
 )
 
 tracking_events = Table(

@@ -19,6 +19,7 @@ from fulfillment.storage.engine import connect, migrate
 from fulfillment.storage.held_orders import HeldOrders
 from fulfillment.storage.idempotency import IdempotencyKeys
 from fulfillment.storage.orders import OrderStore
+from fulfillment.storage.packing import PackingStore
 from fulfillment.storage.payment_news import PaymentInbox
 from fulfillment.storage.records import RecordStore
 from fulfillment.storage.refunds import RefundStore
@@ -145,6 +146,8 @@ def _doors(
         views=OrderViews(engine, now),
         facts=signals,
         floor=WarehouseStore(engine, now),
+        benches=PackingStore(engine, now),
+        labels=ShippingBooks(engine, now, real_now),
         stock=StockStore(engine, now),
         conditions=ConditionStore(engine, now),
         returns=ReturnStore(engine, now),

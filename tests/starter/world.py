@@ -11,10 +11,13 @@ from fulfillment.domain.change import LineQuantity
 from fulfillment.domain.counts import Count, UnknownCount
 from fulfillment.domain.errors import UnknownOrder
 from fulfillment.domain.findings import Unheard
+from fulfillment.domain.hand_over import STAFF, Proof
 from fulfillment.domain.holds import HeldAlike, HeldOrder, HoldReason, NoSuchHold, alike
 from fulfillment.domain.inventory import Level, UnknownSku
+from fulfillment.domain.label import LabelDocument
 from fulfillment.domain.location import Location
 from fulfillment.domain.order import Order, OrderStatus
+from fulfillment.domain.packing import Bench, NotAtBench, UnitScan
 from fulfillment.domain.payment_news import PaymentHint
 from fulfillment.domain.promise import CartPart, CartPromise
 from fulfillment.domain.replenishment import Ordered, ShelfPoint, StockRow
@@ -114,6 +117,7 @@ class Books:
         self.catalogue = {"TEE-BLK-M", "MUG-12"}
         self.work_items: list[WorkItem] = []
         self.stopped = ""
+        self.printed: dict[str, list[LabelDocument]] = {}
         self.receipts: dict[str, Receipt] = {}
         self.places: dict[str, Location] = {}
         self.carts: list[tuple[dict[str, int], Address]] = []
@@ -215,11 +219,13 @@ class Books:
     def picked(self, shipment_id: str, *, by: str, scan_id: str = "") -> None:
         self._step(shipment_id)
 
-    def pack(self, shipment_id: str, *, weight_g: int, by: str) -> str:
+    def pack(
+        self, shipment_id: str, *, weight_g: int, by: str, carton_id: str = "", weight_reason: str = ""
+    ) -> str:
         self._step(shipment_id)
         return "SO-10483-P1"
 
-    def hand_over(self, shipment_id: str, *, by: str) -> HandedOver:
+    def hand_over(self, shipment_id: str, *, by: str, proof: Proof = STAFF) -> HandedOver:
         self._step(shipment_id)
         return HandedOver(
             shipment_id=shipment_id,
@@ -228,6 +234,9 @@ class Books:
             tracking_number="1Z999AA10123456781",
             at=NOON,
         )
+
+    def documents(self, parcel_id: str) -> tuple[LabelDocument, ...]:
+        return tuple(self.printed.get(parcel_id, ()))
 
     def _step(self, shipment_id: str) -> None:
         if shipment_id == "SO-404-1":
@@ -341,6 +350,22 @@ class Books:
             raise self.away
 
 
+class EmptyBenches:
+    """Benches at which nothing is packed; real ones are tested on a real database."""
+
+    def start(self, shipment_id: str, *, by: str, station: str = "", take_over: bool = False) -> Bench:
+        raise NotAtBench(shipment_id)
+
+    def show(self, shipment_id: str) -> Bench:
+        raise NotAtBench(shipment_id)
+
+    def scan(self, shipment_id: str, scans: Sequence[UnitScan], *, by: str) -> Bench:
+        raise NotAtBench(shipment_id)
+
+    def acknowledge(self, shipment_id: str, scan_id: str, *, by: str) -> Bench:
+        raise NotAtBench(shipment_id)
+
+
 class Keys:
     """Idempotency keys; `taken_over` lets a request that died be repeated."""
 
@@ -382,6 +407,8 @@ class World:
             views=books,
             facts=books,
             floor=books,
+            benches=EmptyBenches(),
+            labels=books,
             stock=books,
             conditions=books,
             returns=books,

@@ -351,6 +351,19 @@ class ShipmentFact:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class BenchFact:
+    """Units of a SKU that were scanned into a shipment that is closed; without a SKU nothing was.
+
+    `problem` is what lay there wrongly and nobody had seen.
+    """
+
+    shipment_id: str
+    sku: str
+    units: int
+    problem: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ParcelFact:
     """A parcel as our books say the carrier sees it; `address_hash` is of where it went, once it has left."""
 
@@ -483,6 +496,7 @@ class Books:
     refunds: tuple[RefundFact, ...] = ()
     operations: tuple[OperationFact, ...] = ()
     shipments: tuple[ShipmentFact, ...] = ()
+    benches: tuple[BenchFact, ...] = ()
     parcels: tuple[ParcelFact, ...] = ()
     labels: tuple[LabelFact, ...] = ()
     scans: tuple[ScanFact, ...] = ()
