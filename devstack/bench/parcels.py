@@ -20,7 +20,7 @@ from zoneinfo import ZoneInfo
 
 from sqlalchemy import Row, text
 
-from devstack.bench.shop import PLACERS, RestlessFloor, Shop, an_order, bench_stack, open_shop
+from devstack.bench.shop import RestlessFloor, Shop, an_order, bench_stack, open_shop
 from devstack.bench.ways import ORIGIN, TOWNS, Town, Way, draw
 from devstack.stack import Stack
 from fulfillment.domain.address import Address
@@ -29,11 +29,13 @@ from fulfillment.http import ApiClient, api_client
 from fulfillment.providers.calendars import public_holidays
 from fulfillment.storage.warehouse import WorkItem
 from workers.audit import audit
+from workflows import contract
 
 SPEED: Final = 3600.0  # an hour in a second
 # So long before the promised day a delay must show, so that there is time to look and to tell.
 IN_TIME: Final = timedelta(hours=6)
 _PREFIX: Final = "PARCEL"
+_AT_ONCE: Final = 12  # orders on their way to the dock
 _LONGEST: Final = timedelta(days=45)  # in the shop's time, after the last order
 _PARCELS: Final = text("""
     SELECT o.order_id, o.completed_at, p.shipment_id, s.outcome, t.*,
@@ -142,8 +144,10 @@ async def _measure(stack: Stack, parcels: int, say: Say) -> Found:
         world = closing.enter_context(api_client(stack.urls["simulator"]))
         world.post("/_sim/webhooks", {"noise": True})
         floor = closing.enter_context(_Dock(shop, world))
-        await _place(shop, parcels, say)
+        sweeping = asyncio.create_task(_sweep_every_hour(shop))
+        await _place(shop, floor, parcels, say)
         await _wait_for_the_end(shop, parcels, say)
+        sweeping.cancel()
     say("waiting for rest, then the audit ..")
     report = await audit(shop.settings)
     for line in report.lines():
@@ -164,9 +168,17 @@ def _town(order_id: str) -> Town:
     return TOWNS[int(order_id.rpartition("-")[2]) % len(TOWNS)]
 
 
-async def _place(shop: Shop, parcels: int, say: Say) -> None:
-    """Let customers come as fast as the shop takes them."""
-    free = asyncio.Semaphore(PLACERS)
+async def _sweep_every_hour(shop: Shop) -> None:
+    """Look after the shop as often as in life or nearly: its own schedule rests for seconds, which are hours here."""
+    schedule = shop.client.get_schedule_handle(contract.RECONCILIATION.lower())
+    while True:
+        await asyncio.sleep(3600 / SPEED)
+        await schedule.trigger()
+
+
+async def _place(shop: Shop, floor: "_Dock", parcels: int, say: Say) -> None:
+    """Let customers come as fast as the shop is done with those before them."""
+    free = asyncio.Semaphore(_AT_ONCE)
 
     async def one(n: int) -> None:
         async with free:
@@ -179,6 +191,8 @@ async def _place(shop: Shop, parcels: int, say: Say) -> None:
             mine = replace(order, ship_to=to, customer=customer)
             await asyncio.to_thread(shop.accepted.accept, mine, by="bench")
             await shop.processes.place(order_id)
+            while order_id not in floor.ways:
+                await asyncio.sleep(0.05)
         if n % 100 == 0:
             say(f"{n} orders placed, it is {shop.now():%a %d %b}")
 

@@ -102,7 +102,7 @@ def record(
     if outcome := _OUTCOME.get(after.status):
         _close(conn, order, before, outcome, now)
         transits.end(conn, parcel_id, Address(**order.ship_to), known, after.status, now)
-    elif new_edd:
+    elif new_edd and promises.is_news(before.edd_first_date, new_edd, known_by=allowed.parcels):
         _put_off(conn, order, before, after, new_edd, now)
     if _is_news(before, after, new_edd, order.promise_date):
         _signal(conn, before, after, new_edd, now)

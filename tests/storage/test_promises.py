@@ -304,6 +304,33 @@ def test_a_parcel_seen_near_its_recipient_is_not_late(under_way: House) -> None:
     assert days_of(under_way) == [(WEDNESDAY, "confirmed")]
 
 
+def test_a_timetable_that_is_later_than_the_lanes_own_history_is_no_delay(house: House) -> None:
+    house.stocked()
+    has_delivered(house, *[45.0] * 60, days=2)
+    house.shipped("SO-1", ship_to=BOISE)
+    house.wait(5 * HOUR)
+
+    report(house, "evt_1", a_scan(C.PICKED_UP, 4, place="Reno, NV"), edd=FRIDAY)
+    house.reconciliation.sweep()
+    timetable = days_of(house)
+    report(house, "evt_2", a_scan(C.IN_TRANSIT, 5, place="Reno, NV"), edd=FRIDAY + timedelta(days=3))
+
+    assert timetable == [(WEDNESDAY, "confirmed")]
+    assert days_of(house) == [*timetable, (FRIDAY + timedelta(days=3), "carrier")]
+
+
+def test_a_promise_that_is_over_moves_even_by_a_timetable(house: House) -> None:
+    house.stocked()
+    has_delivered(house, *[45.0] * 60, days=2)
+    house.shipped("SO-1", ship_to=BOISE)
+    house.wait(4 * HOUR)
+    report(house, "evt_1", a_scan(C.PICKED_UP, 4, place="Reno, NV"), edd=FRIDAY)
+    house.wait(timedelta(days=3))
+    asked = RevisePromise(order_id="SO-1", shipment_id="SO-1-1", promised_date=FRIDAY, reason="it is late")
+
+    assert house.records.revise_promise(asked) == FRIDAY
+
+
 # --- silence by lane ----------------------------------------------------------------------------------
 
 
