@@ -5,13 +5,14 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Final
 
-from devstack.bench.parcels import Late
+from devstack.bench.delays import Late
 
-_WIDTH, _LEFT, _RIGHT, _TOP, _BOTTOM = 960, 24, 24, 64, 44
+_WIDTH, _LEFT, _RIGHT, _TOP, _BOTTOM = 960, 120, 16, 64, 44
 _DOT: Final = 4.2
 _STEP: Final = 10  # pixels between dots
 _BIN: Final = 6.0  # hours
 _FIRST, _LAST = -144.0, 48.0  # hours from the beginning of the promised day
+_NAMES: Final[Mapping[int, str]] = MappingProxyType({1: "1 day before", 0: "promised day", -1: "later"})
 _SHOWN: Final = "showed in time"
 _NOT_SHOWN: Final = "did not show"
 _COLOURS: Final[Mapping[str, str]] = MappingProxyType(
@@ -63,14 +64,15 @@ def _days(line: float, height: float) -> Iterator[str]:
     for hour in range(int(_FIRST), int(_LAST) + 1, 24):
         x, days = _x(hour), -hour // 24
         width, colour = (2, "#212529") if hour == 0 else (1, "#dee2e6")
-        yield f'<line x1="{x}" x2="{x}" y1="{_TOP - 8}" y2="{height - _BOTTOM + 8}" stroke="{colour}" stroke-width="{width}"/>'
-        said = f"{days} days before" if days > 1 else "the day before" if days == 1 else ""
-        yield f'<text x="{_x(hour + 12)}" y="{height - 18}" text-anchor="middle">{said if hour < 0 else ""}</text>'
-    yield f'<text x="{_x(12)}" y="{height - 18}" text-anchor="middle" font-weight="600">the promised day</text>'
-    yield f'<text x="{_x(36)}" y="{height - 18}" text-anchor="middle">later</text>'
+        size = f'y1="{_TOP - 8}" y2="{height - _BOTTOM + 8}" stroke-width="{width}"'
+        yield f'<line x1="{x}" x2="{x}" stroke="{colour}" {size}/>'
+        if hour < _LAST:
+            weight = 600 if hour == 0 else 400
+            at = f'x="{_x(hour + 12)}" y="{height - 18}" text-anchor="middle" font-weight="{weight}"'
+            yield f"<text {at}>{_NAMES.get(days, f'{days} days before')}</text>"
     yield f'<line x1="{_LEFT}" x2="{_WIDTH - _RIGHT}" y1="{line}" y2="{line}" stroke="#868e96"/>'
-    yield f'<text x="{_LEFT}" y="{line - 6}" font-weight="600">{_SHOWN}</text>'
-    yield f'<text x="{_LEFT}" y="{line + 18}" font-weight="600">{_NOT_SHOWN}</text>'
+    yield f'<text x="8" y="{line - 8}" font-weight="600">{_SHOWN}</text>'
+    yield f'<text x="8" y="{line + 18}" font-weight="600">{_NOT_SHOWN}</text>'
 
 
 def _legend() -> Iterator[str]:
