@@ -142,9 +142,13 @@ _TROUBLE: Final[Mapping[CaseKind, str]] = MappingProxyType(
         CaseKind.NO_FIRST_SCAN: "no first scan; asks the carrier",
         CaseKind.NO_SCAN: "silent parcel; asks the carrier",
         CaseKind.FAILED_ATTEMPT: "nobody home; a second attempt",
+        CaseKind.ADDRESS_PROBLEM: "the address cannot be found",
+        CaseKind.REFUSED: "refused at the door",
+        CaseKind.CUSTOMS: "held by customs",
         CaseKind.DAMAGED: "damaged on its way",
         CaseKind.RETURN_TO_SENDER: "it is coming back",
         CaseKind.CARRIER_PROBLEM: "the carrier has a problem",
+        CaseKind.CUSTOMER_UNREACHABLE: "nobody can reach the customer",
         CaseKind.LOST: "lost; its money goes back",
         CaseKind.BAD_SIGNAL: "bad signal rejected; it goes on",
     }

@@ -20,7 +20,9 @@ from structlog.contextvars import bound_contextvars
 from starter import webhooks
 from starter.access import Guard, anyone
 from starter.api import (
+    cases,
     changes,
+    contacts,
     counts,
     events,
     holds,
@@ -28,25 +30,30 @@ from starter.api import (
     locations,
     orders,
     packing,
+    parcels,
     problems,
     promises,
     refunds,
     stock,
     transfers,
     warehouse,
+    webhook_endpoints,
 )
 from starter.api.live import Watch
 from starter.api.problems import Problem, ProblemAnswer
 from starter.doors import Doors
-from starter.pages import prints, service, tracking
+from starter.pages import prints, service, tracking, unsubscribing
 from starter.pages import stock as stock_page
 
 MAX_BODY_BYTES: Final = 64 * 1024
 ROUTERS: Final = (
     orders.router,
     changes.router,
+    contacts.router,
     holds.router,
+    cases.router,
     refunds.router,
+    parcels.router,
     events.router,
     warehouse.router,
     packing.router,
@@ -56,8 +63,10 @@ ROUTERS: Final = (
     promises.router,
     counts.router,
     transfers.router,
+    webhook_endpoints.router,
     webhooks.router,
     tracking.router,
+    unsubscribing.router,
     stock_page.router,
     prints.router,
     service.router,

@@ -18,6 +18,7 @@ from devstack.simulators.faults import BadFault
 from devstack.simulators.journey import Scan
 from devstack.simulators.parcels import UnknownParcel, UnknownProfile
 from devstack.simulators.sender import PROVIDERS
+from devstack.simulators.shelves import BadShelf
 from devstack.simulators.store import Json
 from devstack.simulators.wire import Refusal
 
@@ -34,6 +35,7 @@ COUNTS: Final = {
     "scans": "SELECT count(*) FROM scans WHERE fired = 1",
     "scans_pending": "SELECT count(*) FROM scans WHERE fired = 0",
     "mails": "SELECT count(*) FROM mails",
+    "texts": "SELECT count(*) FROM texts",
 }
 Deed = Callable[[Request], Awaitable[Response]]
 
@@ -67,6 +69,8 @@ class Control:
             ("GET", "/_sim/parcels/{code}", self.parcel),
             ("POST", "/_sim/parcels/{code}/handed_over", self.hand_over),
             ("POST", "/_sim/parcels/{code}/scans", self.scan),
+            ("GET", "/_sim/shelves", self.shelves),
+            ("POST", "/_sim/shelves", self.arm_shelf),
             ("POST", "/_sim/payments/{intent}/authenticate", self.authenticate),
             ("POST", "/_sim/payments/{intent}/settle", self.settle),
             ("POST", "/_sim/payments/{intent}/dispute", self.dispute),
@@ -80,6 +84,7 @@ class Control:
             ("POST", "/_sim/keys/forget", self.forget_keys),
             ("POST", "/_sim/account", self.account),
             ("GET", "/_sim/mails", self.mails),
+            ("POST", "/_sim/texts", self.text),
             ("DELETE", "/_sim/mails", self.empty_mailbox),
             ("GET", "/mail", self.inbox),
             ("GET", "/mail/{number:int}", self.letter),
@@ -99,7 +104,7 @@ class Control:
                 return Response(refusal.answer.body, refusal.answer.status, media_type="application/json")
             except UnknownParcel as error:
                 return JSONResponse({"error": f"no parcel bears the number {error}"}, 404)
-            except (BadFault, UnknownProfile, BadRequest) as error:
+            except (BadFault, BadShelf, UnknownProfile, BadRequest) as error:
                 return JSONResponse({"error": str(error)}, 422)
 
         return endpoint
@@ -211,6 +216,16 @@ class Control:
         with self._world.store.transaction():
             code = request.path_params["code"]
             return JSONResponse(self._world.parcels.scan(code, sent, None if at is None else epoch(at)), 201)
+
+    async def shelves(self, request: Request) -> Response:
+        """What pickers will find that the books do not know."""
+        return JSONResponse({"surprises": self._world.shelves.listed()})
+
+    async def arm_shelf(self, request: Request) -> Response:
+        """Let something be wrong with units of an order: missing, damaged, or something else in their place."""
+        sent = await _body(request)
+        with self._world.store.transaction():
+            return JSONResponse(self._world.shelves.arm(sent), 201)
 
     # The customer and the bank
 
@@ -335,6 +350,13 @@ class Control:
             to=asked.get("to", ""), message_id=asked.get("message_id", ""), since_id=since, limit=limit
         )
         return JSONResponse({"mails": found})
+
+    async def text(self, request: Request) -> Response:
+        """Let somebody text the shop."""
+        sent = await _body(request)
+        with self._world.store.transaction():
+            sid = self._world.twilio.text_us(str(sent.get("from", "")), str(sent.get("body", "")))
+        return JSONResponse({"sid": sid}, 201)
 
     async def empty_mailbox(self, request: Request) -> Response:
         """Throw every mail away."""

@@ -6,6 +6,7 @@ from datetime import date, datetime
 from fulfillment.domain.cases import CaseKind
 from fulfillment.domain.holds import Hold, HoldReason
 from fulfillment.domain.order import Outcome
+from fulfillment.domain.playbooks import Answer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,6 +34,15 @@ class PlaceHold:
     request_id: str
     due_at: datetime
     note: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WaitForAll:
+    """Let an order that was asked about what is missing wait until all of it is there."""
+
+    order_id: str
+    by: str
+    request_id: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,6 +104,19 @@ class ResolveCase:
     subject: str
     kind: CaseKind
     resolution: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AnswerCase:
+    """A person said what becomes of a case: waited for, brought elsewhere, sent again or refunded."""
+
+    order_id: str
+    subject: str
+    kind: CaseKind
+    answer: Answer
+    by: str
+    request_id: str
+    note: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

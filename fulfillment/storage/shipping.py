@@ -17,7 +17,7 @@ from fulfillment.domain.payment import OperationKind, OperationState, operation_
 from fulfillment.domain.policy import DEFAULT, Policy
 from fulfillment.domain.provider_errors import Conflict
 from fulfillment.domain.shipment import InvalidTransition, Stop, WorkStatus
-from fulfillment.domain.tracking import CarrierStatus, Flag, Scan, ScanSource
+from fulfillment.domain.tracking import CarrierStatus, Flag, Scan, ScanSource, reason_of
 from fulfillment.storage import inbox, journal, label_documents, locks, parcels, signals
 from fulfillment.storage.tables import inbox as inbox_table
 from fulfillment.storage.tables import labels, locations, shipments
@@ -409,6 +409,7 @@ def _scan(kept: Mapping[str, Any]) -> Scan:
             **kept,
             "status": kept["status"] and CarrierStatus(kept["status"]),
             "flag": kept["flag"] and Flag(kept["flag"]),
+            "reason": reason_of(kept["reason"] or ""),
             "source": ScanSource(kept["source"]),
             "occurred_at": datetime.fromisoformat(kept["occurred_at"]),
         }

@@ -207,6 +207,7 @@ replenishment_orders = Table(
     _moment("due_at"),
     Column("state", Text, nullable=False),  # suggested, ordered, partially_received, received, cancelled
     _moment("received_at", nullable=True),  # when the last of it came
+    Column("late_on", Date),  # the last day on which whoever waits for it was found to wait longer
     CheckConstraint("quantity > 0 AND received >= 0 AND received <= quantity", name="received"),
     CheckConstraint(
         "state IN ('suggested', 'ordered', 'partially_received', 'received', 'cancelled')", name="state"
@@ -331,6 +332,7 @@ orders = Table(
     _moment("placed_at"),
     _moment("accepted_at"),
     _moment("started_at", nullable=True),  # null until its workflow is known to run; the relay looks here
+    Column("reopened", Integer, nullable=False, server_default="0"),  # how often, after its end
     _moment("confirmed_at", nullable=True),
     _moment("completed_at", nullable=True),
     UniqueConstraint("channel", "external_ref", name="uq_orders_external"),
@@ -355,6 +357,20 @@ order_lines = Table(
     CheckConstraint("quantity > 0 AND unit_price >= 0 AND discount >= 0 AND tax >= 0", name="amounts"),
 )
 
+# Why what was claimed is claimed there: written once with the plan, read by people.
+sourcing_decisions = Table(
+    "sourcing_decisions",
+    metadata,
+    Column("operation_key", Text, primary_key=True),  # of the claim that followed
+    _order_id(),
+    _moment("at"),
+    Column("policy_version", Text, nullable=False),
+    Column("inputs", JSONB, nullable=False),
+    Column("candidates", JSONB, nullable=False),
+    Column("why", Text, nullable=False),
+    Index("ix_sourcing_decisions_order", "order_id"),
+)
+
 # Where every unit of every line is: in exactly one shipment, or cancelled (shipment_id is null).
 # What state a unit is in is the work status of its shipment; it is written nowhere else.
 unit_ranges = Table(
@@ -368,6 +384,21 @@ unit_ranges = Table(
     Column("cancelled_reason", Text),
     CheckConstraint("first_unit >= 1 AND quantity >= 1", name="range"),
     CheckConstraint("(shipment_id IS NULL) <> (cancelled_reason IS NULL)", name="one_place"),
+)
+
+# Lines that were added for nothing, for units that the customer did not get.
+replacements = Table(
+    "replacements",
+    metadata,
+    _order_id(primary_key=True),
+    Column("line_no", Integer, primary_key=True),  # the line that was added
+    Column("root_line", Integer, nullable=False),  # the line that was paid
+    Column("root_unit", Integer, nullable=False),  # the unit of it that the first unit stands for
+    Column("shipment_id", Text, ForeignKey("shipments.shipment_id"), nullable=False),  # with what was missed
+    Column("cause", Text, nullable=False),
+    Column("by", Text, nullable=False),
+    _moment("at"),
+    CheckConstraint("root_line < line_no AND root_unit >= 1", name="root"),
 )
 
 holds = Table(
@@ -402,9 +433,14 @@ cases = Table(
     Column("state", Text, nullable=False),  # waiting, escalated, resolved
     Column("note", Text, nullable=False, server_default=""),
     Column("resolution", Text),
+    Column("resolved_by", Text),
+    Column("step", Integer, nullable=False, server_default="0"),  # of its playbook: how many were done
     _moment("opened_at"),
     _moment("due_at"),
+    _moment("escalated_at", nullable=True),
     _moment("resolved_at", nullable=True),
+    Index("ix_cases_due", "due_at", postgresql_where=text("state <> 'resolved'")),
+    Index("ix_cases_alike", "kind", "note", postgresql_where=text("state <> 'resolved'")),
     Index("uq_cases_open", "subject", "kind", unique=True, postgresql_where=text("state <> 'resolved'")),
     Index("ix_cases_order", "order_id"),
 )
@@ -609,8 +645,11 @@ shipments = Table(
     ),  # part of the value beside what its units cost
     Column("reworks", Integer, nullable=False, server_default="0"),  # how often the floor had to begin again
     Column("picker", Text),
+    _moment("pick_until", nullable=True),  # whoever is silent for longer has lost it
     Column("outcome", Text),
     Column("cancelled_reason", Text),
+    Column("replaces", Text, ForeignKey("shipments.shipment_id")),  # what was lost, damaged or came back
+    Column("settled", Text),  # what the customer got for it: reship or refund; one excludes the other
     _moment("ship_by"),
     _moment("released_at", nullable=True),
     _moment("picked_at", nullable=True),
@@ -621,6 +660,9 @@ shipments = Table(
     UniqueConstraint("order_id", "n", name="uq_shipments_n"),
     CheckConstraint("value >= 0", name="value"),
     CheckConstraint("fee >= 0 AND fee <= value AND reworks >= 0", name="fee"),
+    CheckConstraint("settled IN ('reship', 'refund')", name="settled"),
+    CheckConstraint("replaces IS NULL OR value = 0", name="charged_once"),
+    Index("ix_shipments_replaces", "replaces", postgresql_where=text("replaces IS NOT NULL")),
     Index("ix_shipments_dated", "order_id", postgresql_where=text("waits_for = 'date'")),
     Index(
         "ix_shipments_floor",
@@ -875,8 +917,134 @@ tracking_events = Table(
     Column("place", Text, nullable=False, server_default=""),
     Column("source", Text, nullable=False),
     Column("correction", Boolean, nullable=False, server_default="false"),
+    Column("provider", Text, nullable=False, server_default=""),  # whose words code and text are
+    Column("unknown", Boolean, nullable=False, server_default="false"),  # the code is in none of our tables
+    Column("zone_assumed", Boolean, nullable=False, server_default="false"),
+    Column("standing", Text, nullable=False, server_default="folded"),  # folded, set_aside, after_end
+    Column("by", Text, nullable=False, server_default=""),  # who corrected it, and why
+    Column("why", Text, nullable=False, server_default=""),
     _moment("occurred_at"),
     _moment("received_at"),
+    CheckConstraint("source <> 'staff' OR (\"by\" <> '' AND why <> '')", name="corrected_by"),
+    Index("ix_tracking_events_unknown", "provider", "raw_code", postgresql_where=text("unknown")),
+)
+
+# --- the floor ----------------------------------------------------------------------------------------
+
+# Where units of a SKU lie at a location: aisle, bay and level, for example A-03-2.
+bins = Table(
+    "bins",
+    metadata,
+    Column("sku", Text, ForeignKey("skus.sku"), primary_key=True),
+    Column("location_id", Text, ForeignKey("locations.location_id"), primary_key=True),
+    Column("bin", Text, nullable=False),
+)
+
+# One walk of one picker, with a tote for each shipment.
+pick_walks = Table(
+    "pick_walks",
+    metadata,
+    Column("walk_id", Text, primary_key=True),
+    Column("location_id", Text, ForeignKey("locations.location_id"), nullable=False),
+    Column("mode", Text, nullable=False),
+    Column("picker", Text, nullable=False),
+    _moment("started_at"),
+    CheckConstraint("mode IN ('single', 'batch', 'wave')", name="mode"),
+    Index("ix_pick_walks_picker", "picker", "started_at"),
+)
+
+pick_totes = Table(
+    "pick_totes",
+    metadata,
+    Column("walk_id", Text, ForeignKey("pick_walks.walk_id"), primary_key=True),
+    Column("tote", Integer, primary_key=True),
+    Column("shipment_id", Text, ForeignKey("shipments.shipment_id"), nullable=False),
+    Column(
+        "reworks", Integer, nullable=False
+    ),  # of the shipment when it was taken: what is older counts no more
+    UniqueConstraint("walk_id", "shipment_id", name="uq_pick_totes_shipment"),
+    CheckConstraint("tote >= 1", name="tote"),
+)
+
+# A scan that counted; `reworks` as in the tote. The answer is kept: the same scan again gets it again.
+pick_scans = Table(
+    "pick_scans",
+    metadata,
+    Column("scan_id", Text, primary_key=True),
+    Column("walk_id", Text, ForeignKey("pick_walks.walk_id"), nullable=False),
+    Column("shipment_id", Text, ForeignKey("shipments.shipment_id"), nullable=False),
+    Column("reworks", Integer, nullable=False),
+    Column("sku", Text, nullable=False),
+    Column("quantity", Integer, nullable=False),
+    Column("answer", JSONB, nullable=False),
+    Column("by", Text, nullable=False),
+    _moment("at"),
+    CheckConstraint("quantity > 0", name="something"),
+    Index("ix_pick_scans_shipment", "shipment_id"),
+)
+
+condition_checks = Table(
+    "condition_checks",
+    metadata,
+    Column("check_id", Text, primary_key=True),
+    Column("shipment_id", Text, ForeignKey("shipments.shipment_id"), nullable=False),
+    Column("reworks", Integer, nullable=False),
+    Column("sku", Text, nullable=False),
+    Column("quantity", Integer, nullable=False),
+    Column("stage", Text, nullable=False),
+    Column("grade", Text, nullable=False),
+    Column("defect", Text, nullable=False, server_default=""),
+    Column("note", Text, nullable=False, server_default=""),
+    Column("photo", Text, nullable=False, server_default=""),
+    Column("by", Text, nullable=False),
+    _moment("at"),
+    CheckConstraint("quantity > 0", name="something"),
+    CheckConstraint("stage IN ('pick', 'pack')", name="stage"),
+    CheckConstraint("grade IN ('A', 'B', 'C', 'D')", name="grade"),
+    Index("ix_condition_checks_shipment", "shipment_id"),
+)
+
+# Units that were taken out of a shipment at the shelf or the bench, and what became of them.
+rejections = Table(
+    "rejections",
+    metadata,
+    Column("rejection_id", Text, primary_key=True),
+    _order_id(),
+    Column("shipment_id", Text, ForeignKey("shipments.shipment_id"), nullable=False),
+    Column("sku", Text, nullable=False),
+    Column("location_id", Text, nullable=False),
+    Column("quantity", Integer, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("found_sku", Text),
+    Column("note", Text, nullable=False, server_default=""),
+    Column("photo", Text, nullable=False, server_default=""),
+    Column("count_id", Text),
+    Column("answer", JSONB, nullable=False),
+    Column("by", Text, nullable=False),
+    _moment("at"),
+    _moment("inspected_at", nullable=True),
+    CheckConstraint("quantity > 0", name="something"),
+    CheckConstraint(
+        "reason IN ('not_found', 'mismatch', 'damaged', 'quality_doubt', 'expired', 'recalled', 'worn')",
+        name="reason",
+    ),
+    Index("ix_rejections_shipment", "shipment_id"),
+    Index("ix_rejections_count", "count_id"),
+)
+
+# Goods in somebody's hands of a shipment that was cancelled or changed: they go back to the shelf.
+put_backs = Table(
+    "put_backs",
+    metadata,
+    Column("shipment_id", Text, ForeignKey("shipments.shipment_id"), primary_key=True),
+    Column("reworks", Integer, primary_key=True),
+    Column("location_id", Text, nullable=False),
+    Column("why", Text, nullable=False),
+    Column("picker", Text),
+    _moment("asked_at"),
+    _moment("confirmed_at", nullable=True),
+    Column("confirmed_by", Text),
+    Index("ix_put_backs_open", "location_id", postgresql_where=text("confirmed_at IS NULL")),
 )
 
 # --- the record, messages in and out -----------------------------------------------------------------
@@ -954,15 +1122,109 @@ outbox = Table(
     Column("state", Text, nullable=False),
     Column("tries", Integer, nullable=False, server_default="0"),
     Column("why", Text, nullable=False, server_default=""),
+    Column("zone", Text),  # the recipient's, from the moment it was first looked at
+    Column("body", Text),  # of a text message, exactly as it was first sent: by it the provider is asked
+    Column("provider_refs", ARRAY(Text), nullable=False, server_default="{}"),  # a new one for every send
     _moment("at"),
     _moment("not_before"),
     _moment("lease_until", nullable=True),
+    _moment("taken_at", nullable=True),  # when it was last decided to send it
+    _moment("first_sent_at", nullable=True),  # REAL time: a provider is asked by its own clock
     _moment("sent_at", nullable=True),
+    _moment("delivered_at", nullable=True),  # where the channel says so
     UniqueConstraint("order_id", "fact", "subject", "version", "channel", "recipient", name="uq_outbox_once"),
     CheckConstraint(
-        "state IN ('pending', 'claimed', 'sent', 'withdrawn', 'suppressed', 'dead')", name="state"
+        "state IN ('pending', 'claimed', 'unknown', 'sent', 'withdrawn', 'suppressed', 'bounced', 'dead')",
+        name="state",
     ),
-    Index("ix_outbox_open", "not_before", postgresql_where=text("state IN ('pending', 'claimed')")),
+    CheckConstraint("channel IN ('email', 'sms')", name="channel"),
+    Index(
+        "ix_outbox_open", "not_before", postgresql_where=text("state IN ('pending', 'claimed', 'unknown')")
+    ),
+)
+
+# How customers want to be told. Who is not here has said nothing: e-mail, and no text messages.
+customer_preferences = Table(
+    "customer_preferences",
+    metadata,
+    Column("customer_id", Text, primary_key=True),
+    Column("main", Text, nullable=False, server_default="email"),
+    Column("sms", Boolean, nullable=False, server_default="false"),
+    Column("delivery_news", Boolean, nullable=False, server_default="true"),
+    Column("locale", Text, nullable=False, server_default=""),
+    Column("zone", Text, nullable=False, server_default=""),
+    Column("by", Text, nullable=False),
+    _moment("at"),
+    _moment("sms_since", nullable=True),  # consent is shown by when it was given, and by whom it was noted
+    CheckConstraint("main = 'email' OR (main = 'sms' AND sms)", name="main"),
+)
+
+# Addresses and numbers that nothing may go to. An e-mail address is kept in small letters.
+contact_blocks = Table(
+    "contact_blocks",
+    metadata,
+    Column("channel", Text, primary_key=True),
+    Column("recipient", Text, primary_key=True),
+    Column("reason", Text, nullable=False),  # bounced, stopped
+    Column("why", Text, nullable=False),
+    _moment("at"),
+    CheckConstraint("reason IN ('bounced', 'stopped')", name="reason"),
+)
+
+# Up to which event everything is committed, so that a reader who goes on from there misses nothing.
+event_horizon = Table(
+    "event_horizon",
+    metadata,
+    Column("one", Boolean, primary_key=True, server_default="true"),
+    Column("safe_seq", BigInteger, nullable=False),
+    Column(
+        "next_seq", BigInteger, nullable=False
+    ),  # safe as soon as every transaction before next_xid has ended
+    Column("next_xid", BigInteger, nullable=False),
+    CheckConstraint("one", name="one"),
+)
+
+webhook_endpoints = Table(
+    "webhook_endpoints",
+    metadata,
+    Column("endpoint_id", Text, primary_key=True),
+    Column("url", Text, nullable=False),
+    Column("kinds", ARRAY(Text), nullable=False, server_default="{}"),  # of events; none is all
+    Column("secret", Text, nullable=False),
+    Column("old_secret", Text),
+    _moment("old_secret_until", nullable=True),
+    Column("state", Text, nullable=False),
+    Column("why", Text, nullable=False, server_default=""),
+    Column("cursor", BigInteger, nullable=False),  # events up to here have been laid out for it
+    Column("by", Text, nullable=False),
+    _moment("created_at"),
+    _moment("failing_since", nullable=True),
+    _moment("disabled_at", nullable=True),
+    CheckConstraint("state IN ('enabled', 'disabled', 'removed')", name="state"),
+)
+
+webhook_deliveries = Table(
+    "webhook_deliveries",
+    metadata,
+    Column("endpoint_id", Text, ForeignKey("webhook_endpoints.endpoint_id"), primary_key=True),
+    Column("seq", BigInteger, ForeignKey("order_events.seq"), primary_key=True),
+    _order_id(),
+    Column("state", Text, nullable=False),
+    Column("tries", Integer, nullable=False, server_default="0"),
+    Column("status", Integer),  # what the endpoint last answered
+    Column("why", Text, nullable=False, server_default=""),
+    _moment("not_before"),
+    _moment("lease_until", nullable=True),
+    _moment("first_sent_at", nullable=True),
+    _moment("ended_at", nullable=True),
+    CheckConstraint("state IN ('pending', 'claimed', 'delivered', 'dead')", name="state"),
+    Index(
+        "ix_webhook_deliveries_open",
+        "endpoint_id",
+        "order_id",
+        "seq",
+        postgresql_where=text("state IN ('pending', 'claimed')"),
+    ),
 )
 
 idempotency_keys = Table(

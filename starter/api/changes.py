@@ -1,6 +1,5 @@
 """Changes of an order over HTTP: cancel, items, address, service, holds, another way to pay."""
 
-import secrets
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict
 from functools import partial
@@ -11,22 +10,25 @@ from fastapi.concurrency import run_in_threadpool
 from pydantic import BaseModel
 
 from fulfillment.domain.address import Address
+from fulfillment.domain.cases import OWNER, Owner
 from fulfillment.domain.change import LineQuantity, NewLine
 from fulfillment.domain.errors import FulfillmentError
 from fulfillment.domain.explanation import allowed_actions
 from fulfillment.domain.holds import HoldReason
 from fulfillment.domain.view import OrderView
 from starter.access import Caller, Needs, Scope
-from starter.api.idempotency import Answered, Key, asked, once
+from starter.api.idempotency import Answered, Key, asked, once, request_id
 from starter.api.orders import OrderId, order_out
 from starter.api.problems import Problem, of_business
 from starter.api.schemas import (
     AddressIn,
     CancelIn,
+    CaseAnswerIn,
     ChangedOut,
     DidOut,
     HoldIn,
     ItemsIn,
+    NotReceivedIn,
     PaymentIn,
     ServiceIn,
     ShortageIn,
@@ -104,6 +106,43 @@ async def answer_shortage(
     )
 
 
+@router.post("/{order_id}/cases/answer", response_model=ChangedOut, summary="Answer a case")
+async def answer_case(
+    order_id: OrderId, body: CaseAnswerIn, request: Request, doors: Standing, caller: Changing, key: Key
+) -> Response:
+    """Say what becomes of goods in trouble. Each shipment is sent again or refunded once, and never both."""
+    if OWNER[body.kind] is not Owner.CUSTOMER and not caller.may(Scope.SUPPORT):
+        raise Problem("forbidden", f"A case {body.kind} is support's to answer.")
+    ask = partial(
+        doors.processes.answer_case,
+        order_id,
+        kind=body.kind,
+        answer=body.answer,
+        subject=body.shipment,
+        note=body.note,
+        ship_to=Address(**body.ship_to.model_dump()) if body.ship_to else None,
+    )
+    return await _change(
+        "answer_case", order_id, ask, body, request=request, doors=doors, caller=caller, key=key
+    )
+
+
+@router.post("/{order_id}/not_received", response_model=ChangedOut, summary="It was not received")
+async def not_received(
+    order_id: OrderId, body: NotReceivedIn, request: Request, doors: Standing, caller: Changing, key: Key
+) -> Response:
+    """Say that a parcel did not reach the customer, whatever the carrier says. An order that has ended goes on."""
+    report = partial(doors.missing.report, order_id, parcel=body.parcel, note=body.note)
+
+    async def ask(*, by: str, request_id: str) -> VerbAnswer:
+        case = await run_in_threadpool(partial(report, by=by, request_id=request_id))
+        return VerbAnswer(text=f"We look into it; on {case.due_at:%a %d %b %H:%M} we decide.")
+
+    return await _change(
+        "not_received", order_id, ask, body, request=request, doors=doors, caller=caller, key=key
+    )
+
+
 @router.post("/{order_id}/holds", response_model=ChangedOut, summary="Hold it")
 async def hold(
     order_id: OrderId, body: HoldIn, request: Request, doors: Standing, caller: Changing, key: Key
@@ -156,11 +195,8 @@ async def _change(
     key: str,
 ) -> Response:
     """Ask the order for a change, once per key, and answer with the order after it."""
-    # A key of the client's is the caller's own and counts for one verb; without one every request is new.
-    request_id = f"{verb}:{caller.name}:{key}" if key else f"{verb}:{secrets.token_hex(12)}"
-    work = partial(
-        _changed, verb, order_id, partial(ask, by=caller.name, request_id=request_id), request, doors
-    )
+    asking = partial(ask, by=caller.name, request_id=request_id(verb, caller, key))
+    work = partial(_changed, verb, order_id, asking, request, doors)
     if key:
         return (await once(doors.idempotency, asked(request, body, caller=caller, key=key), work)).response()
     return (await work()).response()

@@ -23,8 +23,11 @@ from fulfillment.domain.hand_over import Evidence, Proof
 from fulfillment.domain.headline import expected_on, headline, shipment_headline
 from fulfillment.domain.holds import Hold, HoldReason
 from fulfillment.domain.inventory import Disposition, Grade
+from fulfillment.domain.notifications import Channel
 from fulfillment.domain.order import Customer, Order, OrderLine, UnitRange
 from fulfillment.domain.payment import DeclineGroup, OrderPayment
+from fulfillment.domain.picking import CheckGrade, PickMode, Rejection, Settled
+from fulfillment.domain.playbooks import Answer
 from fulfillment.domain.policy import ShortageChoice
 from fulfillment.domain.promise import Promise, Source
 from fulfillment.domain.refund import Refund, RefundCause, RefundState
@@ -111,6 +114,46 @@ class CustomerIn(_Request):
     email: Email
     phone: Phone = Field("", description="E.164, for example +12085550142.")
     locale: Locale = Field("en-US", description="BCP 47.")
+
+
+class PreferencesIn(_Request):
+    """How a customer wants to be told. What is left out is as for a customer who never said."""
+
+    main: Channel = Field(Channel.EMAIL, description="On which all that must be told arrives.")
+    sms: bool = Field(False, description="Whether they agreed to text messages.")
+    delivery_news: bool = Field(True, description="Whether they want to hear where their parcels are.")
+    locale: Locale | Literal[""] = Field("", description="BCP 47; empty is that of each order.")
+    zone: OptionalLine = Field("", description="Of the IANA list; empty is that of the address.")
+
+
+class ContactIn(_Request):
+    """Where a customer can be reached; what is empty stays as it is."""
+
+    email: Email | Literal[""] = ""
+    phone: Phone = ""
+
+
+class LiftIn(_Request):
+    """Where messages may go again."""
+
+    channel: Channel
+    recipient: Line
+
+
+class EndpointIn(_Request):
+    """Where webhooks go."""
+
+    url: Annotated[str, StringConstraints(pattern=r"^https?://[^\s/?#@]+([/?][^\s#]*)?$", max_length=500)]
+    kinds: Annotated[list[Word], Field(max_length=50)] = Field([], description="Of events; none is all.")
+    after: Annotated[int, Field(ge=0, le=2**62)] | None = Field(
+        None, description="Send everything later than this event; by default what happens from now on."
+    )
+
+
+class ReplayIn(_Request):
+    """From where to send again; by default from where it stopped."""
+
+    after: Annotated[int, Field(ge=0, le=2**62)] | None = None
 
 
 class LineIn(_Request):
@@ -287,6 +330,38 @@ class ShortageIn(_Request):
     choice: ShortageChoice
 
 
+class CaseAnswerIn(_Request):
+    """What becomes of a case: `reship` or `refund` the goods, `wait`, `reroute` at the carrier, or it is `done`.
+
+    `shipment` is needed where several have a case of this kind, `note` where the answer is `done`. What is sent again
+    goes to `ship_to`, or where the order goes.
+    """
+
+    kind: CaseKind
+    answer: Answer
+    shipment: Annotated[str, Field(max_length=80)] = ""
+    note: Note = ""
+    ship_to: AddressIn | None = None
+
+
+class AnswerAlikeIn(_Request):
+    """Which cases are answered: those of this kind in the same words as on the order `like`, opened by `until`."""
+
+    like: Id
+    kind: CaseKind
+    answer: Answer
+    note: Note = ""
+    until: AwareDatetime | None = None
+    dry_run: bool = True
+
+
+class NotReceivedIn(_Request):
+    """Which parcel did not reach the customer, by its number in the order; the only delivered one by default."""
+
+    parcel: Annotated[int, Field(ge=1)] | None = None
+    note: Note = ""
+
+
 class HoldIn(_Request):
     """Why nothing may leave for now."""
 
@@ -373,6 +448,41 @@ class RefundsOut(BaseModel):
     refunds: list[RefundOut]
 
 
+class CorrectionIn(_Request):
+    """Where a parcel really is, since when (now where it is left out), and how you know."""
+
+    status: CarrierStatus
+    reason: Reason
+    happened_at: AwareDatetime | None = None
+
+
+class CorrectionOut(BaseModel):
+    """A correction that is made; a repeat answers the same."""
+
+    order_id: str
+    parcel_id: str
+    status: CarrierStatus
+    text: str
+
+
+class UnknownCodeOut(BaseModel):
+    """A carrier's code in no table; `count` is of scans in the last 90 days."""
+
+    provider: str
+    carrier: str
+    code: str
+    text: str
+    count: int
+    first_seen: datetime
+    last_seen: datetime
+
+
+class UnknownCodesOut(BaseModel):
+    """The codes that nobody has given a meaning, the most frequent first."""
+
+    codes: list[UnknownCodeOut]
+
+
 class PackedIn(_Request):
     """What the packed parcel weighs, and in which carton it is, if not in the one that was proposed.
 
@@ -423,9 +533,75 @@ class ProofIn(_Request):
 
 
 class ScanIn(_Request):
-    """A step on the floor. `scan_id` is the scanner's own id of the scan: sending it twice is harmless."""
+    """A step on the floor. `scan_id` is the scanner's own id of the scan: sending it twice is harmless.
+
+    `picker` is who has the goods in hand, where several people work under one key.
+    """
 
     scan_id: Annotated[str, _text(64, least=0)] = ""
+    picker: OptionalLine = ""
+
+
+class RejectionIn(_Request):
+    """Units of a SKU that cannot leave, and why. `scan_id` is the scanner's own id: sending it twice is harmless.
+
+    `photo` is a reference to a picture, needed of what is damaged or worn; `found_sku` is what lay there instead.
+    """
+
+    scan_id: Id
+    sku: Sku
+    quantity: Quantity = 1
+    reason: Rejection
+    found_sku: Sku | None = None
+    note: Note = ""
+    photo: OptionalLine = ""
+
+
+class LookIn(_Request):
+    """What somebody saw of units of a SKU. Below grade A a reference to a picture is needed as `photo`."""
+
+    check_id: Id
+    sku: Sku
+    quantity: Quantity = 1
+    grade: CheckGrade
+    defect: OptionalLine = ""
+    note: Note = ""
+    photo: OptionalLine = ""
+
+
+class WalkIn(_Request):
+    """Work for one picker. `walk_id` is the device's own: sending it twice is harmless."""
+
+    walk_id: Id
+    location_id: Id
+    picker: Id
+    mode: PickMode = PickMode.SINGLE
+    size: Annotated[int, Field(ge=1, le=100)] = 1
+
+
+class PickScanIn(_Request):
+    """Units that were scanned and put into a tote. `scan_id` is the scanner's own: sending it twice is harmless."""
+
+    scan_id: Id
+    tote: Annotated[int, Field(ge=1, le=100)]
+    sku: Sku
+    picker: Id
+    quantity: Quantity = 1
+
+
+class BinIn(_Request):
+    """Where units of a SKU lie: aisle, bay and level, for example `A-03-2`."""
+
+    sku: Sku
+    location_id: Id
+    bin: Annotated[str, _text(32)]
+
+
+class InspectionIn(_Request):
+    """What becomes of units that were set aside: back to the shelf, written off, or left as they are."""
+
+    to: Settled
+    note: Note = ""
 
 
 class ReceiptIn(_Request):

@@ -15,6 +15,7 @@ from fulfillment.domain.headline import headline
 from fulfillment.domain.money import format_minor
 from fulfillment.domain.order import UnitRange
 from fulfillment.domain.promise import Telling
+from fulfillment.domain.sourcing import Decision
 from fulfillment.domain.stage import Stage
 from fulfillment.domain.view import OrderRow, OrderView, ShipmentSummary
 from fulfillment.storage.views import OrderFilter
@@ -43,9 +44,11 @@ def show(order: OrderArgument, as_json: JsonOption = False) -> None:
         data = OrderOut.of(view, now=now, public_url=books.public_url, request_id="").model_dump(mode="json")
         del data["request_id"]
         said = headline(view, now).sentence
+        decided = books.sourcing.decisions(order)
+        data["sourcing"] = [decision.why for decision in decided]
         out.answer(
             data,
-            _head(view),
+            _head(view, decided),
             "",
             said,
             "",
@@ -63,7 +66,8 @@ def explain_order(order: OrderArgument, as_json: JsonOption = False) -> None:
     with answering(as_json=as_json) as out, reach.books() as books:
         view = books.views.view(order)
         why = explain(view, books.now())
-        data = {"order_id": order, **asdict(why), "actions": allowed_actions(view)}
+        sourcing = [asdict(decision) for decision in books.sourcing.decisions(order)]
+        data = {"order_id": order, **asdict(why), "actions": allowed_actions(view), "sourcing": sourcing}
         out.answer(data, why.sentence)
 
 
@@ -153,7 +157,7 @@ def _more(rows: tuple[OrderRow, ...], more: str | None) -> list[str]:
     return [f"the newest {len(rows)}; --limit shows more"] if more else []
 
 
-def _head(view: OrderView) -> Table:
+def _head(view: OrderView, decided: Iterable[Decision]) -> Table:
     order = view.order
     made = Table.grid(padding=(0, 2))
     for name, text in (
@@ -163,6 +167,7 @@ def _head(view: OrderView) -> Table:
         ("payment", _payment(view)),
         ("customer", f"{order.customer.email} ({order.customer.customer_id})"),
         ("ship to", _ship_to(order.ship_to)),
+        *(("sourced", decision.why) for decision in decided),
         ("placed", f"{order.placed_at:%a %d %b %Y %H:%M} UTC, {order.channel} {order.external_ref}"),
     ):
         made.add_row(Text(name, style="bold"), Text(text))

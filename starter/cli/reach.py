@@ -15,9 +15,12 @@ from fulfillment.domain import policy
 from fulfillment.domain.errors import FulfillmentError
 from fulfillment.settings import Settings, load_settings, shop_now
 from fulfillment.storage.conditions import ConditionStore
+from fulfillment.storage.corrections import CorrectionStore
 from fulfillment.storage.counts import CountStore
 from fulfillment.storage.engine import connect
 from fulfillment.storage.held_orders import HeldOrders
+from fulfillment.storage.missing import MissingStore
+from fulfillment.storage.open_cases import OpenCases
 from fulfillment.storage.orders import OrderStore
 from fulfillment.storage.records import RecordStore
 from fulfillment.storage.refunds import RefundStore
@@ -27,7 +30,9 @@ from fulfillment.storage.signals import SignalStore
 from fulfillment.storage.sourcing import SourcingStore
 from fulfillment.storage.stock import StockStore
 from fulfillment.storage.transfers import TransferStore
+from fulfillment.storage.unknown_codes import UnknownCodes
 from fulfillment.storage.views import OrderViews
+from fulfillment.storage.webhooks import WebhookStore
 from starter.orders import Orders, TemporalAway
 
 
@@ -39,6 +44,8 @@ class Books:
     views: OrderViews
     stock: StockStore
     refunds: RefundStore
+    missing: MissingStore
+    cases: OpenCases
     held: HeldOrders
     expected: ReplenishmentStore
     sourcing: SourcingStore
@@ -46,6 +53,9 @@ class Books:
     counts: CountStore
     transfers: TransferStore
     returns: ReturnStore
+    webhooks: WebhookStore
+    corrections: CorrectionStore
+    unknown_codes: UnknownCodes
     now: Callable[[], datetime]
     public_url: str
 
@@ -61,6 +71,8 @@ def books() -> Iterator[Books]:
             views=OrderViews(engine, now),
             stock=StockStore(engine, now),
             refunds=RefundStore(engine, now),
+            missing=MissingStore(engine, now),
+            cases=OpenCases(engine),
             held=HeldOrders(engine),
             expected=ReplenishmentStore(engine, now),
             sourcing=SourcingStore(engine, now),
@@ -68,6 +80,9 @@ def books() -> Iterator[Books]:
             counts=CountStore(engine, now),
             transfers=TransferStore(engine, now),
             returns=ReturnStore(engine, now),
+            webhooks=WebhookStore(engine, now, settings.clock),
+            corrections=CorrectionStore(engine, now),
+            unknown_codes=UnknownCodes(engine, now),
             now=now,
             public_url=settings.public_url,
         )

@@ -36,9 +36,28 @@ ROUTES: dict[tuple[str, str], set[str]] = {
     ("POST", f"{ORDER}/address"): CHANGERS,
     ("POST", f"{ORDER}/service"): CHANGERS,
     ("POST", f"{ORDER}/shortage"): CHANGERS,
+    ("GET", f"{ORDER}/contact"): {"support"},
+    ("PUT", f"{ORDER}/contact"): {"support"},
+    ("GET", "/v1/customers/cus_4103/preferences"): CHANGERS,
+    ("PUT", "/v1/customers/cus_4103/preferences"): CHANGERS,
+    ("POST", "/v1/contact_blocks/lift"): {"support"},
+    ("POST", "/v1/bounces"): {"ops"},
+    ("POST", "/v1/webhook_endpoints"): {"storefront", "ops"},
+    ("GET", "/v1/webhook_endpoints"): {"storefront", "ops"},
+    ("POST", "/v1/webhook_endpoints/we_1/rotate"): {"storefront", "ops"},
+    ("POST", "/v1/webhook_endpoints/we_1/resend"): {"storefront", "ops"},
+    ("DELETE", "/v1/webhook_endpoints/we_1"): {"storefront", "ops"},
+    ("GET", "/v1/events"): {"storefront", "ops"},
+    ("POST", f"{ORDER}/parcels/SO-10483-P1/tracking"): {"support"},
+    ("GET", "/v1/tracking/unknown_codes"): {"ops"},
+    ("GET", "/v1/holds"): {"support"},
+    ("POST", "/v1/holds/release"): {"support"},
     ("GET", "/v1/warehouse/work"): {"warehouse"},
     ("POST", f"{SHIPMENT}/start"): {"warehouse"},
     ("POST", f"{SHIPMENT}/picked"): {"warehouse"},
+    ("POST", f"{SHIPMENT}/rejections"): {"warehouse"},
+    ("POST", f"{SHIPMENT}/checks"): {"warehouse"},
+    ("POST", f"{SHIPMENT}/put_back"): {"warehouse"},
     ("POST", f"{SHIPMENT}/bench"): {"warehouse"},
     ("GET", f"{SHIPMENT}/bench"): {"warehouse"},
     ("POST", f"{SHIPMENT}/bench/scans"): {"warehouse"},
@@ -46,6 +65,13 @@ ROUTES: dict[tuple[str, str], set[str]] = {
     ("GET", "/v1/warehouse/parcels/SO-10483-P1/label"): {"warehouse"},
     ("POST", f"{SHIPMENT}/packed"): {"warehouse"},
     ("POST", f"{SHIPMENT}/handed_over"): {"warehouse"},
+    ("POST", "/v1/warehouse/rejections/R-1/inspection"): {"warehouse"},
+    ("PUT", "/v1/warehouse/bins"): {"warehouse"},
+    ("GET", "/v1/warehouse/pick-list"): {"warehouse"},
+    ("GET", "/v1/warehouse/put-backs"): {"warehouse"},
+    ("POST", "/v1/warehouse/walks"): {"warehouse"},
+    ("GET", "/v1/warehouse/walks/W-1"): {"warehouse"},
+    ("POST", "/v1/warehouse/walks/W-1/scans"): {"warehouse"},
     ("GET", "/v1/receipts/due"): {"warehouse"},
     ("POST", "/v1/receipts"): {"warehouse"},
     ("GET", "/v1/stock"): {"storefront", "support", "warehouse", "ops"},
@@ -87,6 +113,9 @@ PUBLIC = {
     "/v1/track/{token}/events",
     "/webhooks/stripe",
     "/webhooks/easypost",
+    "/webhooks/twilio/status",
+    "/webhooks/twilio/messages",
+    "/t/{token}/unsubscribe",
 }
 KEY_OF = {
     "storefront": "storefront-key",
@@ -152,15 +181,19 @@ def test_the_matrix_above_names_every_route_that_is_not_public() -> None:
         "SO-10483-1": "{shipment_id}",
         "SO-10483": "{order_id}",
         "CC-1": "{count_id}",
-        "SO-10483-P1": "{parcel_id}",
         "T-1": "{transfer_id}",
+        "R-1": "{rejection_id}",
+        "W-1": "{walk_id}",
+        "we_1": "{endpoint_id}",
+        "cus_4103": "{customer_id}",
         "SO-10483-F1": "{refund_id}",
+        "SO-10483-P1": "{parcel_id}",
     }
     passed = [*ROUTES, *(("GET", page) for page in STAFF_PAGES)]
     named = {(method, "/".join(ids.get(part, part) for part in path.split("/"))) for method, path in passed}
 
     assert guarded == {
-        (method, path.replace("/customer", "/{reason}").replace("/wh-reno", "/{location_id}"))
+        (method, path.replace("holds/customer", "holds/{reason}").replace("/wh-reno", "/{location_id}"))
         for method, path in named
     }
 

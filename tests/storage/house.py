@@ -17,6 +17,7 @@ from fulfillment.domain.order import Customer, Order, OrderLine
 from fulfillment.domain.payment import PaymentSnapshot, PaymentStatus
 from fulfillment.domain.tracking import CarrierStatus, Scan
 from fulfillment.storage.conditions import ConditionStore
+from fulfillment.storage.corrections import CorrectionStore
 from fulfillment.storage.counts import CountStore
 from fulfillment.storage.drift import DriftStore
 from fulfillment.storage.orders import OrderStore
@@ -24,15 +25,18 @@ from fulfillment.storage.outbox import OutboxStore
 from fulfillment.storage.packing import PackingStore
 from fulfillment.storage.payment_news import PaymentInbox
 from fulfillment.storage.payments import PaymentStore
+from fulfillment.storage.picking import PickingStore
 from fulfillment.storage.reconciliation import ReconciliationStore
 from fulfillment.storage.records import RecordStore
 from fulfillment.storage.refunds import RefundStore
+from fulfillment.storage.rejections import RejectionStore
 from fulfillment.storage.replenishment import ReplenishmentStore
 from fulfillment.storage.returns import ReturnStore
 from fulfillment.storage.shipping import ShippingBooks
 from fulfillment.storage.signals import SignalStore
 from fulfillment.storage.stock import StockStore
 from fulfillment.storage.transfers import TransferStore
+from fulfillment.storage.unknown_codes import UnknownCodes
 from fulfillment.storage.views import OrderViews
 from fulfillment.storage.warehouse import WarehouseStore
 
@@ -53,6 +57,8 @@ class House:
         self.refunds = RefundStore(engine, self.now)
         self.records = RecordStore(engine, self.now)
         self.floor, self.views = WarehouseStore(engine, self.now), OrderViews(engine, self.now)
+        self.picking = PickingStore(engine, self.now, self.floor)
+        self.rejections = RejectionStore(engine, self.now)
         self.benches = PackingStore(engine, self.now)
         self.shipping = ShippingBooks(engine, self.now, self.now)
         self.signals, self.outbox = SignalStore(engine, self.now), OutboxStore(engine, self.now, clock)
@@ -61,6 +67,10 @@ class House:
         self.conditions, self.counts = ConditionStore(engine, self.now), CountStore(engine, self.now)
         self.transfers, self.returns = TransferStore(engine, self.now), ReturnStore(engine, self.now)
         self.drift = DriftStore(engine, self.now)
+        self.corrections, self.unknown_codes = (
+            CorrectionStore(engine, self.now),
+            UnknownCodes(engine, self.now),
+        )
         self.reconciliation = ReconciliationStore(engine, self.now, clock)
 
     def now(self) -> datetime:

@@ -8,6 +8,7 @@ import pytest
 from sqlalchemy import insert, text
 
 from fulfillment.domain.calendars import Calendar
+from fulfillment.domain.reasons import Reason
 from fulfillment.domain.record import RevisePromise
 from fulfillment.domain.tracking import CarrierStatus, Flag
 from fulfillment.storage.tables import (
@@ -191,7 +192,7 @@ def test_a_day_the_carrier_names_is_promised_with_its_cause_and_told(house: Hous
     report(
         house,
         "evt_1",
-        a_scan(C.IN_TRANSIT, 29, flag=Flag.DELAYED, reason="weather_delay"),
+        a_scan(C.IN_TRANSIT, 29, flag=Flag.DELAYED, reason=Reason.WEATHER_DELAY),
         edd=date(2026, 12, 2),
     )
 

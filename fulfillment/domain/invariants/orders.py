@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from itertools import pairwise
 
+from fulfillment.domain.corrections import FIX_TRACKING
 from fulfillment.domain.invariants.check import Found, invariant
 from fulfillment.domain.invariants.facts import (
     Books,
@@ -19,7 +20,7 @@ from fulfillment.domain.order import OrderStatus, Outcome
 from fulfillment.domain.payment import PaymentStatus
 from fulfillment.domain.replenishment import COMING
 from fulfillment.domain.shipment import ON_THE_FLOOR, WaitsFor, WorkStatus
-from fulfillment.domain.tracking import CarrierStatus
+from fulfillment.domain.tracking import CarrierStatus, ScanSource
 
 _S, _W, _P = OrderStatus, WorkStatus, PaymentStatus
 _NOT_CONFIRMED = frozenset({_S.RECEIVED, _S.RESERVED, _S.PAYMENT_FAILED})
@@ -183,7 +184,7 @@ class _Waiting:
         if shipment.waits_for == WaitsFor.STOCK:
             return self._why_short(shipment)
         if shipment.waits_for == WaitsFor.DATE:
-            return ""  # the sweep lets it go when its day has come
+            return self._why_kept(shipment)
         return f"waits for {shipment.waits_for}, and nothing brings it"
 
     def _why_silent(self, shipment: ShipmentFact) -> str:
@@ -192,6 +193,12 @@ class _Waiting:
             return "is under way, and nobody will ask for it"
         overdue = self._books.stale(parcel.next_check_at)
         return f"was to be asked for at {parcel.next_check_at:%Y-%m-%d %H:%M}, nobody did" if overdue else ""
+
+    def _why_kept(self, shipment: ShipmentFact) -> str:
+        """The sweep lets go on its day what was sold ahead."""
+        day = shipment.for_sale_at
+        came = day is not None and self._books.stale(day)
+        return f"waits for its day, which came on {day:%Y-%m-%d}, and nobody let it go" if came else ""
 
     def _why_short(self, shipment: ShipmentFact) -> str:
         waiting = self._backorders.get(shipment.shipment_id, [])
@@ -412,7 +419,7 @@ def _was_told(promise: PromiseFact, messages: set[tuple[str, str | None, str | N
     "acts are signed",
     "I15",
     sees="acts and movements",
-    claim="every act names who did it, and every hold and cancel left one",
+    claim="every act names who did it, and every hold, cancel and correction of tracking left one",
     remedy="find who did it from the logs of the doors by the order's id, and add the entry",
 )
 def acts_are_signed(evidence: Evidence) -> Found:
@@ -443,3 +450,7 @@ def _done_without_an_act(books: Books) -> Iterator[str]:
     cancelled = {s.order_id for s in books.shipments if s.work_status == _W.CANCELLED}
     for order_id in sorted(cancelled - by_itself - acted):
         yield f"{order_id}: shipments were cancelled, and no entry says by whom"
+    order_of = {parcel.parcel_id: parcel.order_id for parcel in books.parcels}
+    corrected = {order_of[scan.parcel_id] for scan in books.scans if scan.source == ScanSource.STAFF}
+    for order_id in sorted(corrected - {act.order_id for act in books.acts if act.command == FIX_TRACKING}):
+        yield f"{order_id}: its tracking was put right, and no entry says by whom"

@@ -69,6 +69,17 @@ def test_explain_is_one_sentence_for_people_and_its_parts_for_programs(waybill: 
     assert parts["actions"]["release"] == "SO-10483 has no hold."
 
 
+def test_why_an_order_ships_from_where_it_does_is_shown_and_told_with_what_went_into_it(
+    waybill: Waybill, placed: str
+) -> None:
+    shown = waybill("show", placed).stdout
+    (decided,) = json.loads(waybill("explain", placed, "--json").stdout)["sourcing"]
+
+    assert "sourced" in shown
+    assert decided["why"] in shown
+    assert decided["inputs"]["asked"] == {"TEE-BLK-M": 2, "MAP-ALPS": 7}
+
+
 def test_an_order_that_does_not_exist_is_refused_with_what_to_do_instead(waybill: Waybill) -> None:
     result = waybill("show", "SO-1")
 

@@ -9,6 +9,8 @@ from fastapi import FastAPI
 from fulfillment.http import asgi_client
 from fulfillment.storage.held_orders import HeldOrders
 from fulfillment.storage.idempotency import IdempotencyKeys
+from fulfillment.storage.missing import MissingStore
+from fulfillment.storage.open_cases import OpenCases
 from fulfillment.storage.sourcing import SourcingStore
 from starter.access import Keyring
 from starter.doors import Doors
@@ -36,6 +38,8 @@ def app(desk: Desk) -> FastAPI:
             views=house.views,
             facts=house.signals,
             floor=house.floor,
+            picking=house.picking,
+            rejections=house.rejections,
             benches=house.benches,
             labels=house.shipping,
             stock=house.stock,
@@ -47,8 +51,12 @@ def app(desk: Desk) -> FastAPI:
             sourcing=SourcingStore(house.engine, house.now),
             payment_news=house.payment_news,
             refunds=house.refunds,
+            missing=MissingStore(house.engine, house.now),
+            cases=OpenCases(house.engine),
             held=HeldOrders(house.engine),
             parcel_news=house.shipping,
+            corrections=house.corrections,
+            unknown_codes=house.unknown_codes,
             idempotency=IdempotencyKeys(house.engine, house.now),
             keyring=Keyring(KEYS | {"every-key": ("storefront", "support", "warehouse", "ops")}),
             now=house.now,
