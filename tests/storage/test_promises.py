@@ -182,6 +182,21 @@ def test_a_lost_parcel_is_no_delivery_of_its_lane(house: House) -> None:
     assert (went["outcome"], went["days"]) == ("lost", None)
 
 
+def test_an_end_that_is_taken_back_is_no_delivery_of_the_lane(house: House) -> None:
+    house.stocked().shipped()
+    house.wait(20 * HOUR)
+    report(house, "evt_1", a_scan(C.PICKED_UP, 3), a_scan(C.DELIVERED, 10))
+    ended = house.row(transits)["outcome"]
+
+    house.shipping.scanned("SO-1-P1", (a_scan(C.IN_TRANSIT, 12, correction=True),), None, source="staff")
+    taken_back = house.row(transits)
+    report(house, "evt_2", a_scan(C.LOST, 19))
+
+    assert ended == "delivered"
+    assert (taken_back["outcome"], taken_back["days"], taken_back["look_at"]) == (None, None, house.time)
+    assert house.row(transits)["outcome"] == "lost"
+
+
 # --- another day --------------------------------------------------------------------------------------
 
 
