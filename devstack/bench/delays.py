@@ -23,6 +23,7 @@ _PARCELS: Final = text("""
     SELECT o.order_id, o.completed_at, p.shipment_id, s.outcome, t.*,
         (SELECT promised_date FROM promises WHERE order_id = o.order_id AND n = 1) AS promised,
         (SELECT coalesce(sum(captured - refunded), 0) FROM payments WHERE order_id = o.order_id) AS kept,
+        s.settled, (SELECT max(handed_over_at) FROM shipments WHERE replaces = s.shipment_id) AS replaced_at,
         (SELECT min(opened_at) FROM cases WHERE order_id = o.order_id AND kind IN ('no_scan', 'no_first_scan')) AS missed
     FROM orders o JOIN parcels p USING (order_id) JOIN shipments s USING (shipment_id) JOIN transits t USING (parcel_id)
     WHERE o.order_id LIKE 'PARCEL-%' AND p.n = 1
@@ -103,7 +104,7 @@ class Found:
             f"{late} delays in all: {self.told} told before the day ({told})",
             f"  {by['carrier']} by the carrier's word, {by['computed']} by the history of the lane",
             f"{self.false_alarms} were told of another day and had their parcel in time",
-            f"{self.lost} lost: {self.lost_acted_on} given up, refunded and told",
+            f"{self.lost} lost: {self.lost_acted_on} sent again or refunded, and told",
             f"  silence was a case after {noticed:.1f} days, a loss after {settled:.1f} (medians)",
             f"{self.mails} mails, {self.told_twice} of them said twice",
             f"{self.violations} violations in the audit",
@@ -121,11 +122,11 @@ def judge(conn: Connection, ways: Mapping[str, Way], mails: Sequence[Mapping[str
     late = [
         found
         for row in rows
-        if (found := _late(row, ways[row.order_id], rows, revised[row.order_id], told[row.order_id]))
+        if (found := _late(row, ways[row.shipment_id], rows, revised[row.order_id], told[row.order_id]))
     ]
-    gone = [row for row in rows if ways[row.order_id].delivered_at is None]
-    acted = [row for row in gone if row.outcome == "lost" and not row.kept and "lost" in told[row.order_id]]
-    silent_since = {row.order_id: ways[row.order_id].scans[-1].at for row in gone}
+    gone = [row for row in rows if ways[row.shipment_id].delivered_at is None]
+    acted = [row for row in gone if row.outcome == "lost" and _made_good(row, told[row.order_id])]
+    silent_since = {row.order_id: ways[row.shipment_id].scans[-1].at for row in gone}
     late_ones = {found.order_id for found in late}
     return Found(
         parcels=len(rows),
@@ -143,6 +144,13 @@ def judge(conn: Connection, ways: Mapping[str, Way], mails: Sequence[Mapping[str
         told_twice=twice(mails),
         violations=0,
     )
+
+
+def _made_good(row: Row[Any], told: Mapping[str, datetime]) -> bool:
+    """Whether another one left, or the money went back, and the customer knows."""
+    if row.settled == "reship":
+        return bool(row.replaced_at) and "reshipped" in told
+    return row.settled == "refund" and not row.kept and "lost" in told
 
 
 def _late(

@@ -92,7 +92,7 @@ async def _place(shop: Shop, floor: "_Dock", parcels: int, say: Say) -> None:
             mine = replace(order, ship_to=to, customer=customer)
             await asyncio.to_thread(shop.accepted.accept, mine, by="bench")
             await shop.processes.place(order_id)
-            while order_id not in floor.ways:
+            while f"{order_id}-1" not in floor.ways:
                 await asyncio.sleep(0.05)
         if n % 100 == 0:
             say(f"{n} orders placed, it is {shop.now():%a %d %b}")
@@ -126,9 +126,9 @@ class _Dock(RestlessFloor):
     def _to_the_door(self, item: WorkItem, parcel_id: str) -> None:
         left = self._books.floor.hand_over(item.shipment_id, by="bench")
         self._hand_on(item.order_id)
-        dice = random.Random(item.order_id)
+        dice = random.Random(item.shipment_id)
         way = draw(dice, _town(item.order_id), self._books.now(), self._rests)
         with self._lock:
-            self.ways[item.order_id] = way
+            self.ways[item.shipment_id] = way
         said = {"way": [scan.as_json() for scan in way.scans]}
         self._world.post(f"/_sim/parcels/{left.tracking_number}/handed_over", said)
