@@ -609,12 +609,15 @@ class ShipmentProcess:
         """Move the promise and tell the customer: of another day once a day, what is left to tell on the next."""
         if self._order.promise_date and day <= self._order.promise_date:
             return
-        self._order.promise_date = await steps.revise_promise(
+        before = self._order.promise_date
+        now = await steps.revise_promise(
             RevisePromise(
                 order_id=self._order.order_id, shipment_id=self.id, promised_date=day, reason=reason
             )
         )
-        await self._open(CaseKind.DELAYED, reason)
+        self._order.promise_date = now
+        if before != now:
+            await self._open(CaseKind.DELAYED, reason)
 
     async def _refund(self) -> None:
         """Give the money back; a refund that fails is a case, and is tried again every day."""

@@ -2,11 +2,12 @@
 
 import json
 from dataclasses import asdict
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from devstack.bench import cartons, cost, parcels, stock, throughput
+from devstack.bench import cartons, cost, delays_plot, parcels, stock, throughput
 
 app = typer.Typer(no_args_is_help=True, help="Measure: what an order costs, and how many go through.")
 
@@ -90,9 +91,12 @@ def measure_cartons(
 @app.command("parcels")
 def measure_parcels(
     count: Annotated[int, typer.Option("--parcels", min=10, help="Parcels on their way.")] = 1000,
+    plot: Annotated[Path | None, typer.Option(help="Where the delays are drawn, as SVG.")] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Send parcels on their way with real delays, losses and silence; 1 when one was not acted on or told as promised."""
     found = parcels.measure(parcels=count, say=lambda line: None if as_json else print(line, flush=True))
+    if plot:
+        plot.write_text(delays_plot.drawn(found.late))
     print(json.dumps(asdict(found) | {"held": found.held}) if as_json else "\n".join(found.lines()))
     raise typer.Exit(0 if found.held else 1)

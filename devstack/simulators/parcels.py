@@ -6,6 +6,7 @@ import heapq
 import random
 import time
 from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 from uuid import uuid4
 
@@ -277,7 +278,7 @@ class Parcels:
         return {
             "tracking_code": row["tracking_code"], "reference": row["reference"], "carrier": row["carrier"],
             "profile": row["profile"], "handed_over_at": iso(handed) if handed is not None else None,
-            "est_delivery_date": iso(row["est"]), "scans": scans,
+            "est_delivery_date": _day(row), "scans": scans,
         }  # fmt: skip
 
     def parcel(self, code: str) -> Json:
@@ -306,7 +307,7 @@ class Parcels:
             "id": row["tracker"], "object": "Tracker", "mode": "test", "tracking_code": row["tracking_code"],
             "status": last["status"], "status_detail": last["status_detail"],
             "created_at": iso(row["created"]), "updated_at": last["datetime"], "signed_by": None,
-            "weight": None, "est_delivery_date": iso(row["est"]), "shipment_id": row["shipment"],
+            "weight": None, "est_delivery_date": _day(row), "shipment_id": row["shipment"],
             "carrier": row["carrier"], "tracking_details": history, "carrier_detail": None, "fees": [],
             "public_url": f"https://track.easypost.com/{row['tracker']}",
         }  # fmt: skip
@@ -323,6 +324,12 @@ class Parcels:
         if row is None:
             raise UnknownParcel(code)
         return row
+
+
+def _day(row: Row) -> str:
+    """Return the expected day as EasyPost writes it: a local date, dressed as midnight in UTC."""
+    local = datetime.fromtimestamp(row["est"], UTC) + timedelta(hours=load(row["lane"])["offset"])
+    return f"{local:%Y-%m-%d}T00:00:00Z"
 
 
 def _detail(at: float, doc: Json, carrier: str) -> Json:

@@ -12,6 +12,7 @@ from fulfillment.domain.policy import Policy
 from fulfillment.domain.promise import Source
 from fulfillment.domain.record import RevisePromise
 from fulfillment.domain.tracking import JOURNEY_OVER, CarrierStatus
+from fulfillment.domain.zones import day_in
 from fulfillment.storage import locks, promises, transits
 from fulfillment.storage.parcels import scans_of
 from fulfillment.storage.tables import locations, orders, parcels
@@ -32,7 +33,7 @@ _DUE: Final = (
         rows,
         locations.c.closed_days,
         *orders.c["order_id", "ship_to", "promise_date"],
-        *parcels.c["shipment_id", "carrier_status", "edd_date", "reason"],
+        *parcels.c["shipment_id", "carrier_status", "edd_first_date", "edd_date", "reason"],
     )
     .join(parcels, parcels.c.parcel_id == rows.c.parcel_id)
     .join(orders, orders.c.order_id == parcels.c.order_id)
@@ -69,17 +70,36 @@ def put_off(
     Return the day that is promised now.
     """
     row = conn.execute(_ONE, {"the_shipment": asked.shipment_id}).first()
+    delay = _asked(conn, row, order, asked, now=now, policy=policy)
+    if delay and promises.put_off(conn, order, delay, now=now, by_its_workflow=True):
+        return delay.day
+    promised: date | None = order.promise_date
+    return promised
+
+
+def _asked(
+    conn: Connection,
+    row: Row[Any] | None,
+    order: Row[Any],
+    asked: RevisePromise,
+    *,
+    now: datetime,
+    policy: Policy,
+) -> promises.Delay | None:
+    if (
+        row is not None
+        and row.edd_date == asked.promised_date
+        and order.promise_date >= day_in(row.zone, now)
+    ):
+        return _delay(conn, row, {}, now=now, policy=policy)
     seen = _forecast(conn, row, {}, now=now, policy=policy) if row else None
-    said_so = row is not None and row.edd_date == asked.promised_date
-    delay = promises.Delay(
+    return promises.Delay(
         shipment_id=asked.shipment_id,
         subject=asked.shipment_id,
-        day=max(asked.promised_date, seen.day) if seen and not said_so else asked.promised_date,
-        source=Source.CARRIER if said_so else Source.COMPUTED,
+        day=max(asked.promised_date, seen.day) if seen else asked.promised_date,
+        source=Source.COMPUTED,
         reason=asked.reason,
     )
-    told = promises.put_off(conn, order, delay, now=now, by_its_workflow=True)
-    return delay.day if told else order.promise_date
 
 
 def _delay(
@@ -88,7 +108,8 @@ def _delay(
     """Return by how much a parcel will be late; None when it will not, or when nobody can tell."""
     if row.promise_date is None or row.carrier_status in _NOT_ASKED:
         return None
-    if row.edd_date and row.edd_date > row.promise_date:  # said on a day on which another was told already
+    says = row.edd_date and row.edd_date > row.promise_date
+    if says and promises.is_news(row.edd_first_date, row.edd_date, known_by=row.learned_from):
         why = row.reason or "the carrier is running late"
         return _of(row, row.edd_date, Source.CARRIER, why)
     seen = _forecast(conn, row, past, now=now, policy=policy)

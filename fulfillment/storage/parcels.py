@@ -129,8 +129,11 @@ def record(
     outcome = _OUTCOME.get(after.status)
     if outcome is Outcome.DELIVERED or (outcome and not takes_back):
         _close(conn, order, before, outcome, now)
+    if outcome:
         transits.end(conn, parcel_id, Address(**order.ship_to), known, after.status, now)
-    elif new_edd and not outcome:
+    elif _OUTCOME.get(before.carrier_status):
+        transits.resume(conn, parcel_id, now)
+    if new_edd and not outcome and promises.is_news(before.edd_first_date, new_edd, known_by=allowed.parcels):
         _put_off(conn, order, before, after, new_edd, now)
     if _is_news(before, after, new_edd, order.promise_date):
         _signal(conn, before, after, new_edd, now)

@@ -66,6 +66,14 @@ def revise(
     return n
 
 
+def is_news(first: date | None, named: date, *, known_by: int) -> bool:
+    """Test whether a day that the carrier names says more than what it said at first.
+
+    Where its lane is known by deliveries, the promise was made by them, and its first word is that of a timetable.
+    """
+    return not known_by or named != (first or named)
+
+
 def put_off(
     conn: Connection, order: Row[Any], delay: Delay, *, now: datetime, by_its_workflow: bool = False
 ) -> bool:

@@ -173,6 +173,12 @@ def end(
     conn.execute(_END, {"the_parcel": parcel_id, **values})
 
 
+def resume(conn: Connection, parcel_id: str, now: datetime) -> None:
+    """Take the end of a journey back: the parcel was found, or its end was a mistake."""
+    values = {"ended_at": None, "outcome": None, "days": None, "look_at": now}
+    conn.execute(_END, {"the_parcel": parcel_id, **values})
+
+
 def allowed(conn: Connection, parcel_id: str, *, policy: Policy) -> Patience:
     """Return how long this parcel may be silent; one that left before journeys were noted has the policy's spans."""
     row = conn.execute(select(transits).where(transits.c.parcel_id == parcel_id)).first()

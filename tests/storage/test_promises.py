@@ -182,6 +182,21 @@ def test_a_lost_parcel_is_no_delivery_of_its_lane(house: House) -> None:
     assert (went["outcome"], went["days"]) == ("lost", None)
 
 
+def test_an_end_that_is_taken_back_is_no_delivery_of_the_lane(house: House) -> None:
+    house.stocked().shipped()
+    house.wait(20 * HOUR)
+    report(house, "evt_1", a_scan(C.PICKED_UP, 3), a_scan(C.DELIVERED, 10))
+    ended = house.row(transits)["outcome"]
+
+    house.shipping.scanned("SO-1-P1", (a_scan(C.IN_TRANSIT, 12, correction=True),), None, source="staff")
+    taken_back = house.row(transits)
+    report(house, "evt_2", a_scan(C.LOST, 19))
+
+    assert ended == "delivered"
+    assert (taken_back["outcome"], taken_back["days"], taken_back["look_at"]) == (None, None, house.time)
+    assert house.row(transits)["outcome"] == "lost"
+
+
 # --- another day --------------------------------------------------------------------------------------
 
 
@@ -303,6 +318,33 @@ def test_a_parcel_seen_near_its_recipient_is_not_late(under_way: House) -> None:
     under_way.reconciliation.sweep()
 
     assert days_of(under_way) == [(WEDNESDAY, "confirmed")]
+
+
+def test_a_timetable_that_is_later_than_the_lanes_own_history_is_no_delay(house: House) -> None:
+    house.stocked()
+    has_delivered(house, *[45.0] * 60, days=2)
+    house.shipped("SO-1", ship_to=BOISE)
+    house.wait(5 * HOUR)
+
+    report(house, "evt_1", a_scan(C.PICKED_UP, 4, place="Reno, NV"), edd=FRIDAY)
+    house.reconciliation.sweep()
+    timetable = days_of(house)
+    report(house, "evt_2", a_scan(C.IN_TRANSIT, 5, place="Reno, NV"), edd=FRIDAY + timedelta(days=3))
+
+    assert timetable == [(WEDNESDAY, "confirmed")]
+    assert days_of(house) == [*timetable, (FRIDAY + timedelta(days=3), "carrier")]
+
+
+def test_a_promise_that_is_over_moves_even_by_a_timetable(house: House) -> None:
+    house.stocked()
+    has_delivered(house, *[45.0] * 60, days=2)
+    house.shipped("SO-1", ship_to=BOISE)
+    house.wait(4 * HOUR)
+    report(house, "evt_1", a_scan(C.PICKED_UP, 4, place="Reno, NV"), edd=FRIDAY)
+    house.wait(timedelta(days=3))
+    asked = RevisePromise(order_id="SO-1", shipment_id="SO-1-1", promised_date=FRIDAY, reason="it is late")
+
+    assert house.records.revise_promise(asked) == FRIDAY
 
 
 # --- silence by lane ----------------------------------------------------------------------------------
