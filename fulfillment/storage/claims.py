@@ -1,6 +1,7 @@
 """Claims on stock: whoever asks at the same moment is served together, in one transaction and in order of arrival."""
 
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -20,6 +21,8 @@ from fulfillment.storage.tables import reservations
 Plan = Callable[[Sequence[Level]], Mapping[Place, int]]
 
 AT_MOST: Final = 64  # claims in one transaction: rows are not locked for long
+# Whoever was served in a rush comes back at once: this patience makes groups of all callers instead of a half of them.
+_GATHERING_S: Final = 0.0005
 # Two statements in one round trip. Every location of a SKU is locked, in the order everybody keeps, so whoever claims
 # under the same key waits here too. The second statement begins when the locks are held: it says what is there, what
 # those who wait still lack, and what was claimed under these keys before.
@@ -106,6 +109,7 @@ class Claims:
         self._guard = threading.Lock()
         self._waiting: deque[_Waiting] = deque()
         self._led = False
+        self._rush = False  # whether the last group was more than one caller; a lone claim waits for nobody
 
     def claim(self, ask: Ask) -> Claimed:
         """Claim what the plan takes, all of it or nothing; the answer is given after the commit.
@@ -128,8 +132,11 @@ class Claims:
         return mine.answer
 
     def _lead(self) -> None:
+        if self._rush:
+            time.sleep(_GATHERING_S)
         with self._guard:
             group = [self._waiting.popleft() for _ in range(min(AT_MOST, len(self._waiting)))]
+            self._rush = len(group) > 1
         try:
             self._serve(group)
         finally:

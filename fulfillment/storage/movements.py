@@ -121,7 +121,8 @@ _RESERVE: Final = text(
             SELECT sku, location_id, sum(quantity)::integer AS quantity, max(at) AS at
             FROM claimed GROUP BY sku, location_id
         ) c
-        WHERE s.sku = c.sku AND s.location_id = c.location_id AND {AVAILABLE} >= c.quantity
+        WHERE s.sku = ANY(CAST(:skus AS text[])) AND s.sku = c.sku AND s.location_id = c.location_id
+            AND {AVAILABLE} >= c.quantity
         RETURNING s.sku, s.location_id, {AVAILABLE} AS available, -c.quantity AS change, c.at
     ), told AS (
         INSERT INTO stock_events (kind, sku, location_id, available, at)
