@@ -141,11 +141,13 @@ class Replanned:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Overdue:
-    """Something should have happened by now and has not."""
+    """Something should have happened by now and has not. Of a delay, `day` is the one promised instead."""
 
     shipment_id: str
     subject: str
     kind: CaseKind
+    day: date | None = None
+    reason: str = ""
 
     @classmethod
     def read(cls, body: Any) -> Self:
@@ -156,9 +158,16 @@ class Overdue:
         """
         try:
             kind = CaseKind(_text(body, "kind"))
-        except ValueError as error:
+            day = date.fromisoformat(body["day"]) if body.get("day") else None
+        except (ValueError, TypeError) as error:
             raise BadFact(f"overdue: {error}") from error
-        return cls(shipment_id=_text(body, "shipment_id"), subject=_text(body, "subject"), kind=kind)
+        return cls(
+            shipment_id=_text(body, "shipment_id"),
+            subject=_text(body, "subject"),
+            kind=kind,
+            day=day,
+            reason=str(body.get("reason") or ""),
+        )
 
 
 def _text(body: Any, field: str) -> str:

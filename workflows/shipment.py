@@ -33,6 +33,8 @@ Fact = Milestone | Overdue
 
 # "Cancelled" is what a carrier says of a label; a parcel under way it does not end.
 _ENDS = ENDED - {CarrierStatus.CANCELLED}
+# A day is over everywhere when it is over at UTC-12; the recipient's own zone is not known here.
+_LAST_MIDNIGHT = timedelta(hours=12)
 _NOT_PACKED = (WorkStatus.SCHEDULED, WorkStatus.RELEASED, WorkStatus.PICKING, WorkStatus.PICKED)
 
 
@@ -431,7 +433,7 @@ class ShipmentProcess:
     async def _watch_the_promise(self) -> None:
         """A parcel that has not come by the day after its promise is late, whatever the carrier says."""
         while self._order.promise_date:
-            due = workflow_midnight(self._order.promise_date + timedelta(days=1))
+            due = workflow_midnight(self._order.promise_date + timedelta(days=1)) + _LAST_MIDNIGHT
             if due <= self._order.now():
                 self.note(Overdue(shipment_id=self.id, subject=self._parcel(), kind=CaseKind.DELAYED))
                 due = self._order.now() + timedelta(days=1)
@@ -470,7 +472,7 @@ class ShipmentProcess:
         if fact.kind in (CaseKind.AUTHORIZATION_EXPIRING, CaseKind.WAREHOUSE_LATE):
             return None  # it has left meanwhile
         if fact.kind is CaseKind.DELAYED:
-            await self._comes_later(self._a_new_guess(), "it is slower than usual")
+            await self._comes_later(fact.day or self._a_new_guess(), fact.reason or "it is slower than usual")
         else:
             await self._open(fact.kind, "no news from the carrier")
         self._order.show()

@@ -11,6 +11,7 @@ from fulfillment.domain.address import Address
 from fulfillment.domain.errors import FulfillmentError
 from fulfillment.domain.money import part_of, spread
 
+STANDARD: Final = "standard"
 EXPRESS: Final = "express"  # the service that takes the fastest offer instead of the cheapest in time
 
 
@@ -131,7 +132,7 @@ class Order:
     payment_method: str
     placed_at: datetime
     external_ref: str = ""
-    service: str = "standard"
+    service: str = STANDARD
     shipping_fee: int = 0
     note: str = ""
 

@@ -93,10 +93,18 @@ class Policy:
 
     transit_days: int = 5
     transit_days_abroad: int = 10
+    promise_share: float = 0.85  # of a lane's parcels arrive within the days that are promised
+    lane_window: timedelta = timedelta(days=90)  # older deliveries say nothing any more
+    lane_parcels_at_least: int = 20  # with fewer, a lane has no spans of its own
+    late_when: float = 0.5  # told late once this share of like parcels came after the promised day
+    late_offer_after: timedelta = timedelta(days=3)  # later than that, support may offer something
     backorder_days: int = 10
+    # What a lane's own history refines: the spans of a parcel are kept with it when it leaves.
     first_scan_within: timedelta = timedelta(hours=24)
     scan_silence: timedelta = timedelta(hours=48)
-    lost_after: timedelta = timedelta(days=10)
+    scan_silence_abroad: timedelta = timedelta(hours=120)
+    lost_after: timedelta = timedelta(days=10)  # seven business days and the weekends between them
+    lost_after_abroad: timedelta = timedelta(days=21)
     future_scan_tolerance: timedelta = timedelta(minutes=15)
 
     service_level_z: float = 1.65  # 95 %

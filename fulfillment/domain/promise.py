@@ -1,13 +1,15 @@
-"""The date we tell the customer, and how late is late.
+"""The date we tell the customer, who was told another one and why, and how late is late.
 
 Work counts for the location's own business day. Spans of the policy count business days, the one on which work begins
 included: with `handling` of a day, what is ordered before the cut-off leaves on the same day. The promise is a plain
 date: transit is counted in days, and on the last of them it is at the recipient's door, in the recipient's own zone.
+How many days a lane takes is `transit`'s: its own history, the carriers' word where there is little of it.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
+from enum import StrEnum
 from typing import Final
 
 from fulfillment.domain.calendars import Calendar
@@ -16,6 +18,38 @@ from fulfillment.domain.policy import Policy
 from fulfillment.domain.sourcing import Candidate
 
 _WEEKDAYS: Final = Calendar()
+
+
+class Source(StrEnum):
+    """Who says that this is the day."""
+
+    CONFIRMED = "confirmed"  # we did, when the order was confirmed
+    CARRIER = "carrier"
+    COMPUTED = "computed"  # we do, by how far it has come and how long others took from there
+    STOCK = "stock"
+    CHANGE = "change"  # the customer changed the order
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Telling:
+    """A message by which a promise was told, and what became of it."""
+
+    channel: str
+    state: str
+    sent_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Promise:
+    """The n-th day an order was promised for, why, and who was told how. The first is never changed."""
+
+    n: int
+    day: date
+    source: Source
+    reason: str
+    at: datetime
+    shipment_id: str | None = None
+    told: tuple[Telling, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,20 +77,26 @@ class CartPromise:
 
 
 def promised(
-    *, now: datetime, calendar: Calendar, abroad: bool, policy: Policy, not_before: date | None = None
+    *,
+    now: datetime,
+    calendar: Calendar,
+    abroad: bool,
+    policy: Policy,
+    days: int | None = None,
+    not_before: date | None = None,
 ) -> date:
     """Return the day by which a parcel of this location should arrive: handling, then transit.
 
-    What waits for stock cannot leave before `not_before`. A country's closed days hold up its carriers too; those of
-    another country are not known here.
+    `days` is how many working days the lane takes, the policy's where nobody asked. What waits for stock cannot leave
+    before `not_before`. A country's closed days hold up its carriers too; those of another country are not known here.
     """
     leaves = calendar.after(calendar.work_day(now), _days(policy.handling))
     if not_before is not None and not_before > leaves:
         leaves = calendar.open_day(not_before)
     if abroad:
-        return _WEEKDAYS.after(leaves, policy.transit_days_abroad)
+        return _WEEKDAYS.after(leaves, policy.transit_days_abroad if days is None else days)
     carriers = Calendar(closed_days=calendar.closed_days)
-    return carriers.after(leaves, policy.transit_days)
+    return carriers.after(leaves, policy.transit_days if days is None else days)
 
 
 def ship_by(*, now: datetime, calendar: Calendar, policy: Policy) -> datetime:

@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any, Final
 
-from sqlalchemy import Connection, Row, Text, bindparam, case, func, insert, literal, select, update
+from sqlalchemy import Connection, Row, Text, bindparam, case, func, literal, select, update
 from sqlalchemy.dialects.postgresql import insert as pg_insert
 
+from fulfillment.domain.address import Address
 from fulfillment.domain.holds import SCOPE, Hold, HoldScope
 from fulfillment.domain.inventory import Movement, ShortLine
 from fulfillment.domain.notifications import Fact
@@ -15,7 +16,7 @@ from fulfillment.domain.order import UNPAID, OrderStatus
 from fulfillment.domain.policy import Policy
 from fulfillment.domain.promise import promised, ship_by
 from fulfillment.domain.shipment import WaitsFor, WorkStatus
-from fulfillment.storage import holds, journal
+from fulfillment.storage import holds, journal, promises, transits
 from fulfillment.storage.coverage import covered
 from fulfillment.storage.locations import CALENDAR, calendar_from
 from fulfillment.storage.movements import Place, move
@@ -26,7 +27,6 @@ from fulfillment.storage.tables import (
     locations,
     order_lines,
     orders,
-    promises,
     reservations,
     shipments,
     skus,
@@ -74,6 +74,7 @@ _SOME_GONE: Final = (
 _PARTS: Final = (
     select(
         shipments.c.shipment_id,
+        shipments.c.location_id,
         shipments.c.n,
         shipments.c.work_status,
         shipments.c.waits_for,
@@ -144,7 +145,6 @@ _ALLOCATE: Final = _ALLOCATE_NEW.from_select(
         + case((allocations.c.state == "active", allocations.c.quantity), else_=0),
     },
 )
-_PROMISE: Final = insert(promises)
 _ORDER: Final = update(orders).where(orders.c.order_id == bindparam("the_order"))
 _WAIT: Final = update(shipments).where(shipments.c.shipment_id.in_(bindparam("those", expanding=True)))
 _RELEASE: Final = _WAIT.where(shipments.c.work_status == WorkStatus.SCHEDULED.value).returning(
@@ -172,8 +172,9 @@ def advance(conn: Connection, order: Row[Any], *, now: datetime, policy: Policy)
     happened: list[Happened] = []
     changes: dict[str, Any] = {}
     if status in UNPAID and _may_confirm(parts):
-        status, promise_date = OrderStatus.CONFIRMED, _promise(order, parts, now=now, policy=policy)
-        changes |= _confirm(conn, order, parts, promise_date, happened, now=now)
+        first = _promise(conn, order, parts, now=now, policy=policy)
+        status, promise_date = OrderStatus.CONFIRMED, first.day
+        changes |= _confirm(conn, order, parts, first, happened, now=now)
     released: tuple[str, ...] = ()
     if status in _GOING_ON:
         released = _release(conn, parts, standing, happened, now=now, policy=policy)
@@ -192,7 +193,7 @@ def expected(
     """Return the day by which these shipments of the locked order should have reached the customer."""
     parts = conn.execute(_PARTS, {"the_order": order.order_id, "now": now}).all()
     chosen = [part for part in parts if part.shipment_id in those]
-    return _promise(order, chosen, now=now, policy=policy)
+    return _promise(conn, order, chosen, now=now, policy=policy).day
 
 
 def _may_confirm(parts: Sequence[Row[*tuple[Any, ...]]]) -> bool:
@@ -200,44 +201,61 @@ def _may_confirm(parts: Sequence[Row[*tuple[Any, ...]]]) -> bool:
     return bool(parts) and all(part.paid for part in parts if not part.from_queue)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Promised:
+    day: date
+    because: str
+
+
 def _promise(
-    order: Row[Any], parts: Sequence[Row[*tuple[Any, ...]]], *, now: datetime, policy: Policy
-) -> date:
+    conn: Connection,
+    order: Row[Any],
+    parts: Sequence[Row[*tuple[Any, ...]]],
+    *,
+    now: datetime,
+    policy: Policy,
+) -> _Promised:
+    """Return the day on which the last of these parts is there, and what says so."""
     return max(
-        part.waits_until
-        or promised(
-            now=now,
-            calendar=calendar_from(part),
-            abroad=part.country != order.ship_to["country"],
-            policy=policy,
-            not_before=part.ships_from,
-        )
-        for part in parts
+        (_promise_of(conn, order, part, now=now, policy=policy) for part in parts), key=lambda made: made.day
     )
+
+
+def _promise_of(
+    conn: Connection, order: Row[Any], part: Row[*tuple[Any, ...]], *, now: datetime, policy: Policy
+) -> _Promised:
+    if part.waits_until:
+        return _Promised(day=part.waits_until, because="when its stock should have come")
+    to = Address(**order.ship_to)
+    abroad = part.country != to.country
+    transit = transits.usual_days(
+        conn, part.location_id, to, order.service, abroad=abroad, now=now, policy=policy
+    )
+    day = promised(
+        now=now,
+        calendar=calendar_from(part),
+        abroad=abroad,
+        policy=policy,
+        days=transit.days,
+        not_before=part.ships_from,
+    )
+    return _Promised(day=day, because=f"{transit.days} working days on the way: {transit.because}")
 
 
 def _confirm(
     conn: Connection,
     order: Row[Any],
     parts: Sequence[Row[*tuple[Any, ...]]],
-    promise_date: date,
+    first: _Promised,
     happened: list[Happened],
     *,
     now: datetime,
 ) -> dict[str, Any]:
     """Turn the order's reservations into allocations and promise a day; return what changes of its row."""
     _allocate(conn, order, now=now)
-    conn.execute(
-        _PROMISE,
-        {
-            "order_id": order.order_id,
-            "n": 1,
-            "promised_date": promise_date,
-            "source": "confirmed",
-            "at": now,
-            "told_at": now,
-        },
-    )
+    promise_date = first.day
+    told = promises.Told(fact=Fact.CONFIRMED, subject=order.order_id, version=1)
+    promises.first(conn, order.order_id, promise_date, because=first.because, told=told, now=now)
     is_short = any(part.from_queue or part.some_gone for part in parts)
     short = short_lines(conn, order.order_id) if is_short else ()
     _tell(conn, order, promise_date, short, now=now)

@@ -9,15 +9,18 @@ from sqlalchemy.dialects.postgresql import insert
 
 from fulfillment.domain.address import Address
 from fulfillment.domain.change import ChangeAddress, Changed, ChangeKind, ChangeRefused, ChangeService
+from fulfillment.domain.notifications import Fact
 from fulfillment.domain.policy import Policy
-from fulfillment.domain.promise import promised
+from fulfillment.domain.promise import Source, promised
 from fulfillment.domain.shipment import BEFORE_HAND_OVER, WaitsFor, WorkStatus
 from fulfillment.storage import changes, promises
 from fulfillment.storage.advance import advance
 from fulfillment.storage.changes import Made
 from fulfillment.storage.locations import CALENDAR, calendar_from
 from fulfillment.storage.orders import lock_order
+from fulfillment.storage.promises import Told
 from fulfillment.storage.tables import labels, locations, orders, parcels, proposed_addresses, shipments
+from fulfillment.storage.transits import usual_days
 
 _W = WorkStatus
 _NOT_LEFT: Final = [status.value for status in BEFORE_HAND_OVER]
@@ -34,7 +37,7 @@ _TAKE: Final = (
 )
 _PARTS: Final = (
     select(
-        *shipments.c["shipment_id", "work_status", "waits_for"],
+        *shipments.c["shipment_id", "location_id", "work_status", "waits_for"],
         locations.c.address["country"].astext.label("country"),
         *CALENDAR,
     )
@@ -100,20 +103,22 @@ def change_address(conn: Connection, request: ChangeAddress, *, now: datetime, p
     ship_to = _proposed(conn, order_id, request.request_id)
     conn.execute(_ORDER, {"the_order": order_id, "ship_to": asdict(ship_to)})
     is_new = ship_to.digest() != Address(**order.ship_to).digest()
+    change_id = changes.next_id(conn, order_id)
     text = "Your order goes to the new address." if is_new else "Your order goes to this address already."
     if gone := changes.gone(conn, order_id):
         left = " and ".join(
             f"{it.parcel_id} (ask {it.carrier} to redirect {it.tracking_number})" for it in gone
         )
         text += f" What has left goes to the old one: {left}."
-    if day := _another_day(order, going, ship_to.country, now=now, policy=policy):
-        promises.revise(conn, order_id, day, source="change", reason="it goes to another country", now=now)
+    if day := _another_day(conn, order, going, ship_to, now=now, policy=policy):
+        why, told = "it goes to another country", Told(fact=Fact.CHANGED, subject=change_id, version=1)
+        promises.revise(conn, order_id, day, source=Source.CHANGE, reason=why, told=told, now=now)
         text += f" We now expect it to reach you by {day:%A, %B} {day.day}."
     return changes.keep(
         conn,
         order,
         Made(
-            change_id=changes.next_id(conn, order_id),
+            change_id=change_id,
             kind=kind,
             text=text,
             delta=0,
@@ -154,27 +159,39 @@ def _going(conn: Connection, order_id: str, instead: str) -> list[Row[*tuple[Any
 
 
 def _another_day(
+    conn: Connection,
     order: Row[Any],
     going: list[Row[*tuple[Any, ...]]],
-    country: str,
+    to: Address,
     *,
     now: datetime,
     policy: Policy,
 ) -> date | None:
     """Return the day to promise when the way leads abroad now and did not before, or the reverse."""
     was_abroad = any(part.country != order.ship_to["country"] for part in going)
-    abroad = any(part.country != country for part in going)
+    abroad = any(part.country != to.country for part in going)
     if order.promise_date is None or abroad == was_abroad:
         return None
-    day = max(_arrives(part, abroad=part.country != country, now=now, policy=policy) for part in going)
+    day = max(_arrives(conn, part, to, order.service, now=now, policy=policy) for part in going)
     return day if day != order.promise_date else None
 
 
-def _arrives(part: Row[*tuple[Any, ...]], *, abroad: bool, now: datetime, policy: Policy) -> date:
+def _arrives(
+    conn: Connection, part: Row[*tuple[Any, ...]], to: Address, service: str, *, now: datetime, policy: Policy
+) -> date:
     """Return the day on which a part arrives; what waits for stock was promised with the days until it comes."""
     waits = part.waits_for == WaitsFor.STOCK
     usual = (now + timedelta(days=policy.backorder_days)).date() if waits else None
-    return promised(now=now, calendar=calendar_from(part), abroad=abroad, policy=policy, not_before=usual)
+    abroad = part.country != to.country
+    transit = usual_days(conn, part.location_id, to, service, abroad=abroad, now=now, policy=policy)
+    return promised(
+        now=now,
+        calendar=calendar_from(part),
+        abroad=abroad,
+        policy=policy,
+        days=transit.days,
+        not_before=usual,
+    )
 
 
 def _relabel(conn: Connection, order_id: str) -> tuple[str, ...]:

@@ -11,7 +11,8 @@ from fulfillment.domain.inventory import Deed, Movement
 from fulfillment.domain.notifications import Fact
 from fulfillment.domain.policy import Policy
 from fulfillment.domain.shipment import InvalidTransition, WorkStatus
-from fulfillment.storage import drift, journal, movements, signals
+from fulfillment.domain.transit import Patience
+from fulfillment.storage import drift, journal, movements, signals, transits
 from fulfillment.storage.tables import allocations, labels, parcels, shipments
 
 
@@ -36,7 +37,8 @@ def leave(
     """
     _become_handed_over(conn, shipment_id, now)
     parcel, label = _parcel_and_label(conn, shipment_id)
-    stamps: dict[str, Any] = {"handed_over_at": now, "next_check_at": now + policy.first_scan_within}
+    allowed = _begin_transit(conn, order, shipment_id, parcel, label, now=now, policy=policy)
+    stamps: dict[str, Any] = {"handed_over_at": now, "next_check_at": now + allowed.first_scan_within}
     stamps["address_hash"] = Address(**order.ship_to).digest()
     conn.execute(update(parcels).where(parcels.c.parcel_id == parcel.parcel_id).values(stamps))
     conn.execute(update(labels).where(labels.c.label_id == label.label_id).values(state="used"))
@@ -50,6 +52,21 @@ def leave(
     )
     _tell_everyone(conn, order, left, by=by)
     return left
+
+
+def _begin_transit(
+    conn: Connection,
+    order: Row[Any],
+    shipment_id: str,
+    parcel: Row[Any],
+    label: Row[Any],
+    *,
+    now: datetime,
+    policy: Policy,
+) -> Patience:
+    here = select(shipments.c.location_id).where(shipments.c.shipment_id == shipment_id)
+    location_id: str = conn.execute(here).scalar_one()
+    return transits.begin(conn, order, parcel, label, location_id, now=now, policy=policy)
 
 
 def handed_over(conn: Connection, shipment_id: str) -> HandedOver:

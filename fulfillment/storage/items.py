@@ -20,14 +20,17 @@ from fulfillment.domain.change import (
     UndoChange,
 )
 from fulfillment.domain.inventory import InsufficientStock, UnknownSku
+from fulfillment.domain.notifications import Fact
 from fulfillment.domain.order import OrderLine
 from fulfillment.domain.policy import Policy
+from fulfillment.domain.promise import Source
 from fulfillment.domain.reservation import PlannedShipment
 from fulfillment.domain.shipment import BEFORE_HAND_OVER, WaitsFor, WorkStatus
 from fulfillment.storage import changes, delivery, promises, reservations, stopping, units
 from fulfillment.storage.advance import advance, expected
 from fulfillment.storage.changes import Made
 from fulfillment.storage.orders import lines_of, lock_order
+from fulfillment.storage.promises import Told
 from fulfillment.storage.tables import order_lines, shipments, skus, unit_ranges
 from fulfillment.storage.units import Placed
 
@@ -182,7 +185,8 @@ def add_lines(conn: Connection, request: AddLines, *, now: datetime, policy: Pol
     added = _claim(conn, order, lines, now=now, policy=policy)
     changes.owe(conn, order_id, delta)
     shipment_ids = tuple(shipment.shipment_id for shipment in added)
-    later = _promise_later(conn, order, shipment_ids, now=now, policy=policy)
+    change_id = changes.next_id(conn, order_id)
+    later = _promise_later(conn, order, change_id, shipment_ids, now=now, policy=policy)
     _go_on(conn, order, now=now, policy=policy)
     named = ", ".join(f"{line.quantity} × {line.name}" for line in lines)
     text = f"Added: {named}.{changes.difference(delta, order.currency)}"
@@ -192,7 +196,7 @@ def add_lines(conn: Connection, request: AddLines, *, now: datetime, policy: Pol
         conn,
         order,
         Made(
-            change_id=changes.next_id(conn, order_id),
+            change_id=change_id,
             kind=kind,
             text=text,
             delta=delta,
@@ -206,13 +210,20 @@ def add_lines(conn: Connection, request: AddLines, *, now: datetime, policy: Pol
 
 
 def _promise_later(
-    conn: Connection, order: Row[Any], added: tuple[str, ...], *, now: datetime, policy: Policy
+    conn: Connection,
+    order: Row[Any],
+    change_id: str,
+    added: tuple[str, ...],
+    *,
+    now: datetime,
+    policy: Policy,
 ) -> date | None:
     """Promise another day where what was added comes later than the rest; return it, None where it does not."""
     day = expected(conn, order, added, now=now, policy=policy)
     if order.promise_date is None or day <= order.promise_date:
         return None
-    promises.revise(conn, order.order_id, day, source="change", reason="more was added", now=now)
+    why, told = "more was added", Told(fact=Fact.CHANGED, subject=change_id, version=1)
+    promises.revise(conn, order.order_id, day, source=Source.CHANGE, reason=why, told=told, now=now)
     return day
 
 
@@ -301,4 +312,5 @@ def _promise_as_before(conn: Connection, order: Row[Any], row: Row[Any], *, now:
     """Promise the day that stood before lines were added, unless another was promised since."""
     if row.before and order.promise_date == date.fromisoformat(row.before["now"]):
         day = date.fromisoformat(row.before["promised"])
-        promises.revise(conn, order.order_id, day, source="change", reason="nothing was added", now=now)
+        why, told = "nothing was added", Told(fact=Fact.CHANGED, subject=row.change_id, version=2)
+        promises.revise(conn, order.order_id, day, source=Source.CHANGE, reason=why, told=told, now=now)

@@ -9,8 +9,10 @@ from fulfillment.domain.cases import CaseKind
 from fulfillment.domain.notifications import Fact
 from fulfillment.domain.order import ENDED, OrderStatus
 from fulfillment.domain.policy import Policy
+from fulfillment.domain.promise import Source
 from fulfillment.storage import cases, journal, promises, shortages, signals, sourcing
 from fulfillment.storage.orders import lock_order
+from fulfillment.storage.promises import Told
 from fulfillment.storage.tables import backorders
 
 _REASON: Final = "what we wait for has not reached us in time"
@@ -80,7 +82,8 @@ def _wait_longer(
         return
     shortages.put_off(conn, order_id, day, now=now, policy=policy)
     if order.promise_date is not None and day > order.promise_date:
-        n = promises.revise(conn, order_id, day, source="stock", reason=_REASON, now=now)
+        told_by = Told(fact=Fact.DELAYED, subject=order_id)
+        n = promises.revise(conn, order_id, day, source=Source.STOCK, reason=_REASON, told=told_by, now=now)
         sentence = f"Your order is delayed; we now expect it by {day:%A, %B} {day.day}."
         journal.event(conn, order_id, "delayed", sentence, at=now)
         told = {"promise_date": day.isoformat(), "reason": _REASON}

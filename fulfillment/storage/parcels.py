@@ -8,11 +8,13 @@ from typing import Any, Final
 from sqlalchemy import Connection, Row, select, update
 from sqlalchemy.dialects.postgresql import insert
 
+from fulfillment.domain.address import Address
 from fulfillment.domain.cases import CaseKind
 from fulfillment.domain.notifications import Fact
 from fulfillment.domain.order import ENDED as ORDER_ENDED
 from fulfillment.domain.order import Outcome
 from fulfillment.domain.policy import DEFAULT, Policy
+from fulfillment.domain.promise import Source
 from fulfillment.domain.shipment import WorkStatus
 from fulfillment.domain.tracking import (
     JOURNEY_OVER,
@@ -24,7 +26,8 @@ from fulfillment.domain.tracking import (
     Tracked,
     fold,
 )
-from fulfillment.storage import cases, hand_over, journal, locks, signals
+from fulfillment.domain.transit import Patience
+from fulfillment.storage import cases, hand_over, journal, locks, promises, signals, transits
 from fulfillment.storage.tables import labels, parcels, shipments, tracking_events
 
 _C = CarrierStatus
@@ -83,18 +86,22 @@ def record(
     order = locks.order_of_parcel(conn, parcel_id)
     before = _parcel(conn, parcel_id)
     _store(conn, before, scans, now)
-    known = _scans(conn, parcel_id)
+    known = scans_of(conn, parcel_id)
     after = fold(known, now=now, future_tolerance=policy.future_scan_tolerance)
     new_edd = edd if edd and _is_newest(scans, before) else before.edd_date
     if _left_unseen(before, after):
         hand_over.leave(conn, order, before.shipment_id, by="carrier", now=now, policy=policy)
-    _write(conn, before, after, new_edd, _next_check(before, after, known, now, policy))
+    allowed = transits.allowed(conn, parcel_id, policy=policy)
+    _write(conn, before, after, new_edd, _next_check(before, after, known, allowed, now, policy))
     _note_events(conn, before, after, source=source, now=now)
     if _should_be_here(before, after):
         _call_a_person(conn, before, after, now=now, policy=policy)
         return after.status
     if outcome := _OUTCOME.get(after.status):
         _close(conn, order, before, outcome, now)
+        transits.end(conn, parcel_id, Address(**order.ship_to), known, after.status, now)
+    elif new_edd:
+        _put_off(conn, order, before, after, new_edd, now)
     if _is_news(before, after, new_edd, order.promise_date):
         _signal(conn, before, after, new_edd, now)
     return after.status
@@ -140,7 +147,8 @@ def _store(conn: Connection, parcel: Row[Any], scans: Sequence[Scan], now: datet
         conn.execute(insert(tracking_events).on_conflict_do_nothing(), rows)
 
 
-def _scans(conn: Connection, parcel_id: str) -> list[Scan]:
+def scans_of(conn: Connection, parcel_id: str) -> list[Scan]:
+    """Return every scan of a parcel, in no order."""
     rows = conn.execute(select(tracking_events).where(tracking_events.c.parcel_id == parcel_id))
     return [
         Scan(
@@ -195,8 +203,27 @@ def _call_a_person(
     )
 
 
+def _put_off(
+    conn: Connection, order: Row[Any], before: Row[Any], after: Tracked, edd: date, now: datetime
+) -> None:
+    """Promise the day that the carrier names, if it is a later one. The order hears that day with its news."""
+    delay = promises.Delay(
+        shipment_id=before.shipment_id,
+        subject=before.parcel_id,
+        day=edd,
+        source=Source.CARRIER,
+        reason=after.reason or "the carrier is running late",
+    )
+    promises.put_off(conn, order, delay, now=now, by_its_workflow=True)
+
+
 def _next_check(
-    before: Row[Any], after: Tracked, known: Sequence[Scan], now: datetime, policy: Policy
+    before: Row[Any],
+    after: Tracked,
+    known: Sequence[Scan],
+    allowed: Patience,
+    now: datetime,
+    policy: Policy,
 ) -> datetime | None:
     """When silence becomes news: only a newer scan moves it, a repeated report does not."""
     if after.status in JOURNEY_OVER or not (before.handed_over_at or _left_unseen(before, after)):
@@ -204,7 +231,7 @@ def _next_check(
     moved = after.latest_at is not None and after.latest_at != before.latest_scan_at
     silent_at: datetime | None = before.next_check_at
     if silent_at is None or moved:
-        silent_at = (after.latest_at or now) + policy.scan_silence
+        silent_at = (after.latest_at or now) + allowed.scan_silence
     set_aside = [s.occurred_at for s in known if s.occurred_at > now + policy.future_scan_tolerance]
     return min([silent_at, *set_aside])
 

@@ -14,8 +14,18 @@ from fulfillment.domain.payment import OperationKind, OperationState, PaymentSta
 from fulfillment.domain.policy import DEFAULT, Policy
 from fulfillment.domain.refund import RefundState
 from fulfillment.domain.shipment import BEFORE_HAND_OVER, ON_THE_FLOOR, WorkStatus
-from fulfillment.domain.tracking import JOURNEY_OVER
-from fulfillment.storage import backorders, journal, lapsing, late_receipts, locks, signals
+from fulfillment.domain.tracking import JOURNEY_OVER, Flag
+from fulfillment.domain.transit import Patience
+from fulfillment.storage import (
+    backorders,
+    journal,
+    lapsing,
+    late_parcels,
+    late_receipts,
+    locks,
+    signals,
+    transits,
+)
 from fulfillment.storage import cases as case_rows
 from fulfillment.storage.advance import advance
 from fulfillment.storage.coverage import covered
@@ -34,6 +44,7 @@ from fulfillment.storage.tables import (
 )
 
 _AT_MOST: Final = 100
+_STANDS_STILL: Final = frozenset({Flag.CUSTOMS.value, Flag.ON_HOLD.value})
 # Real time: how long the doors and their relay may take before somebody else looks.
 _UNHEARD_AFTER: Final = timedelta(seconds=30)
 _UNSTARTED_AFTER: Final = timedelta(minutes=5)
@@ -70,13 +81,15 @@ class ReconciliationStore:
         """Find what was missed. Shipments past their ship-by are queued as facts for their orders at once.
 
         Claims that ran out are given back. Units that a claim or a cancel let go, or that were found, are given to
-        those who wait for them. What was sold ahead goes to the floor on its day, and a vendor's late receipt is noted.
+        those who wait for them. What was sold ahead goes to the floor on its day, a vendor's late receipt is noted, and
+        so is a parcel that will not come by its promised day.
         """
         now = self._now()
         self._expire_claims(now)
         self._serve_who_waits(now)
         self._let_go_whose_day_came(now)
         late_receipts.note(self._engine, now=now, at_most=_AT_MOST, policy=self._policy)
+        late_parcels.note(self._engine, now=now, policy=self._policy)
         doubtful = max(self._policy.unknown_sla, self._shop_span(_IN_DOUBT_AFTER))
         with self._engine.begin() as conn:
             _resolve_doubts(conn, now)
@@ -108,7 +121,8 @@ class ReconciliationStore:
             parcel = conn.execute(select(parcels).where(parcels.c.parcel_id == parcel_id)).one()
             if parcel.next_check_at is None or parcel.next_check_at > now or parcel.handed_over_at is None:
                 return
-            given_up_at = (parcel.latest_scan_at or parcel.handed_over_at) + self._policy.lost_after
+            allowed = transits.allowed(conn, parcel_id, policy=self._policy)
+            given_up_at = _given_up_at(parcel, allowed)
             _queue_overdue(
                 conn,
                 parcel.order_id,
@@ -118,8 +132,8 @@ class ReconciliationStore:
                 checked=parcel.next_check_at,
                 now=now,
             )
-            again = now + self._policy.scan_silence / 2
-            next_check = min(again, given_up_at) if given_up_at > now else again
+            again = now + allowed.scan_silence / 2
+            next_check = min(again, given_up_at) if given_up_at and given_up_at > now else again
             this = parcels.c.parcel_id == parcel_id
             conn.execute(update(parcels).where(this).values(next_check_at=next_check))
 
@@ -187,8 +201,16 @@ def _resolve_doubts(conn: Connection, now: datetime) -> None:
     conn.execute(known.values(how | {"resolved_at": now}))
 
 
-def _kind_of_silence(parcel: Row[Any], given_up_at: datetime, now: datetime) -> CaseKind:
-    if given_up_at <= now:
+def _given_up_at(parcel: Row[Any], allowed: Patience) -> datetime | None:
+    """Return when silence is a loss. While customs or a hold keep a parcel, nobody expects a scan of it."""
+    if _STANDS_STILL & set(parcel.flags):
+        return None
+    since: datetime = parcel.latest_scan_at or parcel.handed_over_at
+    return since + allowed.lost_after
+
+
+def _kind_of_silence(parcel: Row[Any], given_up_at: datetime | None, now: datetime) -> CaseKind:
+    if given_up_at and given_up_at <= now:
         return CaseKind.LOST
     return CaseKind.NO_FIRST_SCAN if parcel.latest_scan_at is None else CaseKind.NO_SCAN
 

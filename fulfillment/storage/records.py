@@ -47,8 +47,8 @@ from fulfillment.storage import (
     holds,
     items,
     journal,
+    late_parcels,
     parcels,
-    promises,
     state,
     stopping,
 )
@@ -240,18 +240,11 @@ class RecordStore:
             cases.resolve(conn, request.kind, subject=request.subject, resolution=how, now=now)
 
     def revise_promise(self, request: RevisePromise) -> None:
-        """Promise another day and tell the customer why; the same day again is no news."""
-        order_id, day, now = request.order_id, request.promised_date, self._now()
+        """Promise a later day and tell the customer why, once a day at most; an earlier day is no news."""
+        order_id, now = request.order_id, self._now()
         with self._engine.begin() as conn:
             order = lock_order(conn, order_id)
-            if order.promise_date == day:
-                return
-            n = promises.revise(conn, order_id, day, source="carrier", reason=request.reason, now=now)
-            text = f"Your order is delayed; we now expect it by {day:%A, %B} {day.day}."
-            journal.event(conn, order_id, "delayed", text, at=now)
-            told = {"promise_date": day.isoformat(), "reason": request.reason}
-            subject = request.shipment_id
-            journal.tell(conn, order_id, Fact.DELAYED, subject=subject, version=n, data=told, now=now)
+            late_parcels.put_off(conn, order, request, now=now, policy=self._policy)
 
     def declare_lost(self, request: DeclareLost) -> CarrierStatus:
         """Give a parcel up; our own event joins its scans. Return what they come to: it may have been delivered."""

@@ -13,8 +13,9 @@ from fulfillment.domain.inventory import Deed, InsufficientStock, Movement, Pack
 from fulfillment.domain.notifications import Fact
 from fulfillment.domain.order import ENDED, OrderStatus, UnitRange
 from fulfillment.domain.policy import Policy
+from fulfillment.domain.promise import Source
 from fulfillment.domain.shipment import WaitsFor, WorkStatus
-from fulfillment.storage import journal, locks, signals, sourcing
+from fulfillment.storage import journal, locks, promises, signals, sourcing
 from fulfillment.storage.movements import Place, is_done, lock_levels, move, read_level
 from fulfillment.storage.orders import OUT_OF_STOCK, lines_of, order_from
 from fulfillment.storage.sourcing import Terms
@@ -24,7 +25,6 @@ from fulfillment.storage.tables import (
     order_lines,
     orders,
     outbox,
-    promises,
     reservations,
     shipments,
     skus,
@@ -125,8 +125,6 @@ _LIVES: Final = (
     .select()
 )
 _ORDER: Final = update(orders).where(orders.c.order_id == bindparam("the_order"))
-_PROMISES: Final = select(func.count()).where(promises.c.order_id == bindparam("the_order"))
-_ADD_PROMISE: Final = insert(promises)
 _TOLD: Final = select(func.count()).where(
     outbox.c.order_id == bindparam("the_order"),
     outbox.c.subject == bindparam("the_shipment"),
@@ -374,10 +372,17 @@ def _wait_again(
     conn.execute(_SHIPMENT, {"the_shipment": loss.shipment_id, **back, "picker": None, "picked_at": None})
     if order.promise_date is None or later <= order.promise_date:
         return False
-    n = conn.execute(_PROMISES, {"the_order": loss.order_id}).scalar_one() + 1
-    promise = {"order_id": loss.order_id, "n": n, "promised_date": later, "source": "stock"}
-    conn.execute(_ADD_PROMISE, promise | {"reason": OUT_OF_STOCK, "at": now, "told_at": now})
-    conn.execute(_ORDER, {"the_order": loss.order_id, "promise_date": later})
+    version = _next_version(conn, loss, Fact.BACKORDERED)
+    promises.revise(
+        conn,
+        loss.order_id,
+        later,
+        source=Source.STOCK,
+        reason=OUT_OF_STOCK,
+        told=promises.Told(fact=Fact.BACKORDERED, subject=loss.shipment_id, version=version),
+        now=now,
+        shipment_id=loss.shipment_id,
+    )
     return True
 
 
@@ -467,7 +472,12 @@ def _tell(conn: Connection, order: Row[Any], loss: _Loss, fact: Fact, deed: Deed
     # Before the order is confirmed its customer was promised nothing: the confirmation says what is short.
     if order.confirmed_at is None:
         return
-    asked = {"the_order": loss.order_id, "the_shipment": loss.shipment_id, "the_fact": fact.value}
-    version = conn.execute(_TOLD, asked).scalar_one() + 1
+    version = _next_version(conn, loss, fact)
     data = {"shipment_id": loss.shipment_id, "units": loss.units, "reason": OUT_OF_STOCK}
     journal.tell(conn, loss.order_id, fact, subject=loss.shipment_id, version=version, data=data, now=deed.at)
+
+
+def _next_version(conn: Connection, loss: _Loss, fact: Fact) -> int:
+    asked = {"the_order": loss.order_id, "the_shipment": loss.shipment_id, "the_fact": fact.value}
+    told: int = conn.execute(_TOLD, asked).scalar_one()
+    return told + 1

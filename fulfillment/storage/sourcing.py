@@ -10,7 +10,7 @@ from sqlalchemy import Connection, Engine, Row, bindparam, case, func, select
 from fulfillment.domain.address import Address
 from fulfillment.domain.calendars import Calendar
 from fulfillment.domain.inventory import Level, UnknownSku
-from fulfillment.domain.order import OrderLine, UnitRange
+from fulfillment.domain.order import STANDARD, OrderLine, UnitRange
 from fulfillment.domain.policy import DEFAULT, Policy, Shortage
 from fulfillment.domain.promise import CartPart, CartPromise, promised, stock_expected
 from fulfillment.domain.replenishment import COMING
@@ -25,6 +25,7 @@ from fulfillment.storage.tables import (
     skus,
     stock_levels,
 )
+from fulfillment.storage.transits import usual_days
 
 _WORK: Final = (
     select(func.count())
@@ -279,6 +280,7 @@ class SourcingStore:
                     calendar=place_of[place_id].calendar,
                     abroad=place_of[place_id].country != ship_to.country,
                     policy=self._policy,
+                    days=self._days(conn, place_of[place_id], ship_to),
                     not_before=max(
                         (day for part in units if (day := days[sku_of[part.line_no]])), default=None
                     ),
@@ -299,6 +301,13 @@ class SourcingStore:
             candidates=sourced.candidates,
             why=sourced.why,
         )
+
+    def _days(self, conn: Connection, place: Place, to: Address) -> int:
+        """Return how many working days a cart's parcels take from here, by the service that most orders take."""
+        abroad, now = place.country != to.country, self._now()
+        return usual_days(
+            conn, place.location_id, to, STANDARD, abroad=abroad, now=now, policy=self._policy
+        ).days
 
     def _waiting_part(
         self,

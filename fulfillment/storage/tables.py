@@ -14,6 +14,7 @@ from sqlalchemy import (
     Identity,
     Index,
     Integer,
+    Interval,
     LargeBinary,
     MetaData,
     Table,
@@ -448,6 +449,13 @@ promises = Table(
     Column("promised_date", Date, nullable=False),
     Column("source", Text, nullable=False),
     Column("reason", Text, nullable=False, server_default=""),
+    Column(
+        "shipment_id", Text, ForeignKey("shipments.shipment_id")
+    ),  # whose delay moved it; null: the order's
+    # The message that told it, by its key in the outbox; null where nobody had to be told.
+    Column("told_fact", Text),
+    Column("told_subject", Text),
+    Column("told_version", Integer),
     _moment("at"),
     _moment("told_at", nullable=True),
 )
@@ -694,26 +702,6 @@ carriers = Table(
     Column("said", Text, nullable=False, server_default=""),
 )
 
-# How long each parcel took, from the day on which it left: what the choice of a carrier is measured by.
-passages = Table(
-    "passages",
-    metadata,
-    Column("parcel_id", Text, ForeignKey("parcels.parcel_id"), primary_key=True),
-    Column("carrier", Text, nullable=False),
-    Column("service", Text, nullable=False),
-    Column("lane", Text, nullable=False),  # between two small areas
-    Column("zone", Text, nullable=False),  # between two large ones
-    Column("peak", Boolean, nullable=False),  # in the weeks before the new year
-    Column("left_on", Date, nullable=False),
-    Column("days", Integer),  # null: not delivered (yet)
-    Column("lost", Boolean, nullable=False, server_default="false"),
-    Column("damaged", Boolean, nullable=False, server_default="false"),
-    CheckConstraint("days >= 0", name="days"),
-    Index("ix_passages_lane", "lane", "carrier", "service", "left_on"),
-    Index("ix_passages_zone", "zone", "carrier", "service", "left_on"),
-    Index("ix_passages_service", "carrier", "service", "left_on"),
-)
-
 # What the carriers' address check said, once per order and address.
 address_checks = Table(
     "address_checks",
@@ -724,6 +712,43 @@ address_checks = Table(
     Column("suggestion", JSONB),
     Column("said", Text, nullable=False, server_default=""),
     _moment("at"),
+)
+
+# How every parcel's journey went: what a lane is known by, for promises, for patience and for the choice of carriers.
+transits = Table(
+    "transits",
+    metadata,
+    Column("parcel_id", Text, ForeignKey("parcels.parcel_id"), primary_key=True),
+    Column("location_id", Text, ForeignKey("locations.location_id"), nullable=False),
+    Column("country", Text, nullable=False),
+    Column("area", Text, nullable=False),  # the first characters of the postal code
+    Column("region", Text, nullable=False),
+    Column("zone", Text, nullable=False),  # the recipient's
+    Column("service", Text, nullable=False),  # as the customer asked for it
+    Column("carrier", Text, nullable=False),
+    Column("carrier_service", Text, nullable=False),
+    Column("left_date", Date, nullable=False),  # there
+    Column("stated_days", Integer),  # working days the carrier said when it left; null where it said nothing
+    # What silence of it is allowed, as its lane was known when it left, and from how many deliveries.
+    Column("scan_silence", Interval, nullable=False),
+    Column("lost_after", Interval, nullable=False),
+    Column("learned_from", Integer, nullable=False, server_default="0"),
+    _moment("left_at"),
+    _moment("look_at", nullable=True),  # when to ask next whether it will be late; null when it has ended
+    _moment("first_scan_at", nullable=True),  # this and the rest are known when it has ended
+    _moment("near_at", nullable=True),  # first seen in the recipient's region
+    _moment("out_at", nullable=True),  # first out for delivery, or tried
+    _moment("ended_at", nullable=True),
+    Column("outcome", Text),  # delivered, lost, returned, destroyed
+    Column("days", Integer),  # working days until it was delivered, there
+    Column("longest_silence", Interval),
+    Index("ix_transits_area", "location_id", "country", "area", "ended_at"),
+    Index("ix_transits_country", "location_id", "country", "ended_at"),
+    Index(
+        "ix_transits_lane", "carrier", "carrier_service", "location_id", "country", "area", "left_date"
+    ),
+    Index("ix_transits_service", "carrier", "carrier_service", "left_date"),
+    Index("ix_transits_look", "look_at", postgresql_where=text("look_at IS NOT NULL")),
 )
 
 tracking_events = Table(
