@@ -7,7 +7,7 @@ from typing import NoReturn, Protocol
 from temporalio import workflow
 
 from fulfillment.domain.cases import CaseKind
-from fulfillment.domain.holds import SCOPE, Hold, HoldDefault, HoldReason, HoldScope
+from fulfillment.domain.holds import ADDRESS_CHECK, SCOPE, Hold, HoldDefault, HoldReason, HoldScope
 from fulfillment.domain.policy import Policy, Shortage
 from fulfillment.domain.record import PlaceHold, ReleaseHold
 from workflows import steps
@@ -97,6 +97,8 @@ class HoldWatch:
         """Whether the books opened a case with it: an order that ships only whole asks nobody."""
         if hold.reason is HoldReason.STOCK:
             return self._order.policy.shortage is Shortage.ASK
+        if hold.reason is HoldReason.ADDRESS:
+            return hold.placed_by == ADDRESS_CHECK
         return hold.reason is HoldReason.FRAUD
 
     def leave_to_people(self, reason: HoldReason) -> None:
@@ -188,4 +190,5 @@ _CASES = {
     HoldReason.FRAUD: CaseKind.FRAUD_REVIEW,
     HoldReason.STOCK: CaseKind.OUT_OF_STOCK,
     HoldReason.MANUAL: CaseKind.ON_HOLD,
+    HoldReason.ADDRESS: CaseKind.ADDRESS_PROBLEM,
 }

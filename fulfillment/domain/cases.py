@@ -25,6 +25,8 @@ class CaseKind(StrEnum):
     RECEIPT_LATE = "receipt_late"
     CARRIER_DOWN = "carrier_down"
     LABEL_REFUSED = "label_refused"
+    RATE_EXPIRED = "rate_expired"
+    ADDRESS_PROBLEM = "address_problem"
     WAREHOUSE_LATE = "warehouse_late"
     NO_FIRST_SCAN = "no_first_scan"
     NO_SCAN = "no_scan"
@@ -80,6 +82,7 @@ SEVERITY: Final[Mapping[CaseKind, int]] = MappingProxyType(
             _K.FRAUD_REVIEW,
             _K.OUT_OF_STOCK,
             _K.LABEL_REFUSED,
+            _K.ADDRESS_PROBLEM,
             _K.LOST,
             _K.DAMAGED,
             _K.RETURN_TO_SENDER,
@@ -104,6 +107,8 @@ OWNER: Final[Mapping[CaseKind, Owner]] = MappingProxyType(
         _K.RECEIPT_LATE: Owner.OPS,
         _K.CARRIER_DOWN: Owner.OPS,
         _K.LABEL_REFUSED: Owner.SUPPORT,
+        _K.RATE_EXPIRED: Owner.SUPPORT,
+        _K.ADDRESS_PROBLEM: Owner.CUSTOMER,
         _K.WAREHOUSE_LATE: Owner.WAREHOUSE,
         _K.NO_FIRST_SCAN: Owner.WAREHOUSE,
         _K.NO_SCAN: Owner.SYSTEM,

@@ -126,6 +126,8 @@ _CASES: Final[Mapping[CaseKind, tuple[str, str]]] = MappingProxyType(
         CaseKind.RECEIPT_LATE: ("goods that a vendor should have brought", "it escalates"),
         CaseKind.CARRIER_DOWN: ("a label from a carrier that does not answer", "it escalates"),
         CaseKind.LABEL_REFUSED: ("a label the carrier refuses to make", "it escalates"),
+        CaseKind.RATE_EXPIRED: ("a person to say what a label may cost", "the best offer is bought"),
+        CaseKind.ADDRESS_PROBLEM: ("a good address", "it is cancelled and the money let go"),
         CaseKind.WAREHOUSE_LATE: ("the warehouse, which is past its ship-by time", "it escalates"),
         CaseKind.NO_FIRST_SCAN: ("a first scan of a parcel that was handed over", "it escalates"),
         CaseKind.NO_SCAN: ("a sign of a parcel that has gone silent", "the parcel is given up as lost"),

@@ -4,21 +4,13 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
-from enum import StrEnum
 from types import MappingProxyType
 from typing import Final
 
 from fulfillment.domain.address import Address
-from fulfillment.domain.carrier_choice import Quote
-
-
-class LabelFormat(StrEnum):
-    """What a label's bytes are."""
-
-    PDF = "pdf"
-    PNG = "png"
-    ZPL = "zpl"
-
+from fulfillment.domain.carrier_choice import Errand, Quote
+from fulfillment.domain.policy import DEFAULT, LabelFormat, Policy
+from fulfillment.domain.reliability import Lane
 
 CONTENT_TYPE: Final[Mapping[LabelFormat, str]] = MappingProxyType(
     {
@@ -73,7 +65,11 @@ class Label:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LabelJob:
-    """A claimed purchase. `reference` is the provider's shipment, once made; it is stored before buying."""
+    """A claimed purchase. `reference` is the provider's shipment, once made; it is stored before buying.
+
+    `days` are the carriers' working days until the promised one; `quoted` is what an earlier attempt chose, `value` what
+    the goods cost, in minor units of `currency`.
+    """
 
     key: str
     parcel_id: str
@@ -84,11 +80,38 @@ class LabelJob:
     promise_date: date
     currency: str
     today: date
+    location_id: str = ""
+    days: int = 0
     express: bool = False
+    value: int = 0
+    policy: Policy = DEFAULT
     reference: str = ""
     sends: int = 0
     bought: Label | None = None
     stopped: bool = False
+    quoted: Quote | None = None
+    quotes_are_old: bool = False
+    accepts_dearer: bool = False
+    is_for_old_address: bool = False
+    has_document: bool = False
+    address_is_checked: bool = True
+
+    @property
+    def errand(self) -> Errand:
+        """What is to be carried, for the choice of a carrier."""
+        return Errand(
+            parcel_id=self.parcel_id,
+            today=self.today,
+            promise_date=self.promise_date,
+            days=self.days,
+            express=self.express,
+            value=self.value,
+        )
+
+    @property
+    def lane(self) -> Lane:
+        """From where to where."""
+        return Lane.to(self.location_id, self.destination)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,8 +126,9 @@ class VoidJob:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Quoted:
-    """The provider's shipment with its offers, and the carriers that failed to make one."""
+    """The provider's shipment with its offers, what was said by carriers that made none, and which do not answer."""
 
     reference: str
     quotes: tuple[Quote, ...]
     messages: tuple[str, ...] = ()
+    silent: tuple[str, ...] = ()

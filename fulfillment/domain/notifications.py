@@ -18,6 +18,7 @@ class Fact(StrEnum):
     PAYMENT_ACTION = "payment_action"  # the bank asks the customer to confirm; the link is in the data
     SHORTAGE_ASKED = "shortage_asked"
     CHANGED = "changed"
+    ADDRESS_ASKED = "address_asked"
     REFUNDED = "refunded"
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, Engine, and_, exists, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Engine, Exists, and_, exists, or_, select, update
 
 from fulfillment.domain.clock import ShopClock
 from fulfillment.domain.holds import HoldReason
@@ -108,17 +108,20 @@ def _no_longer_true() -> ColumnElement[bool]:
         payments.c.attempt == outbox.c.version,
         payments.c.status == PaymentStatus.ACTION_REQUIRED.value,
     )
-    unanswered = exists().where(
-        holds.c.order_id == outbox.c.order_id,
-        holds.c.reason == HoldReason.STOCK.value,
-        holds.c.state == "active",
-    )
+    unanswered = _held_for(HoldReason.STOCK)
     return or_(
         and_(outbox.c.fact == Fact.BACKORDERED.value, ~waits),
         and_(outbox.c.fact == Fact.PAYMENT_ACTION.value, ~asks),
         and_(outbox.c.fact == Fact.SHORTAGE_ASKED.value, ~unanswered),
+        and_(outbox.c.fact == Fact.ADDRESS_ASKED.value, ~_held_for(HoldReason.ADDRESS)),
         and_(outbox.c.fact == Fact.DELAYED.value, or_(superseded, arrived)),
         and_(outbox.c.fact == Fact.CONFIRMED.value, stopped),
+    )
+
+
+def _held_for(reason: HoldReason) -> Exists:
+    return exists().where(
+        holds.c.order_id == outbox.c.order_id, holds.c.reason == reason.value, holds.c.state == "active"
     )
 
 

@@ -699,6 +699,7 @@ carriers = Table(
     Column("why", Text, nullable=False, server_default=""),
     _moment("failing_since", nullable=True),  # null since its latest success
     _moment("failed_at", nullable=True),
+    Column("fails_at", Text),  # to make offers, or labels
     Column("said", Text, nullable=False, server_default=""),
 )
 
@@ -744,9 +745,7 @@ transits = Table(
     Column("longest_silence", Interval),
     Index("ix_transits_area", "location_id", "country", "area", "ended_at"),
     Index("ix_transits_country", "location_id", "country", "ended_at"),
-    Index(
-        "ix_transits_lane", "carrier", "carrier_service", "location_id", "country", "area", "left_date"
-    ),
+    Index("ix_transits_lane", "carrier", "carrier_service", "location_id", "country", "area", "left_date"),
     Index("ix_transits_service", "carrier", "carrier_service", "left_date"),
     Index("ix_transits_look", "look_at", postgresql_where=text("look_at IS NOT NULL")),
 )

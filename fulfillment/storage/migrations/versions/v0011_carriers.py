@@ -31,6 +31,7 @@ def upgrade() -> None:
         sa.Column("why", sa.Text(), server_default="", nullable=False),
         _moment("failing_since", nullable=True),
         _moment("failed_at", nullable=True),
+        sa.Column("fails_at", sa.Text(), nullable=True),
         sa.Column("said", sa.Text(), server_default="", nullable=False),
         sa.PrimaryKeyConstraint("carrier", name=op.f("pk_carriers")),
     )
