@@ -20,6 +20,7 @@ from structlog.contextvars import bound_contextvars
 from starter import webhooks
 from starter.access import Guard, anyone
 from starter.api import (
+    carriers,
     changes,
     counts,
     events,
@@ -50,6 +51,7 @@ ROUTERS: Final = (
     promises.router,
     counts.router,
     transfers.router,
+    carriers.router,
     webhooks.router,
     tracking.router,
     stock_page.router,

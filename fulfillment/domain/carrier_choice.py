@@ -148,7 +148,7 @@ def choose_again(
     most = highest(before.price, policy)
     rose = [one for one in quotes if _is_same(one, before) and one.price > most]
     if choice is None or not rose or choice.chosen.price <= most:
-        return choice
+        return choice and replace(choice, dearer=choice.chosen.price > most)
     cheaper = [quote for quote in quotes if quote.price <= most]
     second = choose(cheaper, errand, policy=policy, market=market)
     if second is not None and any(one.in_time and one.quote == second.chosen for one in second.options):

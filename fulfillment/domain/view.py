@@ -1,7 +1,9 @@
 """An order as people and programs read it: one shape for the API, the pages, the command line and `explain`."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
+from typing import Any
 
 from fulfillment.domain.cases import Case, CaseKind
 from fulfillment.domain.holds import Hold
@@ -41,6 +43,7 @@ class ParcelView:
     handed_over_at: datetime | None
     latest_scan_at: datetime | None
     delivered_at: datetime | None
+    decision: Mapping[str, Any] | None = None  # why this carrier, with every offer there was
     scans: tuple[ScanView, ...] = ()
 
     @property

@@ -293,6 +293,7 @@ def _parcel(row: Row[Any], parcel: dict[str, Any]) -> ParcelView:
         service=label.get("service") or "",
         tracking_number=label.get("tracking_number") or "",
         label_state=label.get("state") or "",
+        decision=label.get("quotes"),
         edd_date=parcel["edd_date"] and date.fromisoformat(parcel["edd_date"]),
         handed_over_at=_moment(parcel["handed_over_at"]),
         latest_scan_at=_moment(parcel["latest_scan_at"]),

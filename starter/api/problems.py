@@ -16,6 +16,7 @@ from starlette.exceptions import HTTPException
 from starlette.types import ExceptionHandler
 
 from fulfillment.domain.calendars import InvalidCalendar
+from fulfillment.domain.carriers import NoSuchPause
 from fulfillment.domain.counts import CountRefused, UnknownCount
 from fulfillment.domain.errors import FulfillmentError, UnknownOrder
 from fulfillment.domain.holds import NoSuchHold
@@ -239,6 +240,7 @@ def of_business(error: FulfillmentError) -> Problem:
             UnknownOrder()
             | UnknownShipment()
             | NoSuchHold()
+            | NoSuchPause()
             | UnknownRefund()
             | UnknownCount()
             | UnknownTransfer()

@@ -1,9 +1,9 @@
 """What `/v1` reads and answers, and its translation to and from the domain."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import date, datetime, time
-from typing import Annotated, Final, Literal, Self, cast
+from typing import Annotated, Any, Final, Literal, Self, cast
 
 from pydantic import (
     AfterValidator,
@@ -564,6 +564,60 @@ class PromiseOut(BaseModel):
     changed_from: date | None
 
 
+class OfferOut(BaseModel):
+    """One carrier's offer as it was weighed. Prices are in minor units.
+
+    `likely` is the chance to arrive in time, `at_least` what our own parcels bear out of it (90 %), `parcels` how many
+    those were, counting older ones less, `circle` how far around the lane they were gathered. `expected` is the price with
+    what lateness, loss and damage cost on average. `left_out` says why it was not to be chosen.
+    """
+
+    carrier: str
+    service: str
+    price: int
+    currency: str
+    days: int | None
+    arrives: date | None
+    in_time: bool
+    likely: float | None = None
+    at_least: float | None = None
+    parcels: float = 0
+    circle: str = ""
+    expected: int | None = None
+    left_out: str = ""
+    chosen: bool = False
+
+
+class DecisionOut(BaseModel):
+    """Why a parcel goes with its carrier.
+
+    `tried` is a service of which little is known and that a few parcels try; `dearer` was taken though it costs more than
+    what was quoted before allows; `said` is by carriers that made no offer.
+    """
+
+    why: str
+    promise_date: date | None
+    policy_version: str
+    tried: bool
+    dearer: bool
+    said: list[str]
+    offers: list[OfferOut]
+
+    @classmethod
+    def of(cls, kept: Mapping[str, Any]) -> Self:
+        """Return a decision as the API shows it, from how it is kept."""
+        options = kept.get("options") or []
+        return cls(
+            why=kept.get("why", ""),
+            promise_date=kept.get("promise_date"),
+            policy_version=kept.get("policy_version", ""),
+            tried=kept.get("tried", False),
+            dearer=kept.get("dearer", False),
+            said=kept.get("said", []),
+            offers=[OfferOut(**one, chosen=one["quote_id"] == kept["chosen"]) for one in options],
+        )
+
+
 class ParcelOut(BaseModel):
     """One parcel; `carrier_status`, `flags` and `reason` are the carrier's news in our words."""
 
@@ -582,6 +636,7 @@ class ParcelOut(BaseModel):
     expected_on: date | None
     handed_over_at: datetime | None
     delivered_at: datetime | None
+    decision: DecisionOut | None
     items: list[ItemOut]
 
     @classmethod
@@ -603,6 +658,7 @@ class ParcelOut(BaseModel):
             expected_on=parcel.edd_date or view.promise_date,
             handed_over_at=parcel.handed_over_at,
             delivered_at=parcel.delivered_at,
+            decision=DecisionOut.of(parcel.decision) if parcel.decision else None,
             items=items(view.order, shipment.units),
         )
 

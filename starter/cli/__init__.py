@@ -2,6 +2,7 @@
 
 import typer
 
+from starter.cli.carriers import app as carrying
 from starter.cli.importing import app as files
 from starter.cli.lists import app as reading
 from starter.cli.locations import app as places
@@ -18,5 +19,5 @@ app = typer.Typer(
     pretty_exceptions_show_locals=False,  # they would show passwords
     help="Waybill: order fulfillment and tracking.",
 )
-for part in (reading, shelves, vendors, sourcing, places, acting, refunding, files, running):
+for part in (reading, shelves, vendors, sourcing, places, carrying, acting, refunding, files, running):
     app.add_typer(part)

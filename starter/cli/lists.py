@@ -5,6 +5,7 @@ from dataclasses import asdict
 from typing import Annotated
 
 import typer
+from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
@@ -17,7 +18,7 @@ from fulfillment.domain.order import UnitRange
 from fulfillment.domain.stage import Stage
 from fulfillment.domain.view import OrderRow, OrderView, ShipmentSummary
 from fulfillment.storage.views import OrderFilter
-from starter.api.schemas import OrderOut, OrderRowOut
+from starter.api.schemas import DecisionOut, OrderOut, OrderRowOut
 from starter.cli import reach
 from starter.cli.terminal import (
     Exit,
@@ -42,7 +43,8 @@ def show(order: OrderArgument, as_json: JsonOption = False) -> None:
         data = OrderOut.of(view, now=now, public_url=books.public_url, request_id="").model_dump(mode="json")
         del data["request_id"]
         said = headline(view, now).sentence
-        out.answer(data, _head(view), "", said, "", _shipments(view), *_trouble(view), "", _events(view))
+        parts = [_shipments(view), *_decisions(view), *_trouble(view)]
+        out.answer(data, _head(view), "", said, "", *parts, "", _events(view))
 
 
 @app.command("explain")
@@ -209,6 +211,36 @@ def _tracking(shipment: ShipmentSummary) -> str:
     if parcel is None or not parcel.tracking_number:
         return ""
     return f"{parcel.carrier} {parcel.tracking_number}, {_words(parcel.carrier_status)}"
+
+
+def _decisions(view: OrderView) -> list[RenderableType]:
+    """Return for each parcel why it goes with its carrier, every offer beside the others."""
+    parcels = [shipment.parcel for shipment in view.shipments if shipment.parcel is not None]
+    told = [(one.parcel_id, DecisionOut.of(one.decision)) for one in parcels if one.decision]
+    return [part for parcel_id, decision in told for part in ("", *_decision(parcel_id, decision))]
+
+
+def _decision(parcel_id: str, decision: DecisionOut) -> list[RenderableType]:
+    made = table(
+        "Offer", "Price", "Arrives", "In time", "At least", "Parcels", "In all", "",
+        right=("Price", "In time", "At least", "Parcels", "In all"),
+    )  # fmt: skip
+    for offer in sorted(decision.offers, key=lambda one: (one.price, one.carrier, one.service)):
+        made.add_row(
+            f"{'> ' if offer.chosen else '  '}{offer.carrier} {offer.service}",
+            format_minor(offer.price, offer.currency),
+            short_day(offer.arrives),
+            _percent(offer.likely),
+            _percent(offer.at_least),
+            f"{offer.parcels:.0f} {offer.circle}",
+            "" if offer.expected is None else format_minor(offer.expected, offer.currency),
+            offer.left_out,
+        )
+    return [f"carrier of {parcel_id}: {decision.why}", made, *decision.said]
+
+
+def _percent(share: float | None) -> str:
+    return "" if share is None else f"{share:.0%}"
 
 
 def _trouble(view: OrderView) -> list[str]:

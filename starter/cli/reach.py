@@ -14,6 +14,7 @@ from fulfillment import temporal
 from fulfillment.domain import policy
 from fulfillment.domain.errors import FulfillmentError
 from fulfillment.settings import Settings, load_settings, shop_now
+from fulfillment.storage.carriers import CarrierStore
 from fulfillment.storage.conditions import ConditionStore
 from fulfillment.storage.counts import CountStore
 from fulfillment.storage.engine import connect
@@ -44,6 +45,7 @@ class Books:
     counts: CountStore
     transfers: TransferStore
     returns: ReturnStore
+    carriers: CarrierStore
     now: Callable[[], datetime]
     public_url: str
 
@@ -65,6 +67,7 @@ def books() -> Iterator[Books]:
             counts=CountStore(engine, now),
             transfers=TransferStore(engine, now),
             returns=ReturnStore(engine, now),
+            carriers=CarrierStore(engine, now),
             now=now,
             public_url=settings.public_url,
         )

@@ -7,6 +7,7 @@ from datetime import date, datetime
 from typing import Any
 
 from fulfillment.domain.address import Address
+from fulfillment.domain.carriers import Carrier, CarrierUse
 from fulfillment.domain.change import LineQuantity
 from fulfillment.domain.counts import Count, UnknownCount
 from fulfillment.domain.errors import UnknownOrder
@@ -70,6 +71,9 @@ class Processes:
         return self._do("change_items", order_id, **what)
 
     async def change_address(self, order_id: str, **what: Any) -> VerbAnswer:
+        return self._do("change_address", order_id, **what)
+
+    async def accept_address(self, order_id: str, **what: Any) -> VerbAnswer:
         return self._do("change_address", order_id, **what)
 
     async def change_service(self, order_id: str, **what: Any) -> VerbAnswer:
@@ -249,6 +253,9 @@ class Books:
     def start(self, count_id: str, *, by: str) -> Count:
         raise UnknownCount(count_id)
 
+    def carriers(self) -> tuple[tuple[Carrier, CarrierUse], ...]:
+        return ((Carrier(name="UPS", parcels=120, slowest_days=4), CarrierUse.IN_USE),)
+
     def transfers(self, *, only_open: bool = False) -> tuple[Transfer, ...]:
         return ()
 
@@ -369,6 +376,7 @@ class World:
             returns=books,
             counts=books,
             transfers=books,
+            carriers=books,
             expected=books,
             sourcing=books,
             payment_news=books,

@@ -15,6 +15,7 @@ from fulfillment.domain.operation import Operation
 from fulfillment.domain.order import Customer, Order, OrderLine
 from fulfillment.domain.payment import PaymentSnapshot, PaymentStatus
 from fulfillment.domain.tracking import CarrierStatus, Scan
+from fulfillment.storage.carriers import CarrierStore
 from fulfillment.storage.conditions import ConditionStore
 from fulfillment.storage.counts import CountStore
 from fulfillment.storage.drift import DriftStore
@@ -57,6 +58,7 @@ class House:
         self.replenishment = ReplenishmentStore(engine, self.now)
         self.conditions, self.counts = ConditionStore(engine, self.now), CountStore(engine, self.now)
         self.transfers, self.returns = TransferStore(engine, self.now), ReturnStore(engine, self.now)
+        self.carriers = CarrierStore(engine, self.now)
         self.drift = DriftStore(engine, self.now)
         self.reconciliation = ReconciliationStore(engine, self.now, clock)
 
