@@ -21,6 +21,7 @@ from fulfillment.domain.label import Label, LabelJob, Quoted
 from fulfillment.domain.money import Money
 from fulfillment.domain.payment import PaymentSnapshot, PaymentStatus, RefundSnapshot
 from fulfillment.settings import BadSettings, Settings, load_settings
+from fulfillment.temporal import run_process
 from workers.__main__ import main as work
 from workers.wiring import World, world
 
@@ -164,4 +165,4 @@ def main(arguments: Sequence[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    run_process(lambda: main(sys.argv[1:]))

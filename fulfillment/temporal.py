@@ -1,10 +1,13 @@
 """How every process of ours speaks Temporal: connection, data converter, sandbox, failure types, firewall."""
 
 import asyncio
+import atexit
 import dataclasses
-from collections.abc import Sequence
+import os
+import sys
+from collections.abc import Callable, Sequence
 from datetime import date, timedelta
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 from temporalio import workflow
 from temporalio.client import Client
@@ -134,3 +137,28 @@ async def connect(
     config = ClientConfig.load_client_connect_config()
     config.setdefault("target_host", "localhost:7233")
     return await Client.connect(**config, plugins=[plugin(*interceptors)], runtime=runtime, lazy=lazy)
+
+
+def run_process(main: Callable[[], int | None]) -> NoReturn:
+    """Run a process that may have spoken to Temporal, and end it with the exit code of `main`.
+
+    The interpreter is not torn down: a thread of the SDK that lets go of Python just then aborts the process with
+    "PyGILState_Release: thread state must be current" (github.com/temporalio/sdk-python/issues/300). What was registered
+    to run at the end has run, and all that was printed is out.
+    """
+    try:
+        code = main()
+    except SystemExit as end:
+        code = _code_of(end)
+    atexit._run_exitfuncs()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code or 0)
+
+
+def _code_of(end: SystemExit) -> int | None:
+    """Return its exit code; what is no number is a message to be read, and a failure."""
+    if end.code is None or isinstance(end.code, int):
+        return end.code
+    print(end.code, file=sys.stderr)
+    return 1

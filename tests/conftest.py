@@ -1,8 +1,13 @@
 """What every test shares."""
 
 import pytest
+from hypothesis import settings
 
 from tests import northwind
+
+# The same examples in every run: a red test is about the change. `--hypothesis-profile=default` draws new ones.
+settings.register_profile("repeatable", derandomize=True)
+settings.load_profile("repeatable")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -73,4 +73,4 @@ def _say_ready(ready_file: Path | None, queues: Sequence[str]) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    temporal.run_process(lambda: main(sys.argv[1:]))

@@ -98,8 +98,17 @@ def withdraw(
 
 
 def _stock(rows: Iterable[StockRow]) -> Table:
-    numbers = ("On hand", "Available", "Incoming", "Backordered", "Days left", "Reorder at", "To order")
+    numbers = (
+        "On\nhand",
+        "Avail-\nable",
+        "In-\ncoming",
+        "Back-\norders",
+        "Days\nleft",
+        "Reorder\nat",
+        "To\norder",
+    )
     made = table("SKU", "Location", *numbers, "Expected", right=numbers)
+    made.collapse_padding = True  # ten columns have to share 80 characters
     for row in rows:
         made.add_row(
             row.sku,

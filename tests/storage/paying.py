@@ -3,11 +3,16 @@
 from datetime import datetime
 from typing import Any
 
+from fulfillment.domain.errors import FulfillmentError
 from fulfillment.domain.operation import Authorization, Captured, Operation
 from fulfillment.domain.payment import PaymentSnapshot, PaymentStatus, RefundSnapshot, RefundStatus
 from fulfillment.domain.refund import Refund
 from fulfillment.storage.tables import payments
 from tests.storage.house import House
+
+
+class NothingToAsk(FulfillmentError):
+    """There was nothing to ask the provider."""
 
 
 def a_snapshot(
@@ -34,10 +39,15 @@ def a_snapshot(
 
 
 def claim(house: House, shipment_id: str, attempt: int = 1, *others: str) -> Operation:
-    """Claim the reservation of the money for shipments of one order."""
+    """Claim the reservation of the money for shipments of one order.
+
+    Raises:
+        NothingToAsk: it was answered before, or the order's claim ran out and its goods are gone.
+    """
     order_id = shipment_id.rpartition("-")[0]
     claimed = house.payments.claim_authorization(order_id, attempt, (shipment_id, *others))
-    assert isinstance(claimed, Operation)
+    if not isinstance(claimed, Operation):
+        raise NothingToAsk(str(claimed))
     return claimed
 
 

@@ -76,11 +76,15 @@ class RunningOrder:
         """Wait until these deeds were done."""
         await self.until(lambda: all(deed in self.world.done for deed in deeds))
 
+    async def answers(self, query: str, is_so: Callable[[Any], bool]) -> None:
+        """Wait until the answer to a query is so: the workflow takes in a deed some time after it was done."""
+        async with asyncio.timeout(10):
+            while not is_so(await self.handle.query(query)):
+                await asyncio.sleep(0.02)
+
     async def may(self, verb: str) -> None:
         """Wait until a verb is allowed."""
-        async with asyncio.timeout(10):
-            while (await self.handle.query("allowed_actions"))[verb] != "yes":
-                await asyncio.sleep(0.02)
+        await self.answers("allowed_actions", lambda actions: actions[verb] == "yes")
 
     async def pass_time(self, span: timedelta) -> None:
         await self._environment.fast_forward(self.handle, span)

@@ -432,10 +432,8 @@ async def test_a_dispute_that_came_beside_the_order_holds_it(place: PlaceOrder) 
     world.hold_beside_the_order(HoldReason.DISPUTE)
 
     await order.tell("replanned", why="dispute opened")
-    await order.did("read SO-1")
 
-    view = await order.handle.query("view")
-    assert view["holds"] == ["dispute"]
+    await order.answers("view", lambda view: view["holds"] == ["dispute"])
     await order.ask("cancel", reason="enough")
     await order.result()
 
