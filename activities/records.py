@@ -1,6 +1,6 @@
 """The order's own record: state, audit entry and messages in one transaction each."""
 
-from datetime import datetime
+from datetime import date, datetime
 from typing import Protocol
 
 from temporalio import activity
@@ -70,7 +70,9 @@ class OrderRecords(Protocol):
 
     def resolve_case(self, request: ResolveCase) -> None: ...
 
-    def revise_promise(self, request: RevisePromise) -> None: ...
+    def revise_promise(self, request: RevisePromise) -> date | None:
+        """Promise a later day, if one may be told today; return the day that is promised now."""
+        ...
 
     def declare_lost(self, request: DeclareLost) -> CarrierStatus:
         """Give a parcel up; return what all its scans say together then."""
@@ -150,9 +152,9 @@ class RecordActivities:
             self._records.resolve_case(request)
 
     @activity.defn
-    def revise_promise(self, request: RevisePromise) -> None:
+    def revise_promise(self, request: RevisePromise) -> date | None:
         with told_to_temporal():
-            self._records.revise_promise(request)
+            return self._records.revise_promise(request)
 
     @activity.defn
     def declare_lost(self, request: DeclareLost) -> CarrierStatus:

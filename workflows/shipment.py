@@ -512,11 +512,10 @@ class ShipmentProcess:
         return max(tomorrow, self.edd) if self.edd else tomorrow
 
     async def _comes_later(self, day: date, reason: str) -> None:
-        """Move the promise, tell the customer once, and keep the old date visible."""
+        """Move the promise and tell the customer: of another day once a day, what is left to tell on the next."""
         if self._order.promise_date and day <= self._order.promise_date:
             return
-        self._order.promise_date = day
-        await steps.revise_promise(
+        self._order.promise_date = await steps.revise_promise(
             RevisePromise(
                 order_id=self._order.order_id, shipment_id=self.id, promised_date=day, reason=reason
             )

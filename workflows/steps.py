@@ -1,6 +1,6 @@
 """Each deed as one awaitable line, with its options and its caption in the Temporal UI."""
 
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any, TypeVar
 
 from temporalio import workflow
@@ -244,10 +244,10 @@ async def resolve_case(request: ResolveCase) -> None:
     )
 
 
-async def revise_promise(request: RevisePromise) -> None:
-    """Tell the customer of another day."""
-    await _in_database(
-        RecordActivities.revise_promise, request, f"now promised {request.promised_date.isoformat()}"
+async def revise_promise(request: RevisePromise) -> date | None:
+    """Tell the customer of another day; return the one that is promised now."""
+    return await _in_database(
+        RecordActivities.revise_promise, request, f"promise {request.promised_date.isoformat()}"
     )
 
 

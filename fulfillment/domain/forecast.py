@@ -8,6 +8,7 @@ Spans are counted in the time in which carriers deliver: Sundays and the days on
 still, so that a parcel which left on a Saturday is not slower than one which left on a Monday.
 """
 
+from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta
@@ -80,6 +81,25 @@ class _Like:
     rest: timedelta
 
 
+class Deliveries:
+    """What a lane has delivered, as seen from each stage. Many parcels may be compared with it."""
+
+    def __init__(self, journeys: Sequence[Journey], calendar: Calendar) -> None:
+        """`calendar` has the recipients' zone and the days on which their country is closed."""
+        self._journeys, self.clock = journeys, replace(calendar, working_days=_MONDAY_TO_SATURDAY)
+        self._from: dict[Stage, tuple[_Like, ...]] = {}
+
+    def __len__(self) -> int:
+        return len(self._journeys)
+
+    def seen_from(self, stage: Stage) -> tuple[_Like, ...]:
+        """Return those that reached a stage, the shortest stay first."""
+        if stage not in self._from:
+            found = (_like(past, stage, self.clock) for past in self._journeys)
+            self._from[stage] = tuple(sorted((like for like in found if like), key=lambda like: like.stay))
+        return self._from[stage]
+
+
 def journey(scans: Sequence[Scan], left_at: datetime, to: Address) -> Journey:
     """Return how far these scans brought a parcel on its way to an address."""
     on_the_way = sorted(
@@ -101,14 +121,14 @@ def journey(scans: Sequence[Scan], left_at: datetime, to: Address) -> Journey:
 
 
 def is_near(scan: Scan, to: Address) -> bool:
-    """Test whether a scan was made in the recipient's region, or in their town where no region is known.
+    """Test whether a scan was made in the recipient's region, or in their town where it names no region.
 
     Places read `Boise, ID`: adapters put the region, else the country, last.
     """
-    town, _, region = scan.place.rpartition(", ")
-    if to.region and region:
-        return region.casefold() == to.region.casefold()
-    return bool(scan.place) and (town or scan.place).casefold() == to.city.casefold()
+    town, comma, last = scan.place.rpartition(", ")
+    if comma and to.region and last.casefold() != to.country.casefold():
+        return last.casefold() == to.region.casefold()
+    return (town or last).casefold() == to.city.casefold()
 
 
 def longest_silence(scans: Sequence[Scan]) -> timedelta | None:
@@ -118,34 +138,26 @@ def longest_silence(scans: Sequence[Scan]) -> timedelta | None:
 
 
 def forecast(
-    this: Journey,
-    past: Sequence[Journey],
-    *,
-    promise_date: date,
-    calendar: Calendar,
-    now: datetime,
-    policy: Policy,
+    this: Journey, past: Deliveries, *, promise_date: date, now: datetime, policy: Policy
 ) -> Forecast | None:
-    """Return when this parcel will come, by those before it; None when too few were ever in its stage.
-
-    `calendar` has the recipient's zone and the days on which the country is closed.
-    """
-    clock = replace(calendar, working_days=_MONDAY_TO_SATURDAY)
-    stage = this.stage
-    since = this.reached(stage) or this.left_at
-    known = [like for other in past if (like := _like(other, stage, clock)) is not None]
+    """Return when this parcel will come, by those before it; None when too few were ever in its stage."""
+    stage, clock = this.stage, past.clock
+    known = past.seen_from(stage)
     if len(known) < policy.lane_parcels_at_least:
         return None
-    waited = _span(clock, since, now)
-    slower = [like for like in known if like.stay > waited]
+    waited = _span(clock, this.reached(stage) or this.left_at, now)
+    slower = known[bisect_right(known, waited, key=lambda like: like.stay) :]
     if len(slower) >= _FEW:
         spans = sorted(like.rest - waited for like in slower)
     else:
         spans = sorted(like.rest - like.stay for like in known)
-    days = [day_in(clock.zone, _later(clock, now, span)) for span in spans]
-    late = sum(day > promise_date for day in days) / len(days)
-    most = days[min(int(len(days) * policy.promise_share), len(days) - 1)]
-    return Forecast(late=late, day=most, parcels=len(days))
+
+    def day(span: timedelta) -> date:
+        return day_in(clock.zone, _later(clock, now, span))
+
+    in_time = bisect_right(spans, promise_date, key=day)
+    most = spans[min(int(len(spans) * policy.promise_share), len(spans) - 1)]
+    return Forecast(late=1 - in_time / len(spans), day=day(most), parcels=len(spans))
 
 
 def _like(past: Journey, stage: Stage, clock: Calendar) -> _Like | None:

@@ -139,7 +139,6 @@ class Policy:
     lane_window: timedelta = timedelta(days=90)  # older deliveries say nothing any more
     lane_parcels_at_least: int = 20  # with fewer, a lane has no spans of its own
     late_when: float = 0.5  # told late once this share of like parcels came after the promised day
-    late_offer_after: timedelta = timedelta(days=3)  # later than that, support may offer something
     backorder_days: int = 10
     # What a lane's own history refines: the spans of a parcel are kept with it when it leaves.
     first_scan_within: timedelta = timedelta(hours=24)

@@ -1,13 +1,13 @@
 """Parcels that will not come by their promised day: found before it, by how long others took from where they are."""
 
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any, Final
 
 from sqlalchemy import Connection, Engine, Row, bindparam, select, update
 
 from fulfillment.domain.address import Address
 from fulfillment.domain.calendars import Calendar
-from fulfillment.domain.forecast import Forecast, Journey, forecast, journey
+from fulfillment.domain.forecast import Deliveries, Forecast, forecast, journey
 from fulfillment.domain.policy import Policy
 from fulfillment.domain.promise import Source
 from fulfillment.domain.record import RevisePromise
@@ -42,7 +42,7 @@ _LATE: Final = _DUE.where(rows.c.look_at <= bindparam("now")).order_by(rows.c.lo
 _ONE: Final = _DUE.where(parcels.c.shipment_id == bindparam("the_shipment"), rows.c.look_at.is_not(None))
 _AGAIN: Final = update(rows).where(rows.c.parcel_id.in_(bindparam("those", expanding=True)))
 
-Past = dict[tuple[str, ...], tuple[Journey, ...]]
+Past = dict[tuple[str, ...], Deliveries]
 
 
 def note(engine: Engine, *, now: datetime, policy: Policy) -> None:
@@ -63,8 +63,11 @@ def note(engine: Engine, *, now: datetime, policy: Policy) -> None:
 
 def put_off(
     conn: Connection, order: Row[Any], asked: RevisePromise, *, now: datetime, policy: Policy
-) -> None:
-    """Promise the locked order the day its workflow asks for, or the later one that the parcel's lane says."""
+) -> date | None:
+    """Promise the locked order the day its workflow asks for, or the later one that the parcel's lane says.
+
+    Return the day that is promised now.
+    """
     row = conn.execute(_ONE, {"the_shipment": asked.shipment_id}).first()
     seen = _forecast(conn, row, {}, now=now, policy=policy) if row else None
     said_so = row is not None and row.edd_date == asked.promised_date
@@ -75,7 +78,8 @@ def put_off(
         source=Source.CARRIER if said_so else Source.COMPUTED,
         reason=asked.reason,
     )
-    promises.put_off(conn, order, delay, now=now, by_its_workflow=True)
+    told = promises.put_off(conn, order, delay, now=now, by_its_workflow=True)
+    return delay.day if told else order.promise_date
 
 
 def _delay(
@@ -93,7 +97,7 @@ def _delay(
     return _of(row, seen.day, Source.COMPUTED, REASON)
 
 
-def _of(row: Row[Any], day: Any, source: Source, reason: str) -> promises.Delay:
+def _of(row: Row[Any], day: date, source: Source, reason: str) -> promises.Delay:
     return promises.Delay(
         shipment_id=row.shipment_id, subject=row.parcel_id, day=day, source=source, reason=reason
     )
@@ -102,17 +106,17 @@ def _of(row: Row[Any], day: Any, source: Source, reason: str) -> promises.Delay:
 def _forecast(
     conn: Connection, row: Row[Any], past: Past, *, now: datetime, policy: Policy
 ) -> Forecast | None:
-    lane = (row.location_id, row.country, row.area, row.service, row.carrier)
+    lane = (row.location_id, row.country, row.area, row.service, row.carrier, row.zone)
     if lane not in past:
-        past[lane] = transits.past(conn, row, now=now, policy=policy)
+        calendar = Calendar(zone=row.zone, closed_days=frozenset(row.closed_days))
+        past[lane] = Deliveries(transits.past(conn, row, now=now, policy=policy), calendar)
     if len(past[lane]) < policy.lane_parcels_at_least:
         return None
-    scans = scans_of(conn, row.parcel_id)
+    scans = [scan for scan in scans_of(conn, row.parcel_id) if scan.occurred_at <= now]
     return forecast(
         journey(scans, row.left_at, Address(**row.ship_to)),
         past[lane],
         promise_date=row.promise_date,
-        calendar=Calendar(zone=row.zone, closed_days=frozenset(row.closed_days)),
         now=now,
         policy=policy,
     )

@@ -1,7 +1,7 @@
 """The order's own record: what was decided, by whom, and what follows at once."""
 
 from collections.abc import Callable
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any, Final
 
 from sqlalchemy import Connection, Engine, Row, bindparam, func, select, update
@@ -253,12 +253,15 @@ class RecordStore:
             now, how = self._now(), request.resolution
             cases.resolve(conn, request.kind, subject=request.subject, resolution=how, now=now)
 
-    def revise_promise(self, request: RevisePromise) -> None:
-        """Promise a later day and tell the customer why, once a day at most; an earlier day is no news."""
+    def revise_promise(self, request: RevisePromise) -> date | None:
+        """Promise a later day and tell the customer why, once a day at most; return the day promised now.
+
+        An earlier day is no news. The day may be a later one than asked for, where the lane says so.
+        """
         order_id, now = request.order_id, self._now()
         with self._engine.begin() as conn:
             order = lock_order(conn, order_id)
-            late_parcels.put_off(conn, order, request, now=now, policy=self._policy)
+            return late_parcels.put_off(conn, order, request, now=now, policy=self._policy)
 
     def declare_lost(self, request: DeclareLost) -> CarrierStatus:
         """Give a parcel up; our own event joins its scans. Return what they come to: it may have been delivered."""

@@ -449,9 +449,8 @@ promises = Table(
     Column("promised_date", Date, nullable=False),
     Column("source", Text, nullable=False),
     Column("reason", Text, nullable=False, server_default=""),
-    Column(
-        "shipment_id", Text, ForeignKey("shipments.shipment_id")
-    ),  # whose delay moved it; null: the order's
+    # Whose delay moved it; null: the order's.
+    Column("shipment_id", Text, ForeignKey("shipments.shipment_id")),
     # The message that told it, by its key in the outbox; null where nobody had to be told.
     Column("told_fact", Text),
     Column("told_subject", Text),

@@ -332,6 +332,24 @@ async def test_a_late_parcel_moves_the_promise_once_and_keeps_the_order_open(pla
     assert "resolved delayed delivered" in order.world.done
 
 
+async def test_a_day_that_may_not_be_told_today_is_asked_for_again(place: PlaceOrder) -> None:
+    order, _ = await place(World(a_shipment()))
+    order.world.may_revise = False
+    await order.packed()
+    await order.handed_over()
+    late = {"shipment_id": "SO-1-1", "subject": "SO-1-P1", "kind": "delayed", "day": "2099-11-29"}
+
+    await order.tell("overdue", **late, reason="it is slow")
+    await order.until(lambda: "case delayed SO-1-1" in order.world.done)
+    order.world.may_revise = True
+    for _ in range(2):
+        await order.tell("overdue", **late, reason="it is slow")
+    await order.scanned("delivered")
+    await order.result()
+
+    assert order.world.did("promise") == ["promise 2099-11-29"] * 2
+
+
 async def test_a_lost_parcel_is_declared_refunded_and_ends_the_order(place: PlaceOrder) -> None:
     order, _ = await place(World(a_shipment()))
     await order.packed()

@@ -97,6 +97,7 @@ class World:
         self.label_failures = 0
         self.expired_captures = 0
         self.promise = PROMISED
+        self.may_revise = True  # not told of another day today
         self.promised_later: date | None = None
         self.scans_say = CarrierStatus.LOST
         self.risky = False
@@ -387,8 +388,10 @@ class World:
         self._note(f"resolved {request.kind} {request.resolution}")
 
     @activity.defn
-    def revise_promise(self, request: RevisePromise) -> None:
+    def revise_promise(self, request: RevisePromise) -> date:
         self._note(f"promise {request.promised_date}")
+        self.promise = max(self.promise, request.promised_date) if self.may_revise else self.promise
+        return self.promise
 
     @activity.defn
     def declare_lost(self, request: DeclareLost) -> CarrierStatus:
