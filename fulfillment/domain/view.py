@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
 
+from fulfillment.domain.address import AddressAnswer
 from fulfillment.domain.cases import Case, CaseKind
 from fulfillment.domain.holds import Hold
 from fulfillment.domain.order import Order, OrderStatus, UnitRange
@@ -116,6 +117,7 @@ class OrderView:
     tracking_token: str
     confirmed_at: datetime | None
     completed_at: datetime | None
+    address_answer: AddressAnswer | None = None  # where it now goes, as the carriers see it
     events: tuple[EventView, ...] = ()
 
     @property

@@ -1,7 +1,9 @@
 """What carriers said of an address before a label was bought for it, and what follows: another form of it, or a hold."""
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import datetime
+from types import MappingProxyType
 from typing import Any, Final
 
 from sqlalchemy import Connection, Row, bindparam, exists, select, update
@@ -17,6 +19,13 @@ from fulfillment.storage.tables import address_checks, orders
 
 _THIS: Final = (address_checks.c.order_id == bindparam("the_order")) & (
     address_checks.c.address_hash == bindparam("the_hash")
+)
+_NOTE_OF: Final[Mapping[Verdict, str]] = MappingProxyType(
+    {
+        Verdict.UNDELIVERABLE: "the carriers do not know it",
+        Verdict.NEEDS_CONFIRMATION: "the carriers know several like it",
+        Verdict.CORRECTED: "the carriers know it in another form",
+    }
 )
 _KNOWN: Final = select(exists().where(_THIS))
 _READ: Final = select(address_checks).where(_THIS)
@@ -98,14 +107,18 @@ def _correct(conn: Connection, order: Row[Any], better: Address, now: datetime) 
         "delta": 0,
         "currency": order.currency,
     }
-    journal.tell(conn, order_id, Fact.CHANGED, subject=f"{order_id}-address", version=1, data=told, now=now)
+    journal.tell(
+        conn, order_id, Fact.CHANGED, subject=f"{order_id}-{better.digest()}", version=1, data=told, now=now
+    )
     return better
 
 
 def _ask(conn: Connection, order: Row[Any], answer: AddressAnswer, *, policy: Policy, now: datetime) -> None:
     """Hold the order and ask: nothing is bought for an address to which nothing may come."""
     order_id, due_at = order.order_id, now + policy.address_give_up
-    note = answer.said or "no carrier is sure of it"
+    note = _NOTE_OF[
+        answer.verdict
+    ]  # not what they said: it may name the address, and a note reaches histories
     hold, is_new = holds.place(
         conn, order_id, HoldReason.ADDRESS, by=ADDRESS_CHECK, due_at=due_at, note=note, now=now
     )

@@ -87,7 +87,7 @@ class ShippingBooks:
         if moved:
             raise Conflict(f"{job.key}: its address was changed meanwhile")
         if goes_to is None:
-            raise AddressRefused(f"{job.order_id} waits for a good address: {answer.said}")
+            raise AddressRefused(f"{job.order_id} waits for a good address")
         return replace(job, destination=goes_to, address_is_checked=True)
 
     def market(self, job: LabelJob, quoted: Quoted) -> Market:

@@ -2,7 +2,7 @@
 
 import base64
 import binascii
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any, Final
@@ -25,6 +25,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import ARRAY, aggregate_order_by
 
+from fulfillment.domain.address import Address, AddressAnswer, Verdict
 from fulfillment.domain.cases import Case, CaseKind, CaseState, attention
 from fulfillment.domain.errors import FulfillmentError, UnknownOrder
 from fulfillment.domain.holds import Hold, HoldReason
@@ -53,6 +54,7 @@ from fulfillment.domain.view import (
 from fulfillment.storage.orders import order_from
 from fulfillment.storage.stages import attention_of, stage_of
 from fulfillment.storage.tables import (
+    address_checks,
     cases,
     holds,
     labels,
@@ -186,6 +188,7 @@ def _whole_order(chosen: ColumnElement[bool]) -> Any:
         _of_order(payments, payments.c.created_at, payments.c.attempt, payments.c.payment_id),
         _of_order(holds, holds.c.placed_at, holds.c.hold_id, only=holds.c.state == "active"),
         _of_order(cases, cases.c.opened_at, cases.c.case_id, only=cases.c.state != CaseState.RESOLVED.value),
+        _of_order(address_checks, address_checks.c.at),
         _of_order(order_events, order_events.c.seq),
         scans,
     ).where(chosen)
@@ -231,8 +234,18 @@ def _view(row: Row[Any]) -> OrderView:
         tracking_token=row.tracking_token,
         confirmed_at=row.confirmed_at,
         completed_at=row.completed_at,
+        address_answer=_address_answer(order.ship_to, row.address_checks or ()),
         events=tuple(_event(event) for event in row.order_events or ()),
     )
+
+
+def _address_answer(to: Address, answers: Iterable[dict[str, Any]]) -> AddressAnswer | None:
+    """Return what the carriers said of the address the order goes to now."""
+    said = next((answer for answer in answers if answer["address_hash"] == to.digest()), None)
+    if said is None:
+        return None
+    suggestion = Address(**said["suggestion"]) if said["suggestion"] else None
+    return AddressAnswer(verdict=Verdict(said["verdict"]), suggestion=suggestion, said=said["said"])
 
 
 def _without_order(row: dict[str, Any]) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import asdict
 from datetime import date, datetime, time
 from typing import Annotated, Any, Final, Literal, Self, cast
 
@@ -16,7 +17,7 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
-from fulfillment.domain.address import Address
+from fulfillment.domain.address import Address, AddressAnswer, Verdict
 from fulfillment.domain.cases import CaseKind
 from fulfillment.domain.explanation import allowed_actions, wants_payment
 from fulfillment.domain.headline import expected_on, headline, shipment_headline
@@ -727,6 +728,21 @@ class ShortOut(BaseModel):
 Placement = Literal["confirmed", "short", "declined", "received"]
 
 
+class AddressCheckOut(BaseModel):
+    """What the carriers say of where the order goes; `suggestion` is the form in which they know it, if another."""
+
+    verdict: Verdict
+    suggestion: AddressIn | None
+    said: str
+
+    @classmethod
+    def of(cls, answer: AddressAnswer) -> Self:
+        """Return an answer as the API shows it."""
+        better = answer.suggestion
+        suggestion = AddressIn.model_construct(**asdict(better)) if better else None
+        return cls(verdict=answer.verdict, suggestion=suggestion, said=answer.said)
+
+
 class OrderOut(BaseModel):
     """An order as it stands."""
 
@@ -746,6 +762,7 @@ class OrderOut(BaseModel):
     payment: PaymentOut
     short: list[ShortOut]
     holds: list[HoldOut]
+    address_check: AddressCheckOut | None
     outcome: str | None
     allowed_actions: list[str]
     tracking_url: str
@@ -774,6 +791,7 @@ class OrderOut(BaseModel):
             payment=_payment(view),
             short=_short(view) if placed == "short" else [],
             holds=[_hold(hold) for hold in view.holds],
+            address_check=AddressCheckOut.of(view.address_answer) if view.address_answer else None,
             outcome=view.outcome,
             allowed_actions=[action for action, why_not in allowed_actions(view).items() if why_not is None],
             tracking_url=tracking_url(public_url, view.tracking_token),

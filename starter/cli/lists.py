@@ -9,7 +9,7 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from fulfillment.domain.address import Address
+from fulfillment.domain.address import Address, Verdict
 from fulfillment.domain.cases import CaseKind
 from fulfillment.domain.explanation import allowed_actions, explain
 from fulfillment.domain.headline import headline
@@ -153,6 +153,7 @@ def _head(view: OrderView) -> Table:
         ("payment", _payment(view)),
         ("customer", f"{order.customer.email} ({order.customer.customer_id})"),
         ("ship to", _ship_to(order.ship_to)),
+        *_address_check(view),
         ("placed", f"{order.placed_at:%a %d %b %Y %H:%M} UTC, {order.channel} {order.external_ref}"),
     ):
         made.add_row(Text(name, style="bold"), Text(text))
@@ -176,6 +177,15 @@ def _payment(view: OrderView) -> str:
 
 def _ship_to(where: Address) -> str:
     return ", ".join(part for part in (where.name, where.line1, where.postal_code, where.place) if part)
+
+
+def _address_check(view: OrderView) -> list[tuple[str, str]]:
+    """Return what the carriers know otherwise of where it goes."""
+    answer = view.address_answer
+    if answer is None or answer.verdict in (Verdict.DELIVERABLE, Verdict.UNKNOWN):
+        return []
+    better = f"; they suggest {_ship_to(answer.suggestion)}" if answer.suggestion else ""
+    return [("address check", f"{_words(answer.verdict)}{f', {answer.said}' if answer.said else ''}{better}")]
 
 
 def _promised(view: OrderView) -> str:
