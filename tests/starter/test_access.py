@@ -148,6 +148,7 @@ def test_the_matrix_above_names_every_route_that_is_not_public() -> None:
         "CC-1": "{count_id}",
         "T-1": "{transfer_id}",
         "SO-10483-F1": "{refund_id}",
+        "UPS": "{carrier}",
     }
     named = {(method, "/".join(ids.get(part, part) for part in path.split("/"))) for method, path in ROUTES}
     named |= {("GET", page) for page in STAFF_PAGES}
