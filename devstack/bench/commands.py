@@ -2,11 +2,12 @@
 
 import json
 from dataclasses import asdict
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from devstack.bench import cost, stock, throughput
+from devstack.bench import carriers, cost, stock, throughput, year_plot
 
 app = typer.Typer(no_args_is_help=True, help="Measure: what an order costs, and how many go through.")
 
@@ -62,3 +63,21 @@ def measure_stock(
         for ratio in found.ratios:
             print(f"{ratio.skus} SKUs: {ratio.rate} times the rate of each alone, {ratio.p99} of its p99")
     raise typer.Exit(0 if not found.oversold else 1)
+
+
+@app.command("carriers")
+def measure_carriers(
+    parcels: Annotated[int, typer.Option(min=1, help="Parcels a working day.")] = carriers.PER_DAY,
+    seed: Annotated[int, typer.Option(help="Another year.")] = carriers.SEED,
+    plot: Annotated[Path | None, typer.Option(help="Where the year is drawn, as SVG.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Send a simulated year in which one carrier turns bad by the shop's choice and by simple rules; 1 when it is no better."""
+    found = carriers.measure(
+        per_day=parcels, seed=seed, say=lambda line: None if as_json else print(line, flush=True)
+    )
+    if plot is not None:
+        plot.write_text(year_plot.drawn(found))
+    if as_json:
+        print(json.dumps({"rules": [asdict(result) for result in found.results], "holds": found.holds}))
+    raise typer.Exit(0 if found.holds else 1)

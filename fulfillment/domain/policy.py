@@ -119,8 +119,8 @@ class Policy:
 
     carrier_choice: CarrierChoice = CarrierChoice.CHEAPEST_SURE
     carrier_sure: float = 0.9  # the chance to keep the promise that own parcels must bear out
-    late_costs_percent: int = 8  # of the goods; a late parcel costs this
-    late_costs_least: int = 500
+    late_costs_percent: int = 10  # of the goods; a late parcel costs this
+    late_costs_least: int = 800
     explore_percent: int = 3  # of the parcels try a service of which little is known
     explore_over: int = 200  # such a trial may cost more than the best offer by this
     label_format: LabelFormat = LabelFormat.PNG

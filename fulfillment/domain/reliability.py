@@ -3,11 +3,12 @@
     p_on_time(d) = (k + m * prior(d)) / (n + m)
 
 k of n own parcels arrived within d days; m is what the prior weighs, in parcels. Younger parcels count for more, and
-those of the narrowest circle that has enough: the lane, the zone, the service as a whole.
+those of the narrowest circle that has enough: the lane, the zone, the service as a whole. Where what came lately cannot be
+explained by what came before, only what came lately counts: a carrier that turns bad is not carried by its good name.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from enum import StrEnum
@@ -20,7 +21,10 @@ WINDOW_DAYS: Final = 90
 HALF_LIFE_DAYS: Final = 30
 NEWEST: Final = 300  # parcels of one circle: more would say the same and take longer to read
 ENOUGH: Final = 20.0
+AGES: Final = (7, 14, 28, 56)  # days: where a fall is looked for
 _Z: Final = 1.2816  # of the normal distribution: one side, 90 %
+_Z_OF_A_FALL: Final = 2.3263  # 99 %: it is looked for every day
+_FEW: Final = 5.0
 _LOST: Final = 0.004
 _DAMAGED: Final = 0.01
 _WEIGHS: Final = 50.0  # parcels: what a carrier's own statement is worth
@@ -63,7 +67,8 @@ class Lane:
 class Seen:
     """Parcels that fared alike. `weight` is how many, the older the less; `days` None: not delivered (yet).
 
-    `out_for` is how many working days ago they left, `peak` whether in the weeks before the new year.
+    `out_for` is how many working days ago they left, `age` how many of `AGES` they are past, `peak` whether they left in
+    the weeks before the new year.
     """
 
     weight: float
@@ -72,6 +77,7 @@ class Seen:
     lost: bool = False
     damaged: bool = False
     peak: bool = False
+    age: int = 0
 
     def tells(self, days: int) -> bool:
         """Test whether it is known by now if they took `days` at most: one still under way may yet make it."""
@@ -161,9 +167,8 @@ def widened(experiences: Sequence[Experience]) -> Experience:
 
 def reliability(experience: Experience, days: int, prior: Prior) -> Reliability:
     """Return how surely a parcel of this service arrives within so many days."""
-    known = [seen for seen in experience.seen if seen.tells(days)]
-    n = sum(seen.weight for seen in known)
-    k = sum(seen.weight for seen in known if seen.made(days))
+    known = _since_its_fall([seen for seen in experience.seen if seen.tells(days)], days)
+    k, n = _counted(known, days)
     likely = (k + prior.weighs * prior.share) / (n + prior.weighs)
     return Reliability(
         likely=likely,
@@ -177,10 +182,37 @@ def reliability(experience: Experience, days: int, prior: Prior) -> Reliability:
 
 def lower_bound(share: float, n: float) -> float:
     """Return the lower end of Wilson's interval, 90 % on one side, for a share of n."""
-    z2 = _Z * _Z
-    middle = share + z2 / (2 * n)
-    spread = _Z * math.sqrt(share * (1 - share) / n + z2 / (4 * n * n))
-    return max((middle - spread) / (1 + z2 / n), 0.0)
+    return max(_wilson(share, n, -_Z), 0.0)
+
+
+def _wilson(share: float, n: float, z: float) -> float:
+    middle = share + z * z / (2 * n)
+    spread = z * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
+    return (middle + spread) / (1 + z * z / n)
+
+
+def _since_its_fall(known: list[Seen], days: int) -> list[Seen]:
+    """Return what came since a service fell, at the age that shows it clearest; everything where none does."""
+    falls = [(_highest(late, days), late) for late in _falls(known, days)]
+    return min(falls, key=lambda fall: fall[0], default=(1.0, known))[1]
+
+
+def _falls(known: list[Seen], days: int) -> Iterator[list[Seen]]:
+    for age in range(len(AGES)):
+        late, before = [seen for seen in known if seen.age <= age], [seen for seen in known if seen.age > age]
+        (_, n), (k_before, n_before) = _counted(late, days), _counted(before, days)
+        if n >= _FEW and n_before >= _FEW and _highest(late, days) < k_before / n_before:
+            yield late
+
+
+def _highest(seen: Sequence[Seen], days: int) -> float:
+    k, n = _counted(seen, days)
+    return _wilson(k / n, n, _Z_OF_A_FALL)
+
+
+def _counted(seen: Sequence[Seen], days: int) -> tuple[float, float]:
+    """Return how many arrived within so many days, and how many there were."""
+    return sum(one.weight for one in seen if one.made(days)), sum(one.weight for one in seen)
 
 
 def _rate(happened: float, n: float, usual: float) -> float:
