@@ -227,10 +227,16 @@ class Bots:
             self._done(job.subject)
 
     def _words(self, job: Job) -> dict[str, Any] | None:
-        if job.step != "packed":
-            return None
-        pieces = sum(item["quantity"] for item in job.body["items"])
-        return {"weight_g": min(_HEAVIEST_G, pieces * self._piece_g)}
+        return self._packed(job) if job.step == "packed" else None
+
+    def _packed(self, job: Job) -> dict[str, Any]:
+        """Scan every unit into its carton; return what the scales say."""
+        path = f"/v1/warehouse/shipments/{job.subject}/bench"
+        bench = self._shop.post(path, {"station": "bots", "take_over": True})
+        if scans := _scans(bench):
+            bench = self._shop.post(f"{path}/scans", {"scans": scans})
+        pieces = sum(line["quantity"] for line in bench["lines"])
+        return {"weight_g": bench["expected_g"] or min(_HEAVIEST_G, pieces * self._piece_g)}
 
     def _work_on(self, job: Job) -> None:
         try:
@@ -262,6 +268,19 @@ class Bots:
     def _done(self, subject: str) -> None:
         with self._lock:
             self._taken.discard(subject)
+
+
+def _scans(bench: Mapping[str, Any]) -> list[dict[str, str]]:
+    """Return a scan of each unit that is still missing; always the same one of the same unit."""
+    return [
+        {
+            "scan_id": f"{bench['shipment_id']}.{bench['round']}.{line['sku']}.{n}",
+            "code": line["sku"],
+            "serial": f"{line['sku']}-{bench['shipment_id']}-{n}",
+        }
+        for line in bench["lines"]
+        for n in range(line["verified"] + 1, line["quantity"] + 1)
+    ]
 
 
 def run(settings: BotSettings, stopping: threading.Event) -> None:

@@ -13,10 +13,13 @@ from fulfillment.domain.carriers import Carrier, CarrierUse
 from fulfillment.domain.change import LineQuantity, NewLine
 from fulfillment.domain.counts import Count
 from fulfillment.domain.findings import Unheard
-from fulfillment.domain.holds import HoldReason
+from fulfillment.domain.hand_over import STAFF, Proof
+from fulfillment.domain.holds import HeldAlike, HoldReason
 from fulfillment.domain.inventory import Disposition, Grade, Level
+from fulfillment.domain.label import LabelDocument
 from fulfillment.domain.location import Location
 from fulfillment.domain.order import Order
+from fulfillment.domain.packing import Bench, UnitScan
 from fulfillment.domain.payment_news import Hint
 from fulfillment.domain.policy import ShortageChoice
 from fulfillment.domain.promise import CartPromise
@@ -135,9 +138,29 @@ class Floor(Protocol):
 
     def picked(self, shipment_id: str, *, by: str, scan_id: str = "") -> None: ...
 
-    def pack(self, shipment_id: str, *, weight_g: int, by: str) -> str: ...
+    def pack(
+        self, shipment_id: str, *, weight_g: int, by: str, carton_id: str = "", weight_reason: str = ""
+    ) -> str: ...
 
-    def hand_over(self, shipment_id: str, *, by: str) -> HandedOver: ...
+    def hand_over(self, shipment_id: str, *, by: str, proof: Proof = STAFF) -> HandedOver: ...
+
+
+class Benches(Protocol):
+    """Shipments that are packed. Every step answers a repeat as it answered the first time."""
+
+    def start(self, shipment_id: str, *, by: str, station: str = "", take_over: bool = False) -> Bench: ...
+
+    def show(self, shipment_id: str) -> Bench: ...
+
+    def scan(self, shipment_id: str, scans: Sequence[UnitScan], *, by: str) -> Bench: ...
+
+    def acknowledge(self, shipment_id: str, scan_id: str, *, by: str) -> Bench: ...
+
+
+class Labels(Protocol):
+    """What is glued on parcels."""
+
+    def documents(self, parcel_id: str) -> tuple[LabelDocument, ...]: ...
 
 
 class Stock(Protocol):
@@ -304,6 +327,14 @@ class RefundBooks(Protocol):
     def book_by_hand(self, refund_id: str, *, reference: str, by: str, request_id: str = "") -> Refund: ...
 
 
+class Held(Protocol):
+    """Which orders are held, and which are held alike."""
+
+    def groups(self, reason: HoldReason | None = None) -> tuple[HeldAlike, ...]: ...
+
+    def like(self, order_id: str, reason: HoldReason, *, until: datetime) -> HeldAlike: ...
+
+
 class ParcelNews(Protocol):
     """Where a carrier's reports are recorded, each once."""
 
@@ -362,6 +393,8 @@ class Doors:
     views: Views
     facts: Facts
     floor: Floor
+    benches: Benches
+    labels: Labels
     stock: Stock
     conditions: Conditions
     returns: Returns
@@ -372,6 +405,7 @@ class Doors:
     sourcing: Sourcing
     payment_news: PaymentNews
     refunds: RefundBooks
+    held: Held
     parcel_news: ParcelNews
     idempotency: Keys
     keyring: Keyring

@@ -24,8 +24,11 @@ from starter.api import (
     changes,
     counts,
     events,
+    holds,
+    labels,
     locations,
     orders,
+    packing,
     problems,
     promises,
     refunds,
@@ -36,16 +39,19 @@ from starter.api import (
 from starter.api.live import Watch
 from starter.api.problems import Problem, ProblemAnswer
 from starter.doors import Doors
-from starter.pages import service, tracking
+from starter.pages import prints, service, tracking
 from starter.pages import stock as stock_page
 
 MAX_BODY_BYTES: Final = 64 * 1024
 ROUTERS: Final = (
     orders.router,
     changes.router,
+    holds.router,
     refunds.router,
     events.router,
     warehouse.router,
+    packing.router,
+    labels.router,
     stock.router,
     locations.router,
     promises.router,
@@ -55,6 +61,7 @@ ROUTERS: Final = (
     webhooks.router,
     tracking.router,
     stock_page.router,
+    prints.router,
     service.router,
 )
 _STATIC: Final = Path(__file__).parent / "pages" / "static"

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from devstack.bench import carriers, cost, stock, throughput, year_plot
+from devstack.bench import carriers, cartons, cost, stock, throughput, year_plot
 
 app = typer.Typer(no_args_is_help=True, help="Measure: what an order costs, and how many go through.")
 
@@ -63,6 +63,20 @@ def measure_stock(
         for ratio in found.ratios:
             print(f"{ratio.skus} SKUs: {ratio.rate} times the rate of each alone, {ratio.p99} of its p99")
     raise typer.Exit(0 if not found.oversold else 1)
+
+
+@app.command("cartons")
+def measure_cartons(
+    orders: Annotated[int, typer.Option(min=1, help="Random orders.")] = 1000,
+    as_json: JsonOption = False,
+) -> None:
+    """Pack random orders beside another packer on the same cartons; 1 when a packing is not one."""
+    found = cartons.measure(orders=orders, say=lambda line: None if as_json else print(line, flush=True))
+    if as_json:
+        print(json.dumps(asdict(found)))
+    elif found.other:
+        print(f"orders by how many cartons more ours took: {found.worse}")
+    raise typer.Exit(1 if found.faults else 0)
 
 
 @app.command("carriers")

@@ -16,7 +16,7 @@ from typing import Self
 from sqlalchemy import Engine, select
 from temporalio.client import Client
 
-from devstack import seed
+from devstack import packer, seed
 from devstack.stack import SERVERS, Stack, StackSpec, forget
 from fulfillment import temporal
 from fulfillment.domain.address import Address
@@ -27,6 +27,7 @@ from fulfillment.domain.tracking import CarrierStatus, Scan
 from fulfillment.settings import Settings, load_settings, real_now, shop_now
 from fulfillment.storage.engine import connect
 from fulfillment.storage.orders import OrderStore
+from fulfillment.storage.packing import PackingStore
 from fulfillment.storage.records import RecordStore
 from fulfillment.storage.shipping import ShippingBooks
 from fulfillment.storage.signals import SignalStore
@@ -74,6 +75,7 @@ class Shop:
     accepted: OrderStore
     stock: StockStore
     floor: WarehouseStore
+    benches: PackingStore
     parcels: ShippingBooks
     signals: SignalStore
     processes: Orders
@@ -99,7 +101,7 @@ class Shop:
         """Do what a picker and a packer do."""
         self.floor.start_picking(shipment_id, by="bench")
         self.floor.picked(shipment_id, by="bench")
-        self.floor.pack(shipment_id, weight_g=500, by="bench")
+        packer.pack(self.floor, self.benches, shipment_id, weight_g=500, by="bench")
 
     def scan(self, parcel_id: str, status: CarrierStatus) -> None:
         """Do what the carrier does."""
@@ -127,6 +129,7 @@ async def open_shop(stack: Stack) -> Shop:
         accepted=accepted,
         stock=stock,
         floor=WarehouseStore(engine, now),
+        benches=PackingStore(engine, now),
         parcels=ShippingBooks(engine, now, real_now),
         signals=signals,
         processes=Orders(

@@ -14,6 +14,8 @@ class Product:
     `on_hand` and `on_order` are what the shop starts with: they count only until stock of it has moved.
     `backorder_limit` is how many units may wait for stock at once, None for no limit; before `available_from` none
     leave. `reorder_point` and `reorder_maximum` are set by hand and count until enough of it was sold to reckon them.
+    `length_mm`, `width_mm` and `height_mm` are of the packed unit, in any turn; None where nobody measured it. Every
+    unit of what is `serial` has a number of its own, which is scanned with it.
     Vendors sell in packs of `pack_size`, and `minimum_order` units at least.
     """
 
@@ -32,6 +34,11 @@ class Product:
     minimum_order: int = 1
     lead_time_days: int = 5
     safety_stock: int = 0
+    length_mm: int | None = None
+    width_mm: int | None = None
+    height_mm: int | None = None
+    fragile: bool = False
+    serial: bool = False
     on_hand: int = 0
     on_order: int = 0
 

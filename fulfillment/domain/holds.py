@@ -1,6 +1,6 @@
 """Holds: named reasons that keep an order from going on. Several may stand at once."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -76,6 +76,35 @@ class Hold:
         return DEFAULT[self.reason]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HeldOrder:
+    """An order under one of its holds; `total` is what it is worth, in minor units of its currency."""
+
+    order_id: str
+    hold: Hold
+    total: int
+    currency: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HeldAlike:
+    """Orders that are held for the same reason in the same words, the one that has waited longest first."""
+
+    reason: HoldReason
+    note: str
+    orders: tuple[HeldOrder, ...]
+
+    @property
+    def worth(self) -> Mapping[str, int]:
+        """What they are worth together, by currency, in minor units."""
+        return worth(self.orders)
+
+    @property
+    def first_due_at(self) -> datetime:
+        """When the first of them takes its default."""
+        return min(order.hold.due_at for order in self.orders)
+
+
 class NoSuchHold(FulfillmentError):
     """There is no such hold to release."""
 
@@ -87,3 +116,22 @@ class NoSuchHold(FulfillmentError):
 def hold_id(order_id: str, reason: HoldReason) -> str:
     """Return the id of an order's hold for this reason."""
     return f"{order_id}:{reason}"
+
+
+def worth(held: Iterable[HeldOrder]) -> Mapping[str, int]:
+    """Return what orders are worth together, by currency, in minor units."""
+    added: dict[str, int] = {}
+    for order in held:
+        added[order.currency] = added.get(order.currency, 0) + order.total
+    return added
+
+
+def alike(held: Iterable[HeldOrder]) -> tuple[HeldAlike, ...]:
+    """Return held orders by reason and note, the largest group first."""
+    groups: dict[tuple[HoldReason, str], list[HeldOrder]] = {}
+    for order in sorted(held, key=lambda one: (one.hold.placed_at, one.order_id)):
+        groups.setdefault((order.hold.reason, order.hold.note), []).append(order)
+    found = [
+        HeldAlike(reason=reason, note=note, orders=tuple(those)) for (reason, note), those in groups.items()
+    ]
+    return tuple(sorted(found, key=lambda group: (-len(group.orders), group.reason, group.note)))

@@ -9,6 +9,7 @@ from typing import Final
 
 from fulfillment.domain.address import Address
 from fulfillment.domain.carrier_choice import Errand, Quote
+from fulfillment.domain.cartons import Size
 from fulfillment.domain.policy import DEFAULT, LabelFormat, Policy
 from fulfillment.domain.reliability import Lane
 
@@ -69,6 +70,7 @@ class LabelJob:
 
     `days` are the carriers' working days until the promised one; `quoted` is what an earlier attempt chose, `value` what
     the goods cost, in minor units of `currency`.
+    `size_mm` are the parcel's sides, None where it is in no carton of ours.
     """
 
     key: str
@@ -83,6 +85,7 @@ class LabelJob:
     location_id: str = ""
     days: int = 0
     express: bool = False
+    size_mm: Size | None = None
     value: int = 0
     policy: Policy = DEFAULT
     reference: str = ""

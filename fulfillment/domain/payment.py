@@ -114,6 +114,14 @@ class Held(FulfillmentError):
         self.shipment_id = shipment_id
 
 
+class RiskLevel(StrEnum):
+    """How a provider that assesses fraud finds a payment."""
+
+    NORMAL = "normal"
+    ELEVATED = "elevated"
+    HIGHEST = "highest"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PaymentSnapshot:
     """What a provider says about one payment, in minor units.
@@ -121,6 +129,7 @@ class PaymentSnapshot:
     `authorized` is what was reserved in all, captured parts included; `captured` and `refunded` are sums over
     its life. `multicapture` says whether this charge allows several captures. `decline_group` and
     `decline_code` tell why a DECLINED one was; `card_country` (ISO 3166-1 alpha-2) is where the card is from.
+    `risk_level` is None where the provider did not assess it, `risk_score` (0 to 99) where it tells no number.
     """
 
     reference: str
@@ -130,6 +139,7 @@ class PaymentSnapshot:
     refunded: int
     expires_at: datetime | None = None
     risk_score: int | None = None
+    risk_level: RiskLevel | None = None
     next_action_url: str | None = None
     multicapture: bool = False
     decline_group: DeclineGroup | None = None

@@ -49,6 +49,14 @@ class SourcingRule(StrEnum):
     ON_TIME = "on_time"
 
 
+class ForeignCard(StrEnum):
+    """Whose order of much money, paid with a card from another country than the goods', waits for a person."""
+
+    UNPROVEN = "unproven"  # whom neither the provider's look at the payment nor an order before speaks for
+    EVERYBODY = "everybody"
+    NOBODY = "nobody"
+
+
 class CarrierChoice(StrEnum):
     """Which of the offered services carries a parcel."""
 
@@ -79,7 +87,7 @@ class AddressCheck(StrEnum):
 class Policy:
     """The shop's rules. Spans are shop time; amounts are minor units of the order's currency."""
 
-    version: str = "2026-11.2"
+    version: str = "2026-11.3"
 
     reservation_ttl: timedelta = timedelta(minutes=15)
     reservation_grace: timedelta = timedelta(minutes=5)
@@ -112,11 +120,14 @@ class Policy:
     risk_hold_score: int = 75
     risk_reject_score: int = 95
     risk_value: int = 50000
+    risk_foreign_card: ForeignCard = ForeignCard.UNPROVEN
     hold_default_after: timedelta = timedelta(hours=72)
 
     handling: timedelta = timedelta(hours=24)
     ship_within: timedelta = timedelta(hours=48)
 
+    weight_tolerance: float = 0.05  # at the bench, of what a parcel should weigh
+    weight_slack_g: int = 50  # paper and tape, and how fine scales are
     carrier_choice: CarrierChoice = CarrierChoice.CHEAPEST_SURE
     carrier_sure: float = 0.9  # the chance to keep the promise that own parcels must bear out
     late_costs_percent: int = 10  # of the goods; a late parcel costs this

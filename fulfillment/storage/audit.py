@@ -73,7 +73,9 @@ SELECT payment_id, shipment_id, asked, captured, refunded, released FROM payment
 """
 _REFUNDS: Final = """
 SELECT refund_id, order_id, shipment_id, amount, state, by_hand_ref IS NOT NULL AS by_hand, at,
-    CASE WHEN cause = 'overpaid' THEN substr(request_id, length('overpaid:') + 1) END AS payment_id
+    CASE WHEN cause = 'overpaid' THEN substr(request_id, length('overpaid:') + 1) END AS payment_id,
+    ARRAY(SELECT DISTINCT u.shipment_id FROM refund_units u
+        WHERE u.refund_id = refunds.refund_id AND u.shipment_id IS NOT NULL ORDER BY 1) AS of_shipments
 FROM refunds
 """
 _OPERATIONS: Final = """
@@ -85,6 +87,16 @@ _SHIPMENTS: Final = """
 SELECT s.shipment_id, s.order_id, s.work_status, s.waits_for, s.value, s.fee, s.outcome, s.ship_by, s.released_at,
     s.handed_over_at, s.closed_at, g.body ->> 'by' AS handed_by
 FROM shipments s LEFT JOIN signals g ON g.fact_key = s.shipment_id || ':handed_over'
+"""
+# Parcels that were closed before there was a bench were not scanned.
+_BENCHES: Final = """
+SELECT s.shipment_id, coalesce(u.code, '') AS sku, count(u.code) AS units, coalesce(p.problem, '') AS problem
+FROM shipments s
+    LEFT JOIN packings p ON p.shipment_id = s.shipment_id AND p.round = s.reworks
+    LEFT JOIN packing_scans u ON u.shipment_id = p.shipment_id AND u.round = p.round AND u.outcome = 'counted'
+WHERE s.work_status IN ('packed', 'labeled', 'handed_over', 'closed')
+    AND s.packed_at >= (SELECT min(started_at) FROM packings)
+GROUP BY s.shipment_id, u.code, p.problem
 """
 _PARCELS: Final = """
 SELECT parcel_id, order_id, shipment_id, carrier_status, address_hash, flags, handed_over_at, latest_scan_at, next_check_at,
@@ -150,9 +162,10 @@ def read(conn: Connection, *, now: datetime, since: datetime, speed: float = 1.0
         acts=_all(conn, _ACTS, facts.ActFact),
         payments=_all(conn, _PAYMENTS, facts.PaymentFact),
         shares=_all(conn, _SHARES, facts.ShareFact),
-        refunds=_all(conn, _REFUNDS, facts.RefundFact),
+        refunds=_all(conn, _REFUNDS, _refund),
         operations=_all(conn, _OPERATIONS, facts.OperationFact),
         shipments=_all(conn, _SHIPMENTS, facts.ShipmentFact),
+        benches=_all(conn, _BENCHES, facts.BenchFact),
         parcels=_all(conn, _PARCELS, _parcel),
         labels=_all(conn, _LABELS, facts.LabelFact),
         scans=_all(conn, _SCANS, facts.ScanFact),
@@ -165,6 +178,10 @@ def read(conn: Connection, *, now: datetime, since: datetime, speed: float = 1.0
 def _all(conn: Connection, query: str, fact: Callable[..., Fact]) -> tuple[Fact, ...]:
     """Return every row of a query as a fact; the columns bear the names of its fields."""
     return tuple(fact(**row) for row in conn.exec_driver_sql(query).mappings())
+
+
+def _refund(*, of_shipments: list[str], **columns: Any) -> facts.RefundFact:
+    return facts.RefundFact(**columns, of_shipments=tuple(of_shipments))
 
 
 def _parcel(*, flags: list[str], **columns: Any) -> ParcelFact:

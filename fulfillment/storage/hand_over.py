@@ -7,6 +7,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, select, update
 
 from fulfillment.domain.address import Address
+from fulfillment.domain.hand_over import Proof
 from fulfillment.domain.inventory import Deed, Movement
 from fulfillment.domain.notifications import Fact
 from fulfillment.domain.policy import Policy
@@ -28,7 +29,14 @@ class HandedOver:
 
 
 def leave(
-    conn: Connection, order: Row[Any], shipment_id: str, *, by: str, now: datetime, policy: Policy
+    conn: Connection,
+    order: Row[Any],
+    shipment_id: str,
+    *,
+    by: str,
+    proof: Proof,
+    now: datetime,
+    policy: Policy,
 ) -> HandedOver:
     """Let a labeled shipment go. The order's row is locked by the caller, who has also checked that it may.
 
@@ -39,6 +47,7 @@ def leave(
     parcel, label = _parcel_and_label(conn, shipment_id)
     allowed = _begin_transit(conn, order, shipment_id, parcel, label, now=now, policy=policy)
     stamps: dict[str, Any] = {"handed_over_at": now, "next_check_at": now + allowed.first_scan_within}
+    stamps |= {"evidence": proof.evidence.value, "evidence_ref": proof.ref, "handed_over_by": by}
     stamps["address_hash"] = Address(**order.ship_to).digest()
     conn.execute(update(parcels).where(parcels.c.parcel_id == parcel.parcel_id).values(stamps))
     conn.execute(update(labels).where(labels.c.label_id == label.label_id).values(state="used"))

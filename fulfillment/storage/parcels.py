@@ -10,6 +10,7 @@ from sqlalchemy.dialects.postgresql import insert
 
 from fulfillment.domain.address import Address
 from fulfillment.domain.cases import CaseKind
+from fulfillment.domain.hand_over import Evidence, Proof
 from fulfillment.domain.notifications import Fact
 from fulfillment.domain.order import ENDED as ORDER_ENDED
 from fulfillment.domain.order import Outcome
@@ -90,7 +91,8 @@ def record(
     after = fold(known, now=now, future_tolerance=policy.future_scan_tolerance)
     new_edd = edd if edd and _is_newest(scans, before) else before.edd_date
     if _left_unseen(before, after):
-        hand_over.leave(conn, order, before.shipment_id, by="carrier", now=now, policy=policy)
+        proof = Proof(evidence=Evidence.CARRIER_SCAN)
+        hand_over.leave(conn, order, before.shipment_id, by="carrier", proof=proof, now=now, policy=policy)
     allowed = transits.allowed(conn, parcel_id, policy=policy)
     _write(conn, before, after, new_edd, _next_check(before, after, known, allowed, now, policy))
     _note_events(conn, before, after, source=source, now=now)

@@ -4,7 +4,7 @@ A refund reserves the balance the moment it is asked for: what is captured less 
 rejected is all that can still be given back.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
@@ -19,7 +19,7 @@ from fulfillment.domain.refund import (
     UnknownRefund,
     refund_id,
 )
-from fulfillment.storage.tables import orders, payments, refund_units, refunds
+from fulfillment.storage.tables import orders, payments, refund_units, refunds, unit_ranges
 
 _S = RefundState
 SYSTEM: Final = "system"
@@ -44,7 +44,16 @@ _RESERVED: Final = (
     select(func.coalesce(func.sum(refunds.c.amount), 0)).where(_THE_ORDER, _STANDS).scalar_subquery()
 )
 _REFUNDABLE: Final = select(_CAPTURED - _RESERVED)
-_UNITS_OF: Final = select(refund_units).where(refund_units.c.refund_id == bindparam("the_refund"))
+_UNITS_OF: Final = (
+    select(refund_units)
+    .where(refund_units.c.refund_id == bindparam("the_refund"))
+    .order_by(refund_units.c.line_no, refund_units.c.first_unit)
+)
+_LIE_IN: Final = (
+    select(unit_ranges)
+    .where(unit_ranges.c.order_id == bindparam("the_order"))
+    .order_by(unit_ranges.c.line_no, unit_ranges.c.first_unit)
+)
 _UNITS_BACK: Final = (
     select(refund_units, refunds.c.refund_id.label("refund"))
     .join(refunds, refunds.c.refund_id == refund_units.c.refund_id)
@@ -152,13 +161,37 @@ def add(
         "at": now,
     }
     conn.execute(_ADD, row)
-    units = [
-        {"refund_id": made, "line_no": u.line_no, "first_unit": u.first, "quantity": u.count}
-        for u in request.units
-    ]
-    if units:
-        conn.execute(_ADD_UNITS, units)
+    if request.units:
+        _add_units(conn, order.order_id, made, request.units)
     return made
+
+
+def by_shipment(conn: Connection, refund_id: str) -> Mapping[str, tuple[UnitRange, ...]]:
+    """Return the units of a refund by the shipment in which they were when it was asked for."""
+    found: dict[str, list[UnitRange]] = {}
+    for row in conn.execute(_UNITS_OF, {"the_refund": refund_id}):
+        if row.shipment_id is not None:
+            found.setdefault(row.shipment_id, []).extend(ranges([row]))
+    return {shipment_id: tuple(units) for shipment_id, units in found.items()}
+
+
+def _add_units(conn: Connection, order_id: str, refund_id: str, units: Sequence[UnitRange]) -> None:
+    """Add units with the shipments in which they are; a range that lies in two becomes two."""
+    rows = [
+        {
+            "refund_id": refund_id,
+            "line_no": part.line_no,
+            "first_unit": first,
+            "quantity": last - first,
+            "shipment_id": lies.shipment_id,
+        }
+        for lies in conn.execute(_LIE_IN, {"the_order": order_id})
+        for part in units
+        if part.line_no == lies.line_no
+        and (first := max(part.first, lies.first_unit))
+        < (last := min(part.first + part.count, lies.first_unit + lies.quantity))
+    ]
+    conn.execute(_ADD_UNITS, rows)
 
 
 def numbers(units: Sequence[UnitRange]) -> set[tuple[int, int]]:

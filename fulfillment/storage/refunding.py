@@ -48,9 +48,6 @@ _UNITS_IN: Final = (
 _SHIPMENT: Final = select(*shipments.c["work_status", "outcome", "value"]).where(
     shipments.c.shipment_id == bindparam("the_shipment")
 )
-_PLACED: Final = select(unit_ranges).where(
-    unit_ranges.c.order_id == bindparam("the_order"), unit_ranges.c.shipment_id.is_not(None)
-)
 _TAKEN_FOR: Final = (
     select(
         func.coalesce(func.sum(payment_shares.c.captured), 0).label("captured"),
@@ -120,16 +117,20 @@ class Refunds:
         """Return the refund of what is kept for a shipment and not owed, requesting it; None when nothing is.
 
         Its present value is owed, left or not: what was taken early for units that were cancelled is over.
-        Once it is lost, came back or was cancelled, nothing is owed for it.
+        Once it is lost, came back or was cancelled, nothing is owed for it. What a person asked back of it before
+        waits for nobody then.
         """
+        allowed = self._allow_what_is_not_owed(conn, order, shipment_id)
+        unfinished: str | None = conn.execute(_UNFINISHED, {"the_shipment": shipment_id}).scalar_one_or_none()
+        return unfinished or self.of_surplus(conn, order, shipment_id) or allowed
+
+    def of_surplus(self, conn: Connection, order: Row[Any], shipment_id: str) -> str | None:
+        """Return a new refund of what is kept for a shipment, is not owed, and no other refund gives back."""
         this = {"the_shipment": shipment_id}
-        unfinished: str | None = conn.execute(_UNFINISHED, this).scalar_one_or_none()
-        if unfinished is not None:
-            return unfinished
         shipment = conn.execute(_SHIPMENT, this).one()
         units = refund_rows.ranges(conn.execute(_UNITS_IN, this))
         still_owed = 0 if _is_not_owed(shipment) else shipment.value
-        over = self._not_given_back(conn, order, shipment_id, units) - still_owed
+        over = self._not_given_back(conn, order, shipment_id, units if still_owed else ()) - still_owed
         kept = min(over, refund_rows.refundable(conn, order.order_id))
         if kept <= 0:
             return None
@@ -143,20 +144,48 @@ class Refunds:
             units=() if still_owed else _not_back(conn, order.order_id, units),
         )
 
+    def _allow_what_is_not_owed(self, conn: Connection, order: Row[Any], shipment_id: str) -> str | None:
+        """Allow what a person asked back of a shipment, where all of it goes back anyway; return the last of it."""
+        allowed = None
+        for refund in refund_rows.of_order(conn, order.order_id):
+            parts = refund_rows.by_shipment(conn, refund.refund_id)
+            if refund.state is not _S.REQUESTED or shipment_id not in parts:
+                continue
+            if all(_went_nowhere(conn, shipment, units) for shipment, units in parts.items()):
+                decided = {"state": _S.APPROVED.value, "approved_by": refund_rows.SYSTEM}
+                conn.execute(_CHANGE, {"the_refund": refund.refund_id, **decided})
+                outcome = f"{refund.refund_id} approved: nothing of it is owed any more"
+                journal.audit(
+                    conn,
+                    order.order_id,
+                    actor=refund_rows.SYSTEM,
+                    command="approve_refund",
+                    outcome=outcome,
+                    at=self._now(),
+                )
+                allowed = refund.refund_id
+        return allowed
+
     def _not_given_back(
-        self, conn: Connection, order: Row[Any], shipment_id: str, units: tuple[UnitRange, ...]
+        self, conn: Connection, order: Row[Any], shipment_id: str, owed: tuple[UnitRange, ...]
     ) -> int:
         """Return what was taken for a shipment and no refund gives back, booked at the provider yet or not.
 
-        Refunds that a person pays never are, and one that waits for approval may be paid tomorrow.
+        What goes back for units that are `owed` all the same lessens their price, and nothing else. Refunds that a
+        person pays never are booked, and one that waits for approval may be paid tomorrow.
         """
         held = conn.execute(_TAKEN_FOR, {"the_shipment": shipment_id}).one()
-        placed, inside = order_from(order, lines_of(conn, order.order_id)), refund_rows.numbers(units)
+        placed, kept = order_from(order, lines_of(conn, order.order_id)), refund_rows.numbers(owed)
         back, booked = held.overpaid, held.overpaid
         for refund in refund_rows.of_order(conn, order.order_id):
-            if refund.state is _S.REJECTED or not (part := _part_of(placed, refund, shipment_id, inside)):
+            if refund.state is _S.REJECTED:
                 continue
-            back += part
+            units = _in_shipment(conn, refund, shipment_id)
+            part, gone = (
+                _part_of(placed, refund, shipment_id, units),
+                _part_of(placed, refund, shipment_id, units - kept),
+            )
+            back += gone
             asked = conn.execute(_OPERATIONS, {"the_refund": refund.refund_id})
             booked += min(part, sum(o.amount for o in asked if o.state == _O.SUCCEEDED))
         # The rest of what its shares gave back was for nothing in particular, such as goodwill.
@@ -317,21 +346,28 @@ def _is_not_owed(shipment: Row[Any]) -> bool:
     return shipment.work_status == WorkStatus.CANCELLED or shipment.outcome in _CAUSE
 
 
-def _part_of(order: Order, refund: Refund, shipment_id: str, inside: set[tuple[int, int]]) -> int:
-    """Return how much of a refund is for a shipment: by its name, or by the units that lie in it."""
+def _went_nowhere(conn: Connection, shipment_id: str, units: Sequence[UnitRange]) -> bool:
+    """Test whether units of a shipment did not reach the customer: it did not, or they were taken out of it."""
+    this = {"the_shipment": shipment_id}
+    if _is_not_owed(conn.execute(_SHIPMENT, this).one()):
+        return True
+    inside = refund_rows.numbers(refund_rows.ranges(conn.execute(_UNITS_IN, this)))
+    return not refund_rows.numbers(units) & inside
+
+
+def _in_shipment(conn: Connection, refund: Refund, shipment_id: str) -> set[tuple[int, int]]:
+    return refund_rows.numbers(refund_rows.by_shipment(conn, refund.refund_id).get(shipment_id, ()))
+
+
+def _part_of(order: Order, refund: Refund, shipment_id: str, units: set[tuple[int, int]]) -> int:
+    """Return how much of a refund is for a shipment: by its name, or for these units of it."""
     if refund.shipment_id is not None or not refund.units:
         return refund.amount if refund.shipment_id == shipment_id else 0
-    here = [
-        UnitRange(line_no=n, first=unit, count=1) for n, unit in inside & refund_rows.numbers(refund.units)
-    ]
-    return refund.amount * order.worth(tuple(here)) // max(order.worth(refund.units), 1)
+    here = tuple(UnitRange(line_no=line_no, first=unit, count=1) for line_no, unit in sorted(units))
+    return refund.amount * order.worth(here) // max(order.worth(refund.units), 1)
 
 
 def _shipments_of(conn: Connection, refund: Refund) -> frozenset[str]:
     if refund.shipment_id is not None:
         return frozenset({refund.shipment_id})
-    named = refund_rows.numbers(refund.units)
-    rows = conn.execute(_PLACED, {"the_order": refund.order_id}).all()
-    return frozenset(
-        row.shipment_id for row in rows if refund_rows.numbers(refund_rows.ranges([row])) & named
-    )
+    return frozenset(refund_rows.by_shipment(conn, refund.refund_id))

@@ -11,8 +11,9 @@ from fulfillment.domain.order import UnitRange
 from fulfillment.domain.policy import DEFAULT, Policy
 from fulfillment.domain.refund import Refund, RefundNotAllowed, RefundState, RequestRefund
 from fulfillment.storage import journal, locks, refund_rows
+from fulfillment.storage.operations import Operations
 from fulfillment.storage.orders import lines_of, lock_order, order_from
-from fulfillment.storage.refunding import tell_paid
+from fulfillment.storage.refunding import Refunds, tell_paid
 from fulfillment.storage.tables import orders, payment_shares, payments, refunds, unit_ranges
 
 _S = RefundState
@@ -105,13 +106,17 @@ class RefundStore:
     def reject(self, refund_id: str, *, by: str, request_id: str = "", reason: str = "") -> Refund:
         """Refuse a refund that waits for a second person: what it had reserved can be given back again.
 
+        What of it goes back anyway, for goods that did not reach the customer, is asked for anew, and waits for nobody.
+
         Raises:
-            RefundNotAllowed: it waits for nobody.
+            RefundNotAllowed: it waits for nobody, or all of it goes back anyway.
         """
         with self._engine.begin() as conn:
-            refund = self._locked(conn, refund_id)
+            order = lock_order(conn, refund_rows.order_of(conn, refund_id))
+            refund = refund_rows.find(conn, refund_id)
             if refund.state is not _S.REJECTED:
                 self._decide(conn, refund, _S.REJECTED, by=by, request_id=request_id, reason=reason)
+                self._keep_what_is_not_owed(conn, order, refund)
             return refund_rows.find(conn, refund_id)
 
     def book_by_hand(self, refund_id: str, *, reference: str, by: str, request_id: str = "") -> Refund:
@@ -133,6 +138,17 @@ class RefundStore:
             )
             tell_paid(conn, refund_rows.find(conn, refund_id), now=self._now(), by_hand=True)
             return refund_rows.find(conn, refund_id)
+
+    def _keep_what_is_not_owed(self, conn: Connection, order: Row[Any], refund: Refund) -> None:
+        """Ask anew for what a rejected refund would have given back of goods that did not reach the customer."""
+        refunding = Refunds(Operations(self._now, self._now), self._now, self._policy)
+        parts = refund_rows.by_shipment(conn, refund.refund_id)
+        asked = [made for part in parts if (made := refunding.of_surplus(conn, order, part))]
+        if sum(refund_rows.find(conn, made).amount for made in asked) >= refund.amount:
+            goods = ", ".join(sorted(parts))
+            raise RefundNotAllowed(
+                f"{refund.refund_id} cannot be refused: what it is for did not reach the customer ({goods}); approve it"
+            )
 
     def _why_approval(self, conn: Connection, order: Row[Any], amount: int) -> str:
         policy = self._policy

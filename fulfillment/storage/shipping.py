@@ -142,11 +142,6 @@ class ShippingBooks:
         with self._engine.begin() as conn:
             label_documents.keep(conn, key, document, now=self._now())
 
-    def documents(self, parcel_id: str) -> tuple[LabelDocument, ...]:
-        """Return what is printed for a parcel, in every format we have; nothing while it has no live label."""
-        with self._engine.connect() as conn:
-            return label_documents.of_parcel(conn, parcel_id)
-
     def carrier_failed(self, carrier: str, said: str) -> None:
         """Note that a carrier made no label, or does not say whether it did."""
         with self._engine.begin() as conn:
@@ -192,6 +187,11 @@ class ShippingBooks:
         return (
             None if label is None or label.tracking_number is None else (label.carrier, label.tracking_number)
         )
+
+    def documents(self, parcel_id: str) -> tuple[LabelDocument, ...]:
+        """Return what is printed for a parcel, in every format we have; nothing while it has no live label."""
+        with self._engine.connect() as conn:
+            return label_documents.of_parcel(conn, parcel_id)
 
     def scanned(self, parcel_id: str, scans: tuple[Scan, ...], edd: date | None, *, source: str) -> None:
         """Record scans once, fold, and queue what the order must hear; one transaction."""
@@ -271,6 +271,7 @@ class ShippingBooks:
             location_id=parcel.location_id,
             days=days_left(Calendar(closed_days=calendar.closed_days), leaves, promise_date),
             express=order.service == EXPRESS,
+            size_mm=parcel.size_mm and tuple(parcel.size_mm),
             value=parcel.value,
             policy=policy,
             reference=label.provider_shipment_ref or "",

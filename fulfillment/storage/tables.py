@@ -81,6 +81,13 @@ skus = Table(
     Column("reorder_maximum", Integer),  # null is twice the reorder point
     Column("pack_size", Integer, nullable=False, server_default="1"),
     Column("minimum_order", Integer, nullable=False, server_default="1"),
+    Column("length_mm", Integer),  # as it is packed, in any turn; null where nobody measured it
+    Column("width_mm", Integer),
+    Column("height_mm", Integer),
+    Column("fragile", Boolean, nullable=False, server_default="false"),
+    Column("serial", Boolean, nullable=False, server_default="false"),  # every unit has a number of its own
+    CheckConstraint("length_mm > 0 AND width_mm > 0 AND height_mm > 0", name="measured"),
+    CheckConstraint("num_nulls(length_mm, width_mm, height_mm) IN (0, 3)", name="measured_in_full"),
     CheckConstraint(
         "weight_g >= 0 AND price >= 0 AND reorder_point >= 0 AND lead_time_days >= 0", name="sizes"
     ),
@@ -567,6 +574,8 @@ refund_units = Table(
     Column("line_no", Integer, primary_key=True),
     Column("first_unit", Integer, primary_key=True),
     Column("quantity", Integer, nullable=False),
+    # Where they were when their money was asked back: units that are cancelled later lie nowhere.
+    Column("shipment_id", Text, ForeignKey("shipments.shipment_id")),
     CheckConstraint("first_unit >= 1 AND quantity >= 1", name="range"),
 )
 
@@ -629,6 +638,8 @@ parcels = Table(
     Column("shipment_id", Text, ForeignKey("shipments.shipment_id"), nullable=False, unique=True),
     Column("n", Integer, nullable=False),
     Column("weight_g", Integer, nullable=False),
+    Column("carton_id", Text),  # null: in a box that is none of ours
+    Column("size_mm", ARRAY(Integer)),  # of the carton
     Column("carrier_status", Text, nullable=False, server_default="pre_transit"),
     Column("flags", ARRAY(Text), nullable=False, server_default="{}"),
     Column("reason", Text, nullable=False, server_default=""),
@@ -636,6 +647,9 @@ parcels = Table(
     Column("address_hash", Text),  # of where it went, from the moment it left
     Column("edd_first_date", Date),
     Column("edd_date", Date),
+    Column("evidence", Text),  # that the carrier has it: scan_form, driver_scan, staff
+    Column("evidence_ref", Text, nullable=False, server_default=""),
+    Column("handed_over_by", Text),
     _moment("handed_over_at", nullable=True),
     _moment("latest_scan_at", nullable=True),
     _moment("next_check_at", nullable=True),  # silence is an event: reconciliation looks here
@@ -674,6 +688,42 @@ labels = Table(
     ),
     Index("uq_labels_number", "carrier", "tracking_number", unique=True),
     Index("ix_labels_tracking_number", "tracking_number"),
+    Index("ix_labels_order_id", "order_id"),
+)
+
+# How every parcel's journey went: what a lane is known by, for promises, for patience and for the choice of carriers.
+transits = Table(
+    "transits",
+    metadata,
+    Column("parcel_id", Text, ForeignKey("parcels.parcel_id"), primary_key=True),
+    Column("location_id", Text, ForeignKey("locations.location_id"), nullable=False),
+    Column("country", Text, nullable=False),
+    Column("area", Text, nullable=False),  # the first characters of the postal code
+    Column("region", Text, nullable=False),
+    Column("zone", Text, nullable=False),  # the recipient's
+    Column("service", Text, nullable=False),  # as the customer asked for it
+    Column("carrier", Text, nullable=False),
+    Column("carrier_service", Text, nullable=False),
+    Column("left_date", Date, nullable=False),  # there
+    Column("stated_days", Integer),  # working days the carrier said when it left; null where it said nothing
+    # What silence of it is allowed, as its lane was known when it left, and from how many deliveries.
+    Column("scan_silence", Interval, nullable=False),
+    Column("lost_after", Interval, nullable=False),
+    Column("learned_from", Integer, nullable=False, server_default="0"),
+    _moment("left_at"),
+    _moment("look_at", nullable=True),  # when to ask next whether it will be late; null when it has ended
+    _moment("first_scan_at", nullable=True),  # this and the rest are known when it has ended
+    _moment("near_at", nullable=True),  # first seen in the recipient's region
+    _moment("out_at", nullable=True),  # first out for delivery, or tried
+    _moment("ended_at", nullable=True),
+    Column("outcome", Text),  # delivered, lost, returned, destroyed
+    Column("days", Integer),  # working days until it was delivered, there
+    Column("longest_silence", Interval),
+    Index("ix_transits_area", "location_id", "country", "area", "ended_at"),
+    Index("ix_transits_country", "location_id", "country", "ended_at"),
+    Index("ix_transits_lane", "carrier", "carrier_service", "location_id", "country", "area", "left_date"),
+    Index("ix_transits_service", "carrier", "carrier_service", "left_date"),
+    Index("ix_transits_look", "look_at", postgresql_where=text("look_at IS NOT NULL")),
 )
 
 # What is printed, byte for byte as the carrier sent it.
@@ -714,39 +764,85 @@ address_checks = Table(
     _moment("at"),
 )
 
-# How every parcel's journey went: what a lane is known by, for promises, for patience and for the choice of carriers.
-transits = Table(
-    "transits",
+# The kinds of boxes there are; where there are none, the packer uses the usual ones.
+cartons = Table(
+    "cartons",
     metadata,
-    Column("parcel_id", Text, ForeignKey("parcels.parcel_id"), primary_key=True),
+    Column("carton_id", Text, primary_key=True),
+    Column("size_mm", ARRAY(Integer), nullable=False),  # inner length, width, height
+    Column("max_weight_g", Integer, nullable=False),  # of the contents
+    Column("tare_g", Integer, nullable=False),
+    Column("price", Integer, nullable=False),
+    Column("archived", Boolean, nullable=False, server_default="false"),
+    CheckConstraint("cardinality(size_mm) = 3 AND 0 < ALL (size_mm)", name="size"),
+    CheckConstraint("max_weight_g > 0 AND tare_g >= 0 AND price >= 0", name="amounts"),
+)
+
+# A shipment at the bench: who packs it, in which cartons, and what must be acknowledged before it goes on.
+packings = Table(
+    "packings",
+    metadata,
+    Column("shipment_id", Text, ForeignKey("shipments.shipment_id"), primary_key=True),
+    Column("round", Integer, nullable=False),  # the shipment's reworks: another content is another round
+    Column("packer", Text, nullable=False),
+    Column("station", Text, nullable=False, server_default=""),
+    Column("plan", JSONB, nullable=False),
+    Column("problem", Text, nullable=False, server_default=""),  # "" when nothing is wrong
+    Column("problem_scan", Text),
+    _moment("started_at"),
+)
+
+packing_scans = Table(
+    "packing_scans",
+    metadata,
+    Column("shipment_id", Text, ForeignKey("packings.shipment_id"), primary_key=True),
+    Column("scan_id", Text, primary_key=True),  # the scanner's: a repeat counts nothing
+    Column("round", Integer, nullable=False),
+    Column("code", Text, nullable=False),
+    Column("serial", Text, nullable=False, server_default=""),
+    Column("outcome", Text, nullable=False),
+    Column("by", Text, nullable=False),
+    _moment("at"),
+    CheckConstraint("outcome IN ('counted', 'wrong', 'too_many')", name="outcome"),
+)
+
+# Parcels of one place for one carrier, given to it together; one list at a time is open.
+manifests = Table(
+    "manifests",
+    metadata,
+    Column("manifest_id", Text, primary_key=True),
     Column("location_id", Text, ForeignKey("locations.location_id"), nullable=False),
-    Column("country", Text, nullable=False),
-    Column("area", Text, nullable=False),  # the first characters of the postal code
-    Column("region", Text, nullable=False),
-    Column("zone", Text, nullable=False),  # the recipient's
-    Column("service", Text, nullable=False),  # as the customer asked for it
     Column("carrier", Text, nullable=False),
-    Column("carrier_service", Text, nullable=False),
-    Column("left_date", Date, nullable=False),  # there
-    Column("stated_days", Integer),  # working days the carrier said when it left; null where it said nothing
-    # What silence of it is allowed, as its lane was known when it left, and from how many deliveries.
-    Column("scan_silence", Interval, nullable=False),
-    Column("lost_after", Interval, nullable=False),
-    Column("learned_from", Integer, nullable=False, server_default="0"),
-    _moment("left_at"),
-    _moment("look_at", nullable=True),  # when to ask next whether it will be late; null when it has ended
-    _moment("first_scan_at", nullable=True),  # this and the rest are known when it has ended
-    _moment("near_at", nullable=True),  # first seen in the recipient's region
-    _moment("out_at", nullable=True),  # first out for delivery, or tried
-    _moment("ended_at", nullable=True),
-    Column("outcome", Text),  # delivered, lost, returned, destroyed
-    Column("days", Integer),  # working days until it was delivered, there
-    Column("longest_silence", Interval),
-    Index("ix_transits_area", "location_id", "country", "area", "ended_at"),
-    Index("ix_transits_country", "location_id", "country", "ended_at"),
-    Index("ix_transits_lane", "carrier", "carrier_service", "location_id", "country", "area", "left_date"),
-    Index("ix_transits_service", "carrier", "carrier_service", "left_date"),
-    Index("ix_transits_look", "look_at", postgresql_where=text("look_at IS NOT NULL")),
+    Column("by", Text, nullable=False),
+    Column("evidence", Text),
+    Column("evidence_ref", Text, nullable=False, server_default=""),
+    Column("handed_over_by", Text),
+    _moment("at"),
+    _moment("handed_over_at", nullable=True),
+    CheckConstraint(
+        "num_nulls(evidence, handed_over_by, handed_over_at) IN (0, 3)", name="handed_over_with_evidence"
+    ),
+    Index(
+        "uq_manifests_open",
+        "location_id",
+        "carrier",
+        unique=True,
+        postgresql_where=text("handed_over_at IS NULL"),
+    ),
+)
+
+manifest_parcels = Table(
+    "manifest_parcels",
+    metadata,
+    Column("manifest_id", Text, ForeignKey("manifests.manifest_id"), primary_key=True),
+    Column("parcel_id", Text, ForeignKey("parcels.parcel_id"), primary_key=True),
+    Column("label_id", Text, ForeignKey("labels.label_id"), nullable=False),
+    Column("outcome", Text, nullable=False, server_default="listed"),
+    Column("why", Text, nullable=False, server_default=""),
+    CheckConstraint("outcome IN ('listed', 'left', 'missing', 'refused')", name="outcome"),
+    Index(
+        "uq_manifest_parcels_listed", "parcel_id", unique=True, postgresql_where=text("outcome = 'listed'")
+    ),
 )
 
 tracking_events = Table(

@@ -5,17 +5,17 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import Connection, Engine, Row, Select, bindparam, func, select, update
+from sqlalchemy import Connection, Engine, Row, Select, func, select, update
 from sqlalchemy.dialects.postgresql import aggregate_order_by, array
 
 from fulfillment.crashpoints import crashpoint
 from fulfillment.domain.address import Address
+from fulfillment.domain.hand_over import STAFF, Proof
 from fulfillment.domain.policy import DEFAULT, Policy
 from fulfillment.domain.shipment import ON_THE_FLOOR, InvalidTransition, Stop, WorkStatus, parcel_id
-from fulfillment.storage import hand_over, journal, locks, signals
-from fulfillment.storage.coverage import covered
+from fulfillment.storage import hand_over, journal, locks, signals, verification
 from fulfillment.storage.hand_over import HandedOver
-from fulfillment.storage.holds import active as active_holds
+from fulfillment.storage.stops import check_may_go_on
 from fulfillment.storage.tables import (
     holds,
     labels,
@@ -25,10 +25,10 @@ from fulfillment.storage.tables import (
     shipments,
     unit_ranges,
 )
+from fulfillment.storage.verification import Box, Closing
 
 _W = WorkStatus
 _PROGRESS: Final = (_W.SCHEDULED, *ON_THE_FLOOR, _W.HANDED_OVER, _W.CLOSED)
-_COVERED: Final = select(covered(bindparam("the_shipment")))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,22 +93,30 @@ class WarehouseStore:
         with self._engine.begin() as conn:
             self._do(conn, step, shipment_id, by=by, scan_id=scan_id, picked_at=self._now())
 
-    def pack(self, shipment_id: str, *, weight_g: int, by: str) -> str:
+    def pack(
+        self, shipment_id: str, *, weight_g: int, by: str, carton_id: str = "", weight_reason: str = ""
+    ) -> str:
         """Close the parcel and return its id; a repeat returns the same one. Raises as `start_picking` does.
 
-        One that was packed before and changed is the same parcel again, with another weight.
+        One that was packed before and changed is the same parcel again, with another weight. Without a `carton_id`
+        it is the one that was proposed; a `weight_reason` lets a weight pass that is not the expected one.
+
+        Raises:
+            NotAtBench, NotVerified, ProblemStands, WeightOff, UnknownCarton: see `verification.check`.
         """
         step = _Step("pack", _W.PICKED, _W.PACKED, "packed", "Your parcel is packed.")
         now = self._now()
         with self._engine.begin() as conn:
-            if self._do(conn, step, shipment_id, by=by, packed_at=now):
-                _fill_parcel(conn, shipment_id, weight_g, now)
+            if self._do(conn, step, shipment_id, by=by, reason=weight_reason, packed_at=now):
+                closing = Closing(weight_g=weight_g, carton_id=carton_id, weight_reason=weight_reason)
+                box = verification.check(conn, _shipment(conn, shipment_id), closing, policy=self._policy)
+                _fill_parcel(conn, shipment_id, weight_g, box, now)
             packed = _parcel_of(conn, shipment_id)
             crashpoint("pack.before_commit")
         crashpoint("pack.after_commit")
         return packed
 
-    def hand_over(self, shipment_id: str, *, by: str) -> HandedOver:
+    def hand_over(self, shipment_id: str, *, by: str, proof: Proof = STAFF) -> HandedOver:
         """Give the parcel to the carrier: from here it cannot be stopped. A repeat answers the same.
 
         Raises:
@@ -116,24 +124,32 @@ class WarehouseStore:
             InvalidTransition: it has no label yet.
         """
         with self._engine.begin() as conn:
-            left = self._hand_over(conn, shipment_id, by)
+            left = self._hand_over(conn, shipment_id, by, proof)
             crashpoint("hand_over.before_commit")
         crashpoint("hand_over.after_commit")
         return left
 
-    def _hand_over(self, conn: Connection, shipment_id: str, by: str) -> HandedOver:
+    def _hand_over(self, conn: Connection, shipment_id: str, by: str, proof: Proof) -> HandedOver:
         order = locks.order_of_shipment(conn, shipment_id)
         shipment = _shipment(conn, shipment_id)
         if _is_done(shipment, _W.HANDED_OVER):
             return hand_over.handed_over(conn, shipment_id)
         now = self._now()
-        _check_may_go_on(conn, shipment, now)
+        check_may_go_on(conn, shipment, now)
         _check_step(shipment, _W.LABELED, _W.HANDED_OVER)
         _check_label(conn, order, shipment_id)
-        return hand_over.leave(conn, order, shipment_id, by=by, now=now, policy=self._policy)
+        return hand_over.leave(conn, order, shipment_id, by=by, proof=proof, now=now, policy=self._policy)
 
     def _do(
-        self, conn: Connection, step: "_Step", shipment_id: str, *, by: str, scan_id: str = "", **stamps: Any
+        self,
+        conn: Connection,
+        step: "_Step",
+        shipment_id: str,
+        *,
+        by: str,
+        scan_id: str = "",
+        reason: str = "",
+        **stamps: Any,
     ) -> bool:
         """Do a step and return True; False when it was done before."""
         locks.order_of_shipment(conn, shipment_id)
@@ -141,7 +157,7 @@ class WarehouseStore:
         if _is_done(shipment, step.to):
             return False
         now = self._now()
-        _check_may_go_on(conn, shipment, now)
+        check_may_go_on(conn, shipment, now)
         _check_step(shipment, step.of, step.to)
         here = (shipments.c.shipment_id == shipment_id) & (shipments.c.work_status == step.of.value)
         conn.execute(update(shipments).where(here).values(work_status=step.to.value, **stamps))
@@ -155,6 +171,7 @@ class WarehouseStore:
             outcome=f"{shipment_id} {step.to}",
             at=now,
             request_id=scan_id,
+            reason=reason,
         )
         return True
 
@@ -177,19 +194,6 @@ def _shipment(conn: Connection, shipment_id: str) -> Row[Any]:
 def _is_done(shipment: Row[Any], to: WorkStatus) -> bool:
     status = WorkStatus(shipment.work_status)
     return status in _PROGRESS and _PROGRESS.index(status) >= _PROGRESS.index(to)
-
-
-def _check_may_go_on(conn: Connection, shipment: Row[Any], now: datetime) -> None:
-    if shipment.work_status == _W.CANCELLED.value:
-        raise Stop(shipment.shipment_id, "it was cancelled: put the goods back on the shelf")
-    if standing := active_holds(conn, shipment.order_id):
-        reasons = ", ".join(hold.reason for hold in standing)
-        raise Stop(
-            shipment.shipment_id,
-            f"its order is on hold ({reasons}): set the goods aside until it is released",
-        )
-    if shipment.value and not _is_paid(conn, shipment, now):
-        raise Stop(shipment.shipment_id, "its payment is not ready: set the goods aside and wait")
 
 
 def _check_step(shipment: Row[Any], of: WorkStatus, to: WorkStatus) -> None:
@@ -226,19 +230,16 @@ def _standing_label(conn: Connection, shipment_id: str) -> Row[Any] | None:
     return conn.execute(standing).one_or_none()
 
 
-def _is_paid(conn: Connection, shipment: Row[Any], now: datetime) -> bool:
-    there: int = conn.execute(_COVERED, {"the_shipment": shipment.shipment_id, "now": now}).scalar_one()
-    return there >= int(shipment.value)
-
-
-def _fill_parcel(conn: Connection, shipment_id: str, weight_g: int, now: datetime) -> None:
+def _fill_parcel(conn: Connection, shipment_id: str, weight_g: int, box: Box, now: datetime) -> None:
     shipment = _shipment(conn, shipment_id)
     if shipment.reworks and _standing_label(conn, shipment_id) is not None:
         raise Stop(shipment_id, "its old label is being given back: pack it in a moment")
     packed = {"shipment_id": shipment_id, "weight_g": weight_g}
-    again = update(parcels).where(parcels.c.shipment_id == shipment_id).values(weight_g=weight_g)
+    carton = box.carton
+    made_of = {"carton_id": carton and carton.carton_id, "size_mm": carton and list(carton.size)}
+    again = update(parcels).where(parcels.c.shipment_id == shipment_id).values(weight_g=weight_g, **made_of)
     known: str | None = conn.scalar(again.returning(parcels.c.parcel_id))
-    packed["parcel_id"] = known or _add_parcel(conn, shipment.order_id, packed)
+    packed["parcel_id"] = known or _add_parcel(conn, shipment.order_id, packed | made_of)
     nth = f":{shipment.reworks + 1}" if shipment.reworks else ""
     key = f"{shipment_id}:packed{nth}"
     journal.signal(conn, shipment.order_id, signals.PACKED, packed, fact_key=key, at=now)

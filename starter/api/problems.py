@@ -129,6 +129,37 @@ CODES: Final[Mapping[str, Meaning]] = MappingProxyType(
             title="Stop: do not go on with this shipment",
             instead="Do with the goods what `detail` says.",
         ),
+        "not_at_bench": Meaning(
+            status=409, title="Nobody packs this", instead="Begin to pack it: `POST .../bench`."
+        ),
+        "at_another_bench": Meaning(
+            status=409,
+            title="Somebody else packs this",
+            instead="Leave it to them, or begin with `take_over`.",
+        ),
+        "not_verified": Meaning(
+            status=422,
+            title="Not every unit was scanned into the carton",
+            instead="Scan what `detail` names, then close the parcel again.",
+        ),
+        "packing_problem": Meaning(
+            status=409,
+            title="Something wrong lies on the bench",
+            instead="Do what `detail` says, then send the scan as seen: `POST .../bench/seen`.",
+        ),
+        "serial_needed": Meaning(
+            status=422,
+            title="This unit has a number of its own",
+            instead="Send its serial number as `serial`, with the same `scan_id`.",
+        ),
+        "weight_off": Meaning(
+            status=422,
+            title="The parcel does not weigh what it should",
+            instead="Look inside and weigh it again, or say in `weight_reason` why it is right.",
+        ),
+        "unknown_carton": Meaning(
+            status=422, title="There is no such carton", instead="Take one of the bench's plan, or name none."
+        ),
         "insufficient_stock": Meaning(
             status=409, title="There is not that much", instead="Look at the stock levels first."
         ),

@@ -20,6 +20,7 @@ from pydantic_core import PydanticCustomError
 from fulfillment.domain.address import Address, AddressAnswer, Verdict
 from fulfillment.domain.cases import CaseKind
 from fulfillment.domain.explanation import allowed_actions, wants_payment
+from fulfillment.domain.hand_over import Evidence, Proof
 from fulfillment.domain.headline import expected_on, headline, shipment_headline
 from fulfillment.domain.holds import Hold, HoldReason
 from fulfillment.domain.inventory import Disposition, Grade
@@ -293,6 +294,15 @@ class HoldIn(_Request):
     note: Note = ""
 
 
+class ReleaseAlikeIn(_Request):
+    """Which holds end: those for this reason in the same words as on the order `like`, placed by `until`."""
+
+    like: Id
+    reason: HoldReason
+    until: AwareDatetime | None = None
+    dry_run: bool = True
+
+
 class UnitsIn(_Request):
     """Pieces of a line, counted from 1: `first` and the `count - 1` after it."""
 
@@ -364,9 +374,52 @@ class RefundsOut(BaseModel):
 
 
 class PackedIn(_Request):
-    """What the packed parcel weighs."""
+    """What the packed parcel weighs, and in which carton it is, if not in the one that was proposed.
+
+    A weight that is not the expected one passes only with a `weight_reason`.
+    """
 
     weight_g: Annotated[int, Field(strict=True, ge=1, le=70_000)]
+    carton_id: OptionalLine = ""
+    weight_reason: Note = ""
+
+
+class AtBenchIn(_Request):
+    """Where somebody packs. What is at another bench is given only to who wants to `take_over`."""
+
+    station: OptionalLine = ""
+    take_over: bool = False
+
+
+class UnitScanIn(_Request):
+    """One unit. `scan_id` is the scanner's own id of the scan: sending it twice is harmless."""
+
+    scan_id: Annotated[str, _text(64)]
+    code: Sku
+    serial: OptionalLine = ""
+
+
+class UnitsScannedIn(_Request):
+    """Units that go into the carton, in the order of their scans."""
+
+    scans: Annotated[list[UnitScanIn], Field(min_length=1, max_length=500)]
+
+
+class SeenIn(_Request):
+    """The scan that was wrong."""
+
+    scan_id: Annotated[str, _text(64)]
+
+
+class ProofIn(_Request):
+    """How we know that the carrier has it: `ref` is a driver's name, a receipt's number, the reference of a picture."""
+
+    evidence: Evidence = Evidence.STAFF
+    ref: OptionalLine = ""
+
+    def as_proof(self) -> Proof:
+        """Return it as the books keep it."""
+        return Proof(evidence=self.evidence, ref=self.ref)
 
 
 class ScanIn(_Request):

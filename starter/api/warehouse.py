@@ -6,11 +6,12 @@ from typing import Annotated
 from fastapi import APIRouter, BackgroundTasks, Depends, Path, Query
 from pydantic import BaseModel
 
+from fulfillment.domain.hand_over import STAFF
 from fulfillment.domain.shipment import WorkStatus
 from fulfillment.storage.warehouse import WorkItem
 from starter.access import Caller, Needs, Scope
 from starter.api.delivery import tell_orders
-from starter.api.schemas import ItemOut, PackedIn, ScanIn
+from starter.api.schemas import ItemOut, PackedIn, ProofIn, ScanIn
 from starter.doors import Standing
 
 router = APIRouter(prefix="/v1/warehouse", tags=["warehouse"])
@@ -83,17 +84,29 @@ def picked(shipment_id: ShipmentId, doors: Standing, caller: Working, scan: Scan
 def packed(
     shipment_id: ShipmentId, body: PackedIn, doors: Standing, caller: Working, after: BackgroundTasks
 ) -> StepOut:
-    """Close the parcel; its label follows by itself."""
-    parcel_id = doors.floor.pack(shipment_id, weight_g=body.weight_g, by=caller.name)
-    after.add_task(tell_orders, doors, [_order_of(shipment_id)])
+    """Close the parcel once every unit was scanned at the bench; its label follows by itself."""
+    parcel_id = doors.floor.pack(
+        shipment_id,
+        weight_g=body.weight_g,
+        by=caller.name,
+        carton_id=body.carton_id,
+        weight_reason=body.weight_reason,
+    )
+    after.add_task(tell_orders, doors, [order_of(shipment_id)])
     return StepOut(shipment_id=shipment_id, done="packed", parcel_id=parcel_id)
 
 
 @router.post("/shipments/{shipment_id}/handed_over", response_model=StepOut, summary="It has left")
-def handed_over(shipment_id: ShipmentId, doors: Standing, caller: Working, after: BackgroundTasks) -> StepOut:
+def handed_over(
+    shipment_id: ShipmentId,
+    doors: Standing,
+    caller: Working,
+    after: BackgroundTasks,
+    proof: ProofIn | None = None,
+) -> StepOut:
     """Give the parcel to the carrier: from here it cannot be stopped."""
-    left = doors.floor.hand_over(shipment_id, by=caller.name)
-    after.add_task(tell_orders, doors, [_order_of(shipment_id)])
+    left = doors.floor.hand_over(shipment_id, by=caller.name, proof=proof.as_proof() if proof else STAFF)
+    after.add_task(tell_orders, doors, [order_of(shipment_id)])
     return StepOut(
         shipment_id=shipment_id,
         done="handed_over",
@@ -104,7 +117,7 @@ def handed_over(shipment_id: ShipmentId, doors: Standing, caller: Working, after
     )
 
 
-def _order_of(shipment_id: str) -> str:
+def order_of(shipment_id: str) -> str:
     """Return the order a shipment's id begins with."""
     return shipment_id.rpartition("-")[0]
 

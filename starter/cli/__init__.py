@@ -3,6 +3,7 @@
 import typer
 
 from starter.cli.carriers import app as carrying
+from starter.cli.holds import app as holding
 from starter.cli.importing import app as files
 from starter.cli.lists import app as reading
 from starter.cli.locations import app as places
@@ -19,5 +20,17 @@ app = typer.Typer(
     pretty_exceptions_show_locals=False,  # they would show passwords
     help="Waybill: order fulfillment and tracking.",
 )
-for part in (reading, shelves, vendors, sourcing, places, carrying, acting, refunding, files, running):
+for part in (
+    reading,
+    shelves,
+    vendors,
+    sourcing,
+    places,
+    carrying,
+    acting,
+    holding,
+    refunding,
+    files,
+    running,
+):
     app.add_typer(part)

@@ -18,6 +18,7 @@ from fulfillment.storage.carriers import CarrierStore
 from fulfillment.storage.conditions import ConditionStore
 from fulfillment.storage.counts import CountStore
 from fulfillment.storage.engine import connect
+from fulfillment.storage.held_orders import HeldOrders
 from fulfillment.storage.orders import OrderStore
 from fulfillment.storage.records import RecordStore
 from fulfillment.storage.refunds import RefundStore
@@ -39,6 +40,7 @@ class Books:
     views: OrderViews
     stock: StockStore
     refunds: RefundStore
+    held: HeldOrders
     expected: ReplenishmentStore
     sourcing: SourcingStore
     conditions: ConditionStore
@@ -61,6 +63,7 @@ def books() -> Iterator[Books]:
             views=OrderViews(engine, now),
             stock=StockStore(engine, now),
             refunds=RefundStore(engine, now),
+            held=HeldOrders(engine),
             expected=ReplenishmentStore(engine, now),
             sourcing=SourcingStore(engine, now),
             conditions=ConditionStore(engine, now),

@@ -17,8 +17,10 @@ from fulfillment.storage.carriers import CarrierStore
 from fulfillment.storage.conditions import ConditionStore
 from fulfillment.storage.counts import CountStore
 from fulfillment.storage.engine import connect, migrate
+from fulfillment.storage.held_orders import HeldOrders
 from fulfillment.storage.idempotency import IdempotencyKeys
 from fulfillment.storage.orders import OrderStore
+from fulfillment.storage.packing import PackingStore
 from fulfillment.storage.payment_news import PaymentInbox
 from fulfillment.storage.records import RecordStore
 from fulfillment.storage.refunds import RefundStore
@@ -145,6 +147,8 @@ def _doors(
         views=OrderViews(engine, now),
         facts=signals,
         floor=WarehouseStore(engine, now),
+        benches=PackingStore(engine, now),
+        labels=ShippingBooks(engine, now, real_now),
         stock=StockStore(engine, now),
         conditions=ConditionStore(engine, now),
         returns=ReturnStore(engine, now),
@@ -155,6 +159,7 @@ def _doors(
         sourcing=SourcingStore(engine, now),
         payment_news=PaymentInbox(engine, now),
         refunds=RefundStore(engine, now),
+        held=HeldOrders(engine),
         parcel_news=ShippingBooks(engine, now, real_now),
         idempotency=IdempotencyKeys(engine, real_now),
         keyring=Keyring(settings.api_keys),

@@ -1,4 +1,4 @@
-"""What people ask of an order: cancel, change, hold, release, pay another way. Repeating a request does nothing twice."""
+"""What people ask of an order: cancel, change, hold, pay another way. Repeating a request does nothing twice."""
 
 import asyncio
 import re
@@ -47,7 +47,7 @@ def cancel(
 ) -> None:
     """Stop everything of an order that has not left, or only some units, and let their money go."""
     lines = [_line(text, least=1) for text in line]
-    _ask(
+    ask(
         "cancel",
         order,
         request_id,
@@ -71,7 +71,7 @@ def items(
     if not line and not add:
         raise typer.BadParameter("name lines with --line, or something to --add")
     lines, added = [_line(text, least=0) for text in line], [_new_line(text) for text in add]
-    _ask(
+    ask(
         "change_items",
         order,
         request_id,
@@ -110,7 +110,7 @@ def address(
         country=country,
         phone=phone,
     )
-    _ask(
+    ask(
         "change_address",
         order,
         request_id,
@@ -124,7 +124,7 @@ def accept_address(
     order: OrderArgument, by: ByOption, request_id: RequestOption, as_json: JsonOption = False
 ) -> None:
     """Send an order to its address as the carriers know it; `show` names it. `release --reason address` keeps it as it is."""
-    _ask(
+    ask(
         "accept_address",
         order,
         request_id,
@@ -143,7 +143,7 @@ def service(
     as_json: JsonOption = False,
 ) -> None:
     """Send what has not left by another service; its fee is reserved first."""
-    _ask(
+    ask(
         "change_service",
         order,
         request_id,
@@ -161,7 +161,7 @@ def shortage(
     as_json: JsonOption = False,
 ) -> None:
     """Answer for the customer: wait until all is there, split the order, or drop what is missing."""
-    _ask(
+    ask(
         "answer_shortage",
         order,
         request_id,
@@ -180,30 +180,12 @@ def hold(
     as_json: JsonOption = False,
 ) -> None:
     """Let nothing of an order leave until the hold is released."""
-    _ask(
+    ask(
         "hold",
         order,
         request_id,
         as_json,
         lambda o: o.hold(order, reason=reason, note=note, by=by, request_id=request_id),
-    )
-
-
-@app.command()
-def release(
-    order: OrderArgument,
-    by: ByOption,
-    request_id: RequestOption,
-    hold: Annotated[HoldReason | None, typer.Option(help="Only this one; every hold by default.")] = None,
-    as_json: JsonOption = False,
-) -> None:
-    """End one hold of an order, or all of them; what may ship then goes to the floor."""
-    _ask(
-        "release",
-        order,
-        request_id,
-        as_json,
-        lambda o: o.release(order, reason=hold, by=by, request_id=request_id),
     )
 
 
@@ -218,7 +200,7 @@ def retry_payment(
     as_json: JsonOption = False,
 ) -> None:
     """Try to get the money of a declined order another way."""
-    _ask(
+    ask(
         "retry_payment",
         order,
         request_id,
@@ -227,9 +209,11 @@ def retry_payment(
     )
 
 
-def _ask(
+def ask(
     action: str, order: str, request_id: str, as_json: bool, verb: Callable[[Orders], Awaitable[VerbAnswer]]
 ) -> None:
+    """Ask an order for a verb and print what came of it."""
+
     async def asked() -> VerbAnswer:
         async with reach.orders() as orders:
             return await verb(orders)

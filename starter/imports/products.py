@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Final
+from typing import Any, Final
 
 from fulfillment.domain.catalogue import Product
 from starter.imports.entries import BadRow
@@ -27,6 +27,10 @@ _ARCHIVED: Final = MappingProxyType({"active": False, "draft": False, "archived"
 _ON_FIRST_ROW: Final = ("Title", "Vendor", "Status")
 _OF_A_VARIANT: Final = ("Variant SKU", "Variant Price", "Variant Inventory Qty")
 _OPTIONS: Final = ("Option1 Value", "Option2 Value", "Option3 Value")
+_MEASURES: Final = MappingProxyType(
+    {"length_mm": "Length mm", "width_mm": "Width mm", "height_mm": "Height mm"}
+)
+_YES_OR_NO: Final = MappingProxyType({"": False, "false": False, "true": True})
 _NO_OPTION: Final = "Default Title"
 
 
@@ -85,7 +89,27 @@ def _product(row: Row, first: Row) -> Product:
         minimum_order=max(1, row.count("Minimum Order", default=1)),
         on_hand=row.count("Variant Inventory Qty", default=0),
         on_order=row.count("On Order", default=0),
+        fragile=_one_of("Fragile", row["Fragile"], _YES_OR_NO),
+        serial=_one_of("Serial", row["Serial"], _YES_OR_NO),
+        **_measured(row),
     )
+
+
+def _measured(row: Row) -> dict[str, Any]:
+    """Return the sides of the packed unit; nothing where nobody measured it.
+
+    Raises:
+        BadCell: a side is missing or nothing, though another one is given.
+    """
+    if not any(row[column] for column in _MEASURES.values()):
+        return {}
+    return {name: _side(row, column) for name, column in _MEASURES.items()}
+
+
+def _side(row: Row, column: str) -> int:
+    if not row[column] or not (side := row.count(column)):
+        raise BadCell(column, "must be at least 1 where another side is given")
+    return side
 
 
 def _name(title: str, row: Row) -> str:

@@ -25,7 +25,9 @@ def test_a_parcel_fares_the_same_with_a_service_whoever_asks() -> None:
     parcels = list(lanes.year(per_day=1, areas=3, seed=7))[:40]
     quote = lanes.offers(parcels[0])[0]
 
-    assert [lanes.fate(p, quote, 7) for p in parcels] == [lanes.fate(p, quote, 7) for p in reversed(parcels)][::-1]
+    assert [lanes.fate(p, quote, 7) for p in parcels] == [lanes.fate(p, quote, 7) for p in reversed(parcels)][
+        ::-1
+    ]
     assert [lanes.fate(p, quote, 7) for p in parcels] != [lanes.fate(p, quote, 8) for p in parcels]
 
 

@@ -6,11 +6,13 @@ from pathlib import Path
 
 from sqlalchemy import Engine, select
 
+from devstack import packer
 from devstack.lives import live_again
 from fulfillment import crashpoints
 from fulfillment.domain.tracking import CarrierStatus, Scan
 from fulfillment.settings import load_settings, real_now, shop_now
 from fulfillment.storage.engine import connect
+from fulfillment.storage.packing import PackingStore
 from fulfillment.storage.shipping import ShippingBooks
 from fulfillment.storage.tables import labels
 from fulfillment.storage.warehouse import WarehouseStore
@@ -26,7 +28,8 @@ class Door:
     def pack(self) -> None:
         self._floor.start_picking(self._shipment_id, by="door", scan_id="1")
         self._floor.picked(self._shipment_id, by="door", scan_id="2")
-        self._floor.pack(self._shipment_id, weight_g=500, by="door")
+        benches = PackingStore(self._engine, _now)
+        packer.pack(self._floor, benches, self._shipment_id, weight_g=500, by="door")
 
     def hand_over(self) -> None:
         self._floor.hand_over(self._shipment_id, by="door")

@@ -18,6 +18,7 @@ from devstack.bots import Bots, BotSettings, Pace
 from fulfillment.http import ApiAway, ApiRefused
 
 ROOT = Path(__file__).parents[2]
+PIECES = [{"sku": "MUG-12", "quantity": 3}, {"sku": "TEE-BLK-M", "quantity": 1}]
 AFTER = {"start": "picking", "picked": "picked", "packed": "packed", "handed_over": "handed_over"}
 
 
@@ -30,6 +31,8 @@ class Shop:
         self.steps: list[tuple[str, str]] = []
         self.receipts: dict[str, Any] = {}
         self.weights: dict[str, int] = {}
+        self.scans: dict[str, dict[str, str]] = {}
+        self.expected_g: int | None = None
         self.held: set[str] = set()
         self.looked = 0
         self.spoil: Callable[[str, str], None] = lambda shipment, step: None
@@ -42,23 +45,33 @@ class Shop:
         return {"work": [self._item(s, w) for s, w in self.status.items() if w != "handed_over"]}
 
     def _item(self, shipment: str, status: str) -> dict[str, Any]:
-        pieces = [{"sku": "MUG-12", "quantity": 3}, {"sku": "TEE-BLK-M", "quantity": 1}]
         held = ["fraud"] if shipment in self.held else []
-        return {"shipment_id": shipment, "work_status": status, "items": pieces, "held": held}
+        return {"shipment_id": shipment, "work_status": status, "items": PIECES, "held": held}
 
     def post(self, path: str, body: Any = None) -> Any:
         if path == "/v1/receipts":
             self.receipts[body["key"]] = body
             return {"filled": []}
-        shipment, step = path.rsplit("/", 2)[1:]
+        shipment, _, step = path.removeprefix("/v1/warehouse/shipments/").partition("/")
+        if step.startswith("bench"):
+            return self._bench(shipment, body.get("scans", []))
         self.spoil(shipment, step)
         self.steps.append((shipment, step))
         self.status[shipment] = AFTER[step]
         if step == "packed":
+            assert all(line["verified"] == line["quantity"] for line in self._bench(shipment, [])["lines"])
             self.weights[shipment] = body["weight_g"]
             self.status[shipment] = "labeled"
         self.spoil_after(shipment, step)
         return {"tracking_number": f"1Z-{shipment}"}
+
+    def _bench(self, shipment: str, scans: list[dict[str, str]]) -> dict[str, Any]:
+        """Count each scan once; nobody knows what the goods should weigh."""
+        seen = self.scans.setdefault(shipment, {})
+        seen |= {scan["scan_id"]: scan["code"] for scan in scans}
+        there = list(seen.values())
+        lines = [piece | {"verified": there.count(piece["sku"])} for piece in PIECES]
+        return {"shipment_id": shipment, "round": 0, "lines": lines, "expected_g": self.expected_g}
 
 
 class World:
@@ -102,6 +115,16 @@ def test_a_shipment_is_started_picked_packed_and_handed_over_in_this_order(world
 
     assert [step for _, step in shop.steps] == ["start", "picked", "packed", "handed_over"]
     assert shop.weights == {"SO-1-1": 1600}
+
+
+def test_every_unit_is_scanned_into_its_carton_and_the_parcel_weighs_what_it_should(world: World) -> None:
+    shop = Shop("SO-1-1")
+    shop.expected_g = 1170
+
+    at_work(shop, world, lambda: bool(world.parcels))
+
+    assert sorted(shop.scans["SO-1-1"].values()) == ["MUG-12", "MUG-12", "MUG-12", "TEE-BLK-M"]
+    assert shop.weights == {"SO-1-1": 1170}
 
 
 def test_a_held_shipment_is_not_even_touched(world: World) -> None:

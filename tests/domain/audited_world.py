@@ -12,6 +12,7 @@ from fulfillment.domain.invariants.facts import (
     ActFact,
     AllocationFact,
     BackorderFact,
+    BenchFact,
     CaseFact,
     Effect,
     EventFact,
@@ -382,6 +383,9 @@ def parcel(n: int, carrier_status: str, **more: Any) -> ParcelFact:
     return ParcelFact(**(facts | more))
 
 
+BENCHES = tuple(
+    BenchFact(shipment_id=f"SO-{n}-1", sku="TENT", units=2 if n == 1 else 1, problem="") for n in (1, 2, 5, 7)
+)
 PARCELS = (
     parcel(
         1,
@@ -573,6 +577,7 @@ BOOKS = Books(
     refunds=REFUNDS,
     operations=OPERATIONS,
     shipments=SHIPMENTS,
+    benches=BENCHES,
     parcels=PARCELS,
     labels=LABELS,
     scans=SCANS,

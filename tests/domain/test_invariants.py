@@ -23,7 +23,14 @@ from fulfillment.domain.invariants import (
     sources,
     stock,
 )
-from fulfillment.domain.invariants.facts import Effect, RepeatedMovementFact, Run, SignalFact, TransferFact
+from fulfillment.domain.invariants.facts import (
+    BenchFact,
+    Effect,
+    RepeatedMovementFact,
+    Run,
+    SignalFact,
+    TransferFact,
+)
 from tests.domain.audited_world import (
     CLEAN,
     DAY,
@@ -212,7 +219,11 @@ BREAKS: tuple[tuple[Invariant, str, Put, str], ...] = (
     (
         stock.claims_cover_units,
         "one order's goods claimed for another",
-        together(drop("allocations", "SO-3-1"), edit("allocations", "SO-7-1", quantity=2)),
+        together(
+            drop("allocations", "SO-3-1"),
+            edit("allocations", "SO-7-1", quantity=2),
+            edit("benches", "SO-7-1", units=2),
+        ),
         "SO-3: 1 of TENT to ship, 0 claimed",
     ),
     (
@@ -307,6 +318,15 @@ BREAKS: tuple[tuple[Invariant, str, Put, str], ...] = (
         "an allowed refund nobody pays",
         add("refunds", refund(1, 100, "approved", shipment_id=None)),
         "SO-1-F1: is approved, and nobody pays it",
+    ),
+    (
+        money.refunds_fit,
+        "a second person is waited for, though the goods were lost",
+        together(
+            edit("shipments", "SO-5-1", outcome="lost", closed_at=ago(days=3)),
+            edit("refunds", "SO-5-F1", state="requested", of_shipments=("SO-5-1",)),
+        ),
+        "SO-5-F1: waits for a person, and nothing of it reached the customer",
     ),
     (
         money.captured_what_shipped,
@@ -457,6 +477,30 @@ BREAKS: tuple[tuple[Invariant, str, Put, str], ...] = (
         "handed over while held",
         edit("holds", "SO-3:manual:1", order_id="SO-1", ended_at=ago(days=1)),
         "SO-1-1: left while SO-3:manual:1 stood",
+    ),
+    (
+        parcels.nothing_closed_unscanned,
+        "a parcel closed one unit short",
+        edit("benches", "SO-1-1", units=1),
+        "SO-1-1: 1 of 2 TENT were scanned into it",
+    ),
+    (
+        parcels.nothing_closed_unscanned,
+        "a parcel with something that nobody ordered",
+        add("benches", BenchFact(shipment_id="SO-7-1", sku="HAT", units=1, problem="")),
+        "SO-7-1: 1 of 0 HAT were scanned into it",
+    ),
+    (
+        parcels.nothing_closed_unscanned,
+        "a parcel nobody scanned anything into",
+        edit("benches", "SO-7-1", sku="", units=0),
+        "SO-7-1: 0 of 1 TENT were scanned into it",
+    ),
+    (
+        parcels.nothing_closed_unscanned,
+        "closed over something wrong",
+        edit("benches", "SO-7-1", problem="HAT does not belong here"),
+        "SO-7-1: closed while this stood: HAT",
     ),
     (
         parcels.parcels_follow_their_scans,

@@ -112,7 +112,7 @@ class Till:
         floor = self.house.floor
         floor.start_picking(self.shipment_id, by="pia")
         floor.picked(self.shipment_id, by="pia")
-        self.house.label(floor.pack(self.shipment_id, weight_g=900, by="pia"), number=self.number)
+        self.house.label(self.house.pack(self.shipment_id), number=self.number)
         floor.hand_over(self.shipment_id, by="dock")
 
     def captured(self, method: str = "pm_card_visa") -> None:

@@ -554,7 +554,7 @@ def step_of_the_floor(shop: Shop, shipment_id: str, status: WorkStatus) -> None:
         case WorkStatus.PICKING:
             floor.picked(shipment_id, by="pia")
         case WorkStatus.PICKED:
-            floor.pack(shipment_id, weight_g=500, by="pia")
+            shop.house.pack(shipment_id, weight_g=500)
         case WorkStatus.LABELED:
             floor.hand_over(shipment_id, by="dock")
         case _:

@@ -40,6 +40,11 @@ ROUTES: dict[tuple[str, str], set[str]] = {
     ("GET", "/v1/warehouse/work"): {"warehouse"},
     ("POST", f"{SHIPMENT}/start"): {"warehouse"},
     ("POST", f"{SHIPMENT}/picked"): {"warehouse"},
+    ("POST", f"{SHIPMENT}/bench"): {"warehouse"},
+    ("GET", f"{SHIPMENT}/bench"): {"warehouse"},
+    ("POST", f"{SHIPMENT}/bench/scans"): {"warehouse"},
+    ("POST", f"{SHIPMENT}/bench/seen"): {"warehouse"},
+    ("GET", "/v1/warehouse/parcels/SO-10483-P1/label"): {"warehouse"},
     ("POST", f"{SHIPMENT}/packed"): {"warehouse"},
     ("POST", f"{SHIPMENT}/handed_over"): {"warehouse"},
     ("GET", "/v1/receipts/due"): {"warehouse"},
@@ -68,7 +73,11 @@ ROUTES: dict[tuple[str, str], set[str]] = {
     ("POST", f"{TRANSFER}/receipts"): {"warehouse"},
     ("POST", f"{TRANSFER}/close"): {"warehouse", "ops"},
 }
-STAFF_PAGES = {"/stock": {"support", "warehouse", "ops"}}
+STAFF_PAGES = {
+    "/stock": {"support", "warehouse", "ops"},
+    "/warehouse/print/slips/SO-10483-1": {"warehouse"},
+    "/warehouse/print/picks": {"warehouse"},
+}
 PUBLIC = {
     "/",
     "/docs",
@@ -127,8 +136,9 @@ async def test_without_a_key_no_door_opens(
 @pytest.mark.parametrize("role", ["", *ROLES])
 @pytest.mark.parametrize("path", STAFF_PAGES)
 async def test_a_page_for_staff_asks_for_the_key_as_a_password(
-    open_door: Callable[[str], Any], path: str, role: str
+    open_door: Callable[[str], Any], world: World, path: str, role: str
 ) -> None:
+    an_open_order(world.books)
     password = base64.b64encode(f"maria:{KEY_OF.get(role, 'guess')}".encode()).decode()
 
     response = await open_door("").get(path, headers={"Authorization": f"Basic {password}"})
@@ -146,12 +156,13 @@ def test_the_matrix_above_names_every_route_that_is_not_public() -> None:
         "SO-10483-1": "{shipment_id}",
         "SO-10483": "{order_id}",
         "CC-1": "{count_id}",
+        "SO-10483-P1": "{parcel_id}",
         "T-1": "{transfer_id}",
         "SO-10483-F1": "{refund_id}",
         "UPS": "{carrier}",
     }
-    named = {(method, "/".join(ids.get(part, part) for part in path.split("/"))) for method, path in ROUTES}
-    named |= {("GET", page) for page in STAFF_PAGES}
+    passed = [*ROUTES, *(("GET", page) for page in STAFF_PAGES)]
+    named = {(method, "/".join(ids.get(part, part) for part in path.split("/"))) for method, path in passed}
 
     assert guarded == {
         (method, path.replace("/customer", "/{reason}").replace("/wh-reno", "/{location_id}"))

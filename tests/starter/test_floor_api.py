@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from fulfillment.domain.label import LabelDocument
 from tests.starter.world import World, a_work_item
 
 SHIPMENT = "/v1/warehouse/shipments/SO-10483-1"
@@ -81,6 +82,40 @@ async def test_a_weight_that_cannot_be_is_refused(warehouse: Any, weight: Any) -
 
     assert response.status_code == 422
     assert response.json()["param"] == "weight_g"
+
+
+# --- labels ------------------------------------------------------------------------------------------------
+
+LABEL = "/v1/warehouse/parcels/SO-10483-P1/label"
+LABELS = {
+    "pdf": (b"%PDF-1.4\n\xff\x00 label", "application/pdf"),
+    "png": (b"\x89PNG\r\n\x1a\n\x00\xfe", "image/png"),
+    "zpl": (b"\r\n^XA^FO50,50^FDSO-10483^FS^XZ\r\n", "application/zpl"),
+}
+
+
+@pytest.mark.parametrize("kind", LABELS)
+async def test_a_label_is_given_out_byte_for_byte_in_the_format_it_came_in(
+    warehouse: Any, world: World, kind: str
+) -> None:
+    world.books.printed["SO-10483-P1"] = [LabelDocument.of(content) for content, _ in LABELS.values()]
+    content, content_type = LABELS[kind]
+
+    response = await warehouse.get(LABEL, params={"format": kind})
+
+    assert (response.content, response.headers["content-type"]) == (content, content_type)
+    assert response.headers["etag"] == f'"{LabelDocument.of(content).sha256}"'
+    assert response.headers["content-disposition"] == f'inline; filename="SO-10483-P1.{kind}"'
+
+
+async def test_a_label_that_is_not_there_is_not_made_up(warehouse: Any, world: World) -> None:
+    nothing = await warehouse.get(LABEL)
+    world.books.printed["SO-10483-P1"] = [LabelDocument.of(LABELS["zpl"][0])]
+    other = await warehouse.get(LABEL, params={"format": "pdf"})
+
+    assert (nothing.status_code, other.status_code) == (404, 404)
+    assert "there is: zpl" in other.json()["detail"]
+    assert (await warehouse.get(LABEL)).content == LABELS["zpl"][0]
 
 
 # --- stock -------------------------------------------------------------------------------------------------

@@ -12,10 +12,13 @@ from fulfillment.domain.change import LineQuantity
 from fulfillment.domain.counts import Count, UnknownCount
 from fulfillment.domain.errors import UnknownOrder
 from fulfillment.domain.findings import Unheard
-from fulfillment.domain.holds import HoldReason
+from fulfillment.domain.hand_over import STAFF, Proof
+from fulfillment.domain.holds import HeldAlike, HeldOrder, HoldReason, NoSuchHold, alike
 from fulfillment.domain.inventory import Level, UnknownSku
+from fulfillment.domain.label import LabelDocument
 from fulfillment.domain.location import Location
 from fulfillment.domain.order import Order, OrderStatus
+from fulfillment.domain.packing import Bench, NotAtBench, UnitScan
 from fulfillment.domain.payment_news import PaymentHint
 from fulfillment.domain.promise import CartPart, CartPromise
 from fulfillment.domain.replenishment import Ordered, ShelfPoint, StockRow
@@ -118,6 +121,7 @@ class Books:
         self.catalogue = {"TEE-BLK-M", "MUG-12"}
         self.work_items: list[WorkItem] = []
         self.stopped = ""
+        self.printed: dict[str, list[LabelDocument]] = {}
         self.receipts: dict[str, Receipt] = {}
         self.places: dict[str, Location] = {}
         self.carts: list[tuple[dict[str, int], Address]] = []
@@ -185,6 +189,24 @@ class Books:
         self.head_queries += 1
         return {name: self.orders[name].events[-1].seq for name in order_ids if name in self.orders}
 
+    # --- holds
+
+    def groups(self, reason: HoldReason | None = None) -> tuple[HeldAlike, ...]:
+        held = [
+            HeldOrder(order_id=name, hold=hold, total=view.order.total, currency=view.order.currency)
+            for name, view in self.orders.items()
+            for hold in view.holds
+            if reason in (None, hold.reason)
+        ]
+        return alike(held)
+
+    def like(self, order_id: str, reason: HoldReason, *, until: datetime) -> HeldAlike:
+        self.view(order_id)
+        for group in self.groups(reason):
+            if order_id in [order.order_id for order in group.orders]:
+                return group
+        raise NoSuchHold(order_id, reason)
+
     # --- facts
 
     def for_order(self, order_id: str) -> tuple[Unheard, ...]:
@@ -201,11 +223,13 @@ class Books:
     def picked(self, shipment_id: str, *, by: str, scan_id: str = "") -> None:
         self._step(shipment_id)
 
-    def pack(self, shipment_id: str, *, weight_g: int, by: str) -> str:
+    def pack(
+        self, shipment_id: str, *, weight_g: int, by: str, carton_id: str = "", weight_reason: str = ""
+    ) -> str:
         self._step(shipment_id)
         return "SO-10483-P1"
 
-    def hand_over(self, shipment_id: str, *, by: str) -> HandedOver:
+    def hand_over(self, shipment_id: str, *, by: str, proof: Proof = STAFF) -> HandedOver:
         self._step(shipment_id)
         return HandedOver(
             shipment_id=shipment_id,
@@ -214,6 +238,9 @@ class Books:
             tracking_number="1Z999AA10123456781",
             at=NOON,
         )
+
+    def documents(self, parcel_id: str) -> tuple[LabelDocument, ...]:
+        return tuple(self.printed.get(parcel_id, ()))
 
     def _step(self, shipment_id: str) -> None:
         if shipment_id == "SO-404-1":
@@ -330,6 +357,22 @@ class Books:
             raise self.away
 
 
+class EmptyBenches:
+    """Benches at which nothing is packed; real ones are tested on a real database."""
+
+    def start(self, shipment_id: str, *, by: str, station: str = "", take_over: bool = False) -> Bench:
+        raise NotAtBench(shipment_id)
+
+    def show(self, shipment_id: str) -> Bench:
+        raise NotAtBench(shipment_id)
+
+    def scan(self, shipment_id: str, scans: Sequence[UnitScan], *, by: str) -> Bench:
+        raise NotAtBench(shipment_id)
+
+    def acknowledge(self, shipment_id: str, scan_id: str, *, by: str) -> Bench:
+        raise NotAtBench(shipment_id)
+
+
 class Keys:
     """Idempotency keys; `taken_over` lets a request that died be repeated."""
 
@@ -371,6 +414,8 @@ class World:
             views=books,
             facts=books,
             floor=books,
+            benches=EmptyBenches(),
+            labels=books,
             stock=books,
             conditions=books,
             returns=books,
@@ -381,6 +426,7 @@ class World:
             sourcing=books,
             payment_news=books,
             refunds=books,
+            held=books,
             parcel_news=books,
             idempotency=self.keys,
             keyring=Keyring(KEYS),

@@ -6,6 +6,7 @@ from typing import Any
 
 from sqlalchemy import Engine, Table, select
 
+from devstack import packer
 from fulfillment.domain.address import Address
 from fulfillment.domain.carrier_choice import Choice, Quote
 from fulfillment.domain.catalogue import Product
@@ -21,6 +22,7 @@ from fulfillment.storage.counts import CountStore
 from fulfillment.storage.drift import DriftStore
 from fulfillment.storage.orders import OrderStore
 from fulfillment.storage.outbox import OutboxStore
+from fulfillment.storage.packing import PackingStore
 from fulfillment.storage.payment_news import PaymentInbox
 from fulfillment.storage.payments import PaymentStore
 from fulfillment.storage.reconciliation import ReconciliationStore
@@ -52,6 +54,7 @@ class House:
         self.refunds = RefundStore(engine, self.now)
         self.records = RecordStore(engine, self.now)
         self.floor, self.views = WarehouseStore(engine, self.now), OrderViews(engine, self.now)
+        self.benches = PackingStore(engine, self.now)
         self.shipping = ShippingBooks(engine, self.now, self.now)
         self.signals, self.outbox = SignalStore(engine, self.now), OutboxStore(engine, self.now, clock)
         self.payment_news = PaymentInbox(engine, self.now)
@@ -104,7 +107,11 @@ class House:
         shipment_id = self.released(order_id, **changes)
         self.floor.start_picking(shipment_id, by="pia")
         self.floor.picked(shipment_id, by="pia")
-        return self.floor.pack(shipment_id, weight_g=900, by="pia")
+        return self.pack(shipment_id)
+
+    def pack(self, shipment_id: str, *, weight_g: int = 900) -> str:
+        """Scan every unit of a picked shipment, close its parcel and return it."""
+        return packer.pack(self.floor, self.benches, shipment_id, weight_g=weight_g, by="pia")
 
     def labeled(self, order_id: str = "SO-1", *, number: str = NUMBER, **changes: Any) -> str:
         """Label an order's first parcel and return it."""

@@ -318,9 +318,9 @@ def test_a_parcel_is_packed_again_only_when_its_old_label_is_given_back(house: H
     house.floor.picked("SO-1-1", by="pia")
 
     with pytest.raises(Stop, match="old label is being given back"):
-        house.floor.pack("SO-1-1", weight_g=700, by="pia")
+        house.pack("SO-1-1", weight_g=700)
     give_back(house)
-    again = house.floor.pack("SO-1-1", weight_g=700, by="pia")
+    again = house.pack("SO-1-1", weight_g=700)
 
     assert (again, house.row(parcels)["weight_g"]) == ("SO-1-P1", 700)
     assert len(house.rows(signals, name="packed")) == 2
@@ -856,7 +856,7 @@ def a_step_of_the_floor(house: House, n: int) -> None:
             case WorkStatus.PICKED:
                 if job := work.parcel_id and house.shipping.claim_label_void(work.parcel_id):
                     house.shipping.label_voided(job.key)
-                house.floor.pack(work.shipment_id, weight_g=500, by="pia")
+                house.pack(work.shipment_id, weight_g=500)
             case WorkStatus.PACKED:
                 assert work.parcel_id
                 if job := house.shipping.claim_label_void(work.parcel_id):

@@ -150,7 +150,7 @@ def ship(house: House, n: int) -> None:
     shipment_id = house.floor.work(None)[0].shipment_id
     house.floor.start_picking(shipment_id, by="pia")
     house.floor.picked(shipment_id, by="pia")
-    parcel_id = house.floor.pack(shipment_id, weight_g=100 * n, by="pia")
+    parcel_id = house.pack(shipment_id, weight_g=100 * n)
     house.label(parcel_id, number=parcel_id)
     house.floor.hand_over(shipment_id, by="dock")
     order_id = shipment_id.rpartition("-")[0]

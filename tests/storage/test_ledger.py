@@ -76,7 +76,7 @@ def ship(house: House, amount: int) -> None:
         shipment_id = item.shipment_id
         house.floor.start_picking(shipment_id, by="pia")
         house.floor.picked(shipment_id, by="pia")
-        parcel_id = house.floor.pack(shipment_id, weight_g=100 * amount, by="pia")
+        parcel_id = house.pack(shipment_id, weight_g=100 * amount)
         house.label(parcel_id, number=parcel_id)
         house.floor.hand_over(shipment_id, by="dock")
 

@@ -10,6 +10,7 @@ from sqlalchemy import Engine
 from temporalio.exceptions import ApplicationError
 
 from activities.payments import AuthorizePayment, CapturePayment, PaymentActivities
+from fulfillment.domain.change import CancelUnits, LineQuantity
 from fulfillment.domain.holds import HoldReason
 from fulfillment.domain.invariants import Evidence, money
 from fulfillment.domain.operation import Authorization, Captured, Operation
@@ -17,7 +18,7 @@ from fulfillment.domain.order import UnitRange
 from fulfillment.domain.payment import Declined, DeclineGroup, PaymentStatus, RefundStatus
 from fulfillment.domain.payment_news import DisputeHint, MethodHint, PaymentHint, RefundHint, ReviewHint
 from fulfillment.domain.record import ReleaseHold, StopShipments
-from fulfillment.domain.refund import RefundCause, RefundState, RequestRefund
+from fulfillment.domain.refund import RefundCause, RefundNotAllowed, RefundState, RequestRefund
 from fulfillment.domain.shipment import WorkStatus
 from fulfillment.storage.audit import AuditStore
 from fulfillment.storage.tables import (
@@ -678,16 +679,6 @@ def test_too_risky_a_payment_is_refused_and_let_go(till: Till) -> None:
     assert till.pay().status is PaymentStatus.DECLINED
 
 
-def test_much_money_from_a_card_of_another_country_is_looked_at(till: Till) -> None:
-    till.house.reserved(mugs=10, teas=10)
-    till.house.change(orders, {"total": 50001}, order_id="SO-1")
-    till.bank.authorizes = lambda said: replace(said, card_country="GB")
-
-    paid = till.pay()
-
-    assert [hold.note for hold in paid.holds] == ["a card from GB pays for goods to US"]
-
-
 # --- refunds -----------------------------------------------------------------------------------------
 
 
@@ -936,6 +927,174 @@ def test_what_is_only_goodwill_still_counts_against_what_is_lost(till: Till) -> 
 
     assert [row["amount"] for row in house.rows(refunds)] == [800, 2100]
     assert till.bank.kept == 0
+
+
+# --- what waits for a second person --------------------------------------------------------------------
+
+
+def waiting(till: Till, *units: UnitRange, amount: int | None = None) -> str:
+    """Ask for units back after three refunds of this customer: it waits for a second person."""
+    order = an_order("SO-9", mugs=1, teas=0, placed_at=till.house.time)
+    till.house.orders.accept(order, by="test")
+    past = {"order_id": "SO-9", "cause": "goodwill", "amount": 1, "state": "succeeded", "by": "sue"}
+    with till.house.engine.begin() as conn:
+        for n in range(1, 4):
+            row = past | {"refund_id": f"SO-9-F{n}", "n": n, "request_id": f"r-{n}", "at": till.house.time}
+            conn.execute(refunds.insert().values(row))
+    asked = RequestRefund(
+        order_id="SO-1", cause=RefundCause.DAMAGED, by="sue", request_id="r-1", units=units, amount=amount
+    )
+    refund = till.house.refunds.request(asked)
+    assert refund.state is RefundState.REQUESTED
+    return refund.refund_id
+
+
+def charged_early(till: Till) -> House:
+    """Take the money of two mugs and a tea before they leave."""
+    till.house.reserved()
+    till.pay()
+    till.capture(early=True)
+    return till.house
+
+
+def cancel(house: House, line_no: int, quantity: int = 1) -> None:
+    """Take units off the order, the lowest numbers first."""
+    lines = (LineQuantity(line_no=line_no, quantity=quantity),)
+    house.records.cancel_units(
+        CancelUnits(order_id="SO-1", lines=lines, reason="changed_mind", by="sue", request_id="c-1")
+    )
+
+
+def of_order(house: House) -> list[tuple[str, int]]:
+    """What goes back of the order, and where it stands."""
+    rows = sorted(house.rows(refunds, order_id="SO-1"), key=lambda row: row["n"])
+    return [(row["state"], row["amount"]) for row in rows]
+
+
+FIRST_MUG = UnitRange(line_no=1, first=1, count=1)
+
+
+def test_a_unit_whose_refund_waits_is_given_back_once_when_it_is_cancelled(till: Till) -> None:
+    """Seen to fail (24.00 went back for 12.00) when a refund was counted where its units lie now: nowhere."""
+    house = charged_early(till)
+    refund_id = waiting(till, FIRST_MUG)
+
+    cancel(house, 1)
+    for _ in range(2):
+        till.do.refund_payment(FIRST)
+
+    assert of_order(house) == [("succeeded", 1200)]
+    assert house.row(refunds, refund_id=refund_id)["approved_by"] == "system"
+    assert till.bank.kept == 1700
+
+
+def test_what_a_cancelled_unit_cost_beyond_what_was_asked_goes_back_too(till: Till) -> None:
+    house = charged_early(till)
+    refund_id = waiting(till, FIRST_MUG, amount=500)
+
+    cancel(house, 1)
+    till.do.refund_payment(FIRST)
+    till.do.pay_refund(refund_id)
+
+    assert of_order(house) == [("succeeded", 500), ("succeeded", 700)]
+    assert till.bank.kept == 1700
+
+
+def test_a_unit_that_was_cancelled_and_given_back_cannot_be_asked_back_again(till: Till) -> None:
+    house = charged_early(till)
+    cancel(house, 1)
+    till.do.refund_payment(FIRST)
+
+    with pytest.raises(RefundNotAllowed, match="unit 1 of line 1 was never charged"):
+        waiting(till, FIRST_MUG)
+
+    assert till.bank.kept == 1700
+
+
+@pytest.mark.parametrize("status", [RefundStatus.PENDING, RefundStatus.FAILED])
+def test_a_unit_whose_refund_is_on_its_way_is_given_back_once_when_it_is_cancelled(
+    till: Till, status: RefundStatus
+) -> None:
+    """The bank may take days, or a person may pay what the provider does not: both count as gone."""
+    house = charged_early(till)
+    asked = RequestRefund(
+        order_id="SO-1", cause=RefundCause.DAMAGED, by="sue", request_id="r-1", units=(FIRST_MUG,)
+    )
+    refund = house.refunds.request(asked)
+    till.bank.refunds_are = status
+    till.do.pay_refund(refund.refund_id)
+
+    cancel(house, 1)
+    till.do.refund_payment(FIRST)
+
+    assert [amount for _, amount in of_order(house)] == [1200]
+
+
+def test_what_is_given_back_of_a_unit_that_still_ships_leaves_what_is_owed_for_another(till: Till) -> None:
+    house = charged_early(till)
+    asked = RequestRefund(
+        order_id="SO-1", cause=RefundCause.DAMAGED, by="sue", request_id="r-1", units=(FIRST_MUG,)
+    )
+    till.do.pay_refund(house.refunds.request(asked).refund_id)
+
+    cancel(house, 2)
+    till.do.refund_payment(FIRST)
+
+    assert [amount for _, amount in of_order(house)] == [1200, 500]
+    assert till.bank.kept == 1200
+
+
+def test_a_refund_of_what_was_lost_waits_for_no_second_person(till: Till) -> None:
+    house = captured(till)
+    waiting(till, FIRST_MUG)
+    till.lost()
+
+    till.do.refund_payment(FIRST)
+    house.wait(timedelta(hours=1))
+    (due,) = house.reconciliation.sweep().due_refunds
+    till.do.pay_refund(due)
+
+    assert of_order(house) == [("succeeded", 1200), ("succeeded", 1700)]
+    assert till.bank.kept == 0
+
+
+@pytest.mark.parametrize("outcome", ["lost", "returned"])
+def test_a_refund_of_what_did_not_reach_the_customer_cannot_be_refused(till: Till, outcome: str) -> None:
+    """Seen to fail when rejecting asked for nothing anew: the money was owed, and nobody gave it back."""
+    house = captured(till)
+    refund_id = waiting(till, FIRST_MUG)
+    house.change(shipments, {"outcome": outcome}, shipment_id=FIRST)
+
+    with pytest.raises(RefundNotAllowed, match=r"did not reach the customer \(SO-1-1\); approve it"):
+        house.refunds.reject(refund_id, by="max")
+
+    assert of_order(house) == [("requested", 1200)]
+    assert house.refunds.approve(refund_id, by="max").state is RefundState.APPROVED
+
+
+def test_what_a_rejected_refund_held_of_lost_goods_goes_back_all_the_same(till: Till) -> None:
+    """One unit of it was lost, the other is with the customer: only that one is the second person's to refuse."""
+    house = both_charged(till)
+    refund_id = waiting(till, UnitRange(line_no=1, first=10, count=2))
+    till.do.refund_payment(SECOND)
+    before = of_order(house)
+
+    house.refunds.reject(refund_id, by="max")
+    (due,) = [row["refund_id"] for row in house.rows(refunds, state="approved")]
+    till.do.pay_refund(due)
+
+    assert before == [("requested", 2400)]
+    assert of_order(house) == [("rejected", 2400), ("succeeded", 1200)]
+    assert till.bank.kept == 12000
+
+
+def test_a_refund_of_what_the_customer_has_may_be_refused(till: Till) -> None:
+    house = captured(till)
+    refund_id = waiting(till, FIRST_MUG)
+
+    house.refunds.reject(refund_id, by="max")
+
+    assert of_order(house) == [("rejected", 1200)]
 
 
 # --- money that went back covers nothing -------------------------------------------------------------

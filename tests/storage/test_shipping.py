@@ -6,10 +6,12 @@ from datetime import date, timedelta
 import pytest
 from sqlalchemy import Engine
 
+from fulfillment.domain.label import LabelDocument
 from fulfillment.domain.provider_errors import Conflict
 from fulfillment.domain.record import StopShipments
 from fulfillment.domain.shipment import InvalidTransition, Stop
 from fulfillment.domain.tracking import CarrierStatus
+from fulfillment.storage import label_documents
 from fulfillment.storage.records import RecordStore
 from fulfillment.storage.tables import (
     inbox,
@@ -33,6 +35,22 @@ from tests.storage.house import (
 )
 
 KEY = "SO-1:buy_label:SO-1-P1:1"
+
+
+@pytest.mark.parametrize("content", [b"%PDF-1.4\xff\x00", b"\x89PNG\r\n\x1a\n\x00", b"^XA^FDSO-1^FS^XZ\n"])
+def test_a_labels_bytes_are_kept_as_they_came_until_it_is_given_back(house: House, content: bytes) -> None:
+    parcel_id = house.stocked().packed()
+    key = house.label(parcel_id)
+    with house.engine.begin() as conn:
+        label_documents.keep(conn, key, LabelDocument.of(content), now=house.time)
+
+    (document,) = house.shipping.documents(parcel_id)
+    job = house.shipping.claim_label_void(parcel_id)
+    assert job is not None
+    house.shipping.label_voided(job.key)
+
+    assert document.content == content
+    assert house.shipping.documents(parcel_id) == (), "a label that was given back is not printed again"
 
 
 def test_a_claim_says_all_a_carrier_needs_to_know(engine: Engine) -> None:

@@ -43,7 +43,7 @@ def picked(house: House) -> object:
 
 
 def pack(house: House) -> object:
-    return house.floor.pack("SO-1-1", weight_g=900, by="pia")
+    return house.pack("SO-1-1")
 
 
 def label(house: House) -> object:

@@ -7,6 +7,7 @@ from typing import Any
 from sqlalchemy import Connection, Table, insert
 
 from fulfillment.domain.invariants import Books, Evidence, Ledger, Runs
+from fulfillment.domain.invariants.facts import BenchFact
 from fulfillment.domain.inventory import BUCKETS, EFFECT, Movement
 from fulfillment.storage import tables as t
 from tests.domain.audited_world import HOME, MOVES, NOW, RENO, ago, mailbox
@@ -58,6 +59,9 @@ def _write_money(conn: Connection, books: Books) -> None:
 def _write_parcels(conn: Connection, books: Books) -> None:
     parcels = [asdict(p) | {"flags": list(p.flags), "n": 1, "weight_g": 900} for p in books.parcels]
     _insert(conn, t.parcels, parcels)
+    packed = {"round": 0, "packer": "pia", "plan": {}, "started_at": AT}
+    _insert(conn, t.packings, [packed | {"shipment_id": bench.shipment_id} for bench in books.benches])
+    _insert(conn, t.packing_scans, [scan for bench in books.benches for scan in _scanned(bench)])
     order_of = {parcel.parcel_id: parcel.order_id for parcel in books.parcels}
     _insert(
         conn,
@@ -125,7 +129,15 @@ def _order(row: Row) -> Row:
 
 def _shipment(row: Row) -> Row:
     del row["handed_by"]
-    return row | {"n": int(row["shipment_id"].rsplit("-", 1)[1]), "location_id": RENO}
+    packed_at = AT if row["work_status"] in ("labeled", "handed_over", "closed") else None
+    return row | {"packed_at": packed_at, "n": int(row["shipment_id"].rsplit("-", 1)[1]), "location_id": RENO}
+
+
+def _scanned(bench: BenchFact) -> list[Row]:
+    seen = {"round": 0, "code": bench.sku, "outcome": "counted", "by": "pia", "at": AT}
+    return [
+        seen | {"shipment_id": bench.shipment_id, "scan_id": f"{bench.sku}-{n}"} for n in range(bench.units)
+    ]
 
 
 def _scan(n: int, row: Row) -> Row:

@@ -142,6 +142,10 @@ INSERT INTO stock_movements (operation_key, kind, sku, location_id, on_hand, cau
 SELECT operation_key, kind, sku, location_id, on_hand, cause, "by", at
 FROM stock_movements WHERE operation_key = 'count:1'
 """
+ONE_MORE_SCANNED = """
+    INSERT INTO packing_scans (shipment_id, scan_id, round, code, outcome, by, at)
+    SELECT shipment_id, 'another', round, code, outcome, by, at FROM packing_scans WHERE shipment_id = 'SO-7-1'
+"""
 SHIPPED_TWICE = """
 INSERT INTO outbox
     (notification_id, order_id, fact, subject, version, channel, recipient, data, state, at, not_before)
@@ -211,6 +215,7 @@ SQL: dict[str, tuple[tuple[str, ...], Put]] = {
         (
             "DELETE FROM allocations WHERE shipment_id = 'SO-3-1'",
             "UPDATE allocations SET quantity = 2 WHERE shipment_id = 'SO-7-1'",
+            ONE_MORE_SCANNED,
         ),
         ALL_IS_RIGHT,
     ),
@@ -299,6 +304,10 @@ SQL: dict[str, tuple[tuple[str, ...], Put]] = {
     ),
     "labelled and free when it left": (
         ("UPDATE parcels SET address_hash = 'elsewhere' WHERE order_id = 'SO-1'",),
+        ALL_IS_RIGHT,
+    ),
+    "what is in a parcel was scanned": (
+        ("DELETE FROM packing_scans WHERE shipment_id = 'SO-7-1'",),
         ALL_IS_RIGHT,
     ),
     "parcels stand where their scans say": (

@@ -37,6 +37,7 @@ ALL: Final[tuple[Invariant, ...]] = (
     ledgers.one_live_label,
     ledgers.one_parcel_per_number,
     ledgers.labelled_and_free,
+    parcels.nothing_closed_unscanned,
     parcels.parcels_follow_their_scans,
     messages.told_once,
     messages.every_message_ends,

@@ -286,7 +286,8 @@ class ShareFact:
 class RefundFact:
     """Money that goes back; `shipment_id` where it is all of one shipment's, `by_hand` past the provider.
 
-    `payment_id` is the payment that had taken too much, where that is why.
+    `payment_id` is the payment that had taken too much, where that is why; `of_shipments` are those in which the
+    units were that it gives back.
     """
 
     refund_id: str
@@ -297,6 +298,7 @@ class RefundFact:
     by_hand: bool
     at: datetime
     payment_id: str | None = None
+    of_shipments: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -343,6 +345,19 @@ class ShipmentFact:
     def terminal(self) -> bool:
         """Whether its work is over."""
         return self.work_status in (WorkStatus.CLOSED, WorkStatus.CANCELLED)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BenchFact:
+    """Units of a SKU that were scanned into a shipment that is closed; without a SKU nothing was.
+
+    `problem` is what lay there wrongly and nobody had seen.
+    """
+
+    shipment_id: str
+    sku: str
+    units: int
+    problem: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -474,6 +489,7 @@ class Books:
     refunds: tuple[RefundFact, ...] = ()
     operations: tuple[OperationFact, ...] = ()
     shipments: tuple[ShipmentFact, ...] = ()
+    benches: tuple[BenchFact, ...] = ()
     parcels: tuple[ParcelFact, ...] = ()
     labels: tuple[LabelFact, ...] = ()
     scans: tuple[ScanFact, ...] = ()

@@ -101,7 +101,7 @@ def _held_and_over(books: Books) -> Iterator[str]:
     "refunds fit",
     "I5 I12",
     sees="refunds",
-    claim="all that was asked for is no more than what was captured, and none is forgotten on its way",
+    claim="all that was asked for is no more than what was captured, and none is forgotten on its way or kept waiting",
     remedy="reject what is too much; pay by hand, or again, what the provider does not give back",
 )
 def refunds_fit(evidence: Evidence) -> Found:
@@ -117,7 +117,7 @@ def refunds_fit(evidence: Evidence) -> Found:
         for order_id, amount in asked.items()
         if amount > captured[order_id]
     ]
-    return Found(len(books.refunds), violations + list(_forgotten(books)))
+    return Found(len(books.refunds), [*violations, *_forgotten(books), *_kept_waiting(books)])
 
 
 def _forgotten(books: Books) -> Iterator[str]:
@@ -128,6 +128,21 @@ def _forgotten(books: Books) -> Iterator[str]:
         moves = refund.order_id in under_way or not books.stale(refund.at)
         if is_open and not moves and refund.order_id not in named:
             yield f"{refund.refund_id}: is {refund.state}, and nobody pays it"
+
+
+def _kept_waiting(books: Books) -> Iterator[str]:
+    """Name what waits for a second person though nothing of it reached the customer."""
+    shipments = books.shipment_of()
+    for refund in books.refunds:
+        parts = [shipments[part] for part in refund.of_shipments if part in shipments]
+        if refund.state == RefundState.REQUESTED and parts and all(_is_over(part, books) for part in parts):
+            yield f"{refund.refund_id}: waits for a person, and nothing of it reached the customer"
+
+
+def _is_over(shipment: ShipmentFact, books: Books) -> bool:
+    failed = shipment.outcome in (Outcome.LOST, Outcome.RETURNED)
+    ended = failed or shipment.work_status == WorkStatus.CANCELLED
+    return ended and shipment.closed_at is not None and books.stale(shipment.closed_at)
 
 
 @invariant(

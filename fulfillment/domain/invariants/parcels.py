@@ -1,12 +1,45 @@
 """Parcels: what we say the carrier sees is what its scans say."""
 
+from collections import Counter
 from datetime import datetime, timedelta
+from typing import Final
 
 from fulfillment.domain import tracking
 from fulfillment.domain.invariants.check import Found, invariant
 from fulfillment.domain.invariants.facts import Evidence, ParcelFact, ScanFact, grouped
 from fulfillment.domain.policy import DEFAULT
 from fulfillment.domain.tracking import CarrierStatus, Flag, Scan, ScanSource, Tracked
+
+_IN_IT: Final = ("active", "shipped")
+
+
+@invariant(
+    "what is in a parcel was scanned",
+    "I8",
+    sees="closed shipments",
+    claim="each unit of a closed shipment was scanned into it at the bench, and nothing else was",
+    remedy="open the parcel, begin to pack it again, and find out who closed it",
+)
+def nothing_closed_unscanned(evidence: Evidence) -> Found:
+    books = evidence.books
+    wanted, scanned = Counter[tuple[str, str]](), Counter[tuple[str, str]]()
+    for fact in books.benches:
+        scanned[fact.shipment_id, fact.sku] += fact.units
+    closed = {fact.shipment_id for fact in books.benches}
+    for claim in books.allocations:
+        if claim.shipment_id in closed and claim.state in _IN_IT:
+            wanted[claim.shipment_id, claim.sku] += claim.quantity
+    violations = [
+        f"{shipment_id}: {scanned[shipment_id, sku]} of {wanted[shipment_id, sku]} {sku} were scanned into it"
+        for shipment_id, sku in sorted(wanted | scanned)
+        if wanted[shipment_id, sku] != scanned[shipment_id, sku]
+    ]
+    violations += [
+        f"{fact.shipment_id}: closed while this stood: {fact.problem}"
+        for fact in books.benches
+        if fact.problem
+    ]
+    return Found(len(closed), violations)
 
 
 @invariant(

@@ -11,7 +11,19 @@ from starter.imports.products import FoundProduct
 from starter.imports.rows import Lines
 from tests import northwind
 
-COLUMNS = (*products.NEEDED, "Vendor", "Option1 Value", "Reorder Point", "On Order", "Image Src")
+COLUMNS = (
+    *products.NEEDED,
+    "Vendor",
+    "Option1 Value",
+    "Reorder Point",
+    "On Order",
+    "Image Src",
+    "Length mm",
+    "Width mm",
+    "Height mm",
+    "Fragile",
+    "Serial",
+)
 
 
 def a_row(**cells: str) -> dict[str, str]:
@@ -62,6 +74,37 @@ def test_a_product_without_a_weight_still_weighs_something() -> None:
 
     assert isinstance(found, FoundProduct)
     assert found.product.weight_g == 1
+
+
+def test_a_measured_product_has_three_sides_and_may_be_fragile() -> None:
+    sides = {"Length_mm": "120", "Width_mm": "90", "Height_mm": "100"}
+    measured, unmeasured = read(
+        a_row(**sides, Fragile="true", Serial="true"), a_row(Handle="tea", Variant_SKU="NW-002")
+    )
+
+    assert isinstance(measured, FoundProduct)
+    assert isinstance(unmeasured, FoundProduct)
+    one, other = measured.product, unmeasured.product
+    assert (one.length_mm, one.width_mm, one.height_mm) == (120, 90, 100)
+    assert (other.length_mm, other.width_mm, other.height_mm) == (None, None, None)
+    assert (one.fragile, one.serial, other.fragile, other.serial) == (True, True, False, False)
+
+
+@pytest.mark.parametrize(
+    ("cells", "column"),
+    [
+        ({"Length_mm": "120"}, "Width mm"),
+        ({"Length_mm": "120", "Width_mm": "0", "Height_mm": "10"}, "Width mm"),
+        ({"Length_mm": "wide", "Width_mm": "1", "Height_mm": "10"}, "Length mm"),
+        ({"Fragile": "very"}, "Fragile"),
+        ({"Serial": "perhaps"}, "Serial"),
+    ],
+)
+def test_a_measure_that_cannot_be_is_a_bad_row(cells: dict[str, str], column: str) -> None:
+    (bad,) = read(a_row(**cells))
+
+    assert isinstance(bad, BadRow)
+    assert column in bad.why
 
 
 def test_variants_take_title_vendor_and_status_from_the_first_row_and_pictures_are_passed_over() -> None:

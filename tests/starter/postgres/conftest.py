@@ -7,6 +7,7 @@ import pytest
 from fastapi import FastAPI
 
 from fulfillment.http import asgi_client
+from fulfillment.storage.held_orders import HeldOrders
 from fulfillment.storage.idempotency import IdempotencyKeys
 from fulfillment.storage.sourcing import SourcingStore
 from starter.access import Keyring
@@ -35,6 +36,8 @@ def app(desk: Desk) -> FastAPI:
             views=house.views,
             facts=house.signals,
             floor=house.floor,
+            benches=house.benches,
+            labels=house.shipping,
             stock=house.stock,
             conditions=house.conditions,
             returns=house.returns,
@@ -45,6 +48,7 @@ def app(desk: Desk) -> FastAPI:
             sourcing=SourcingStore(house.engine, house.now),
             payment_news=house.payment_news,
             refunds=house.refunds,
+            held=HeldOrders(house.engine),
             parcel_news=house.shipping,
             idempotency=IdempotencyKeys(house.engine, house.now),
             keyring=Keyring(KEYS | {"every-key": ("storefront", "support", "warehouse", "ops")}),

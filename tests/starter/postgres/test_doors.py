@@ -8,7 +8,7 @@ from typing import Any
 
 from fastapi import FastAPI
 
-from fulfillment.storage.tables import idempotency_keys, inbox, orders
+from fulfillment.storage.tables import idempotency_keys, inbox, orders, parcels
 from starter.api.live import Watch
 from tests.starter.postgres.desk import Desk
 from tests.starter.world import EASYPOST_SECRET
@@ -86,7 +86,17 @@ async def test_an_order_goes_through_every_door_to_its_customers(api: Any, desk:
 
     ((item,), shipment) = ((await api.get("/v1/warehouse/work")).json()["work"], "SO-1-1")
     assert item["shipment_id"] == shipment
-    for step, body in (("start", None), ("picked", {"scan_id": "s-1"}), ("packed", {"weight_g": 800})):
+    scans = [
+        {"scan_id": f"s-{n}", "code": unit["sku"]}
+        for n, unit in enumerate(unit for unit in item["items"] for _ in range(unit["quantity"]))
+    ]
+    for step, body in (
+        ("start", None),
+        ("picked", {"scan_id": "s-1"}),
+        ("bench", {"station": "bench 2"}),
+        ("bench/scans", {"scans": scans}),
+        ("packed", {"weight_g": 1010}),
+    ):
         answer = await api.post(f"/v1/warehouse/shipments/{shipment}/{step}", json=body)
         assert answer.status_code == 200, answer.text
     left = (await api.post(f"/v1/warehouse/shipments/{shipment}/handed_over")).json()
@@ -107,6 +117,24 @@ async def test_an_order_goes_through_every_door_to_its_customers(api: Any, desk:
     assert len(desk.house.rows(inbox)) == 2
     assert desk.heard.count("handed_over") == 1
     assert desk.heard.count("milestone") == 1
+
+
+async def test_a_wrong_item_and_a_missing_one_keep_the_parcel_open(api: Any, desk: Desk) -> None:
+    await api.post("/v1/orders", json=a_body(order_id="SO-1"))
+    shipment = "/v1/warehouse/shipments/SO-1-1"
+    for step in ("start", "picked", "bench"):
+        await api.post(f"{shipment}/{step}")
+
+    wrong = await api.post(f"{shipment}/bench/scans", json={"scans": [{"scan_id": "s-1", "code": "HAT"}]})
+    blocked = await api.post(f"{shipment}/packed", json={"weight_g": 1010})
+    seen = await api.post(f"{shipment}/bench/seen", json={"scan_id": "s-1"})
+    missing = await api.post(f"{shipment}/packed", json={"weight_g": 1010})
+
+    assert wrong.json()["problem"].startswith("HAT does not belong in this shipment")
+    assert (wrong.json()["verified"], seen.json()["problem"]) == (False, "")
+    assert (blocked.status_code, blocked.json()["code"]) == (409, "packing_problem")
+    assert (missing.status_code, missing.json()["code"]) == (422, "not_verified")
+    assert desk.house.rows(parcels) == []
 
 
 async def test_orders_are_paged_through_without_losing_one(api: Any) -> None:

@@ -9,6 +9,7 @@ from typing import Any, Final
 from fulfillment.crashpoints import crashpoint
 from fulfillment.domain.address import Address, AddressAnswer, Verdict, leads_elsewhere
 from fulfillment.domain.carrier_choice import Quote
+from fulfillment.domain.cartons import Size
 from fulfillment.domain.label import Label, LabelDocument, LabelJob, Quoted
 from fulfillment.domain.money import exponent
 from fulfillment.domain.policy import LabelFormat
@@ -29,6 +30,7 @@ from fulfillment.http import ProviderHttp, Reply, legible
 from fulfillment.providers.carriers.easypost.statuses import arrival_of, scans_of
 
 _READ_TIMEOUT: Final = 20.0
+_MM_PER_INCH: Final = Decimal("25.4")
 _CHECK_TIMEOUT: Final = 5.0  # an address that nobody checks in time goes as it was given
 _MILLIGRAMS_PER_OUNCE: Final = Decimal("28349.523125")
 
@@ -160,14 +162,26 @@ def ounces(grams: int) -> float:
     return float(tenths / 10)
 
 
+def inches(mm: int) -> float:
+    """Return a length in inches, rounded up to a tenth: carriers measure no finer, and charge for what they measure."""
+    return float((Decimal(mm * 10) / _MM_PER_INCH).to_integral_value(ROUND_CEILING) / 10)
+
+
 def _shipment(job: LabelJob) -> dict[str, Any]:
     return {
         "reference": job.key,
         "from_address": _address(job.origin),
         "to_address": _address(job.destination),
-        "parcel": {"weight": ounces(job.weight_g)},
+        "parcel": {"weight": ounces(job.weight_g)} | _sides(job.size_mm),
         **_options(job.policy.label_format),
     }
+
+
+def _sides(size_mm: Size | None) -> dict[str, float]:
+    if size_mm is None:
+        return {}
+    length, width, height = sorted(size_mm, reverse=True)
+    return {"length": inches(length), "width": inches(width), "height": inches(height)}
 
 
 def _options(label_format: LabelFormat) -> dict[str, Any]:

@@ -227,6 +227,7 @@ def snapshot_of(intent: Mapping[str, Any]) -> PaymentSnapshot:
         refunded=codes.from_stripe(details.get("amount_refunded") or 0, currency),
         expires_at=codes.capture_before(details) if status is PaymentStatus.AUTHORIZED else None,
         risk_score=(details.get("outcome") or {}).get("risk_score"),
+        risk_level=codes.risk_level((details.get("outcome") or {}).get("risk_level")),
         next_action_url=_next_action(intent),
         multicapture=(card.get("multicapture") or {}).get("status") == "available",
         decline_group=codes.decline_group(no) if status is PaymentStatus.DECLINED else None,

@@ -8,7 +8,13 @@ from typing import Any, Final, TypeVar
 import structlog
 
 from fulfillment.domain.money import exponent
-from fulfillment.domain.payment import DeclineGroup, PaymentStatus, RefundSnapshot, RefundStatus
+from fulfillment.domain.payment import (
+    DeclineGroup,
+    PaymentStatus,
+    RefundSnapshot,
+    RefundStatus,
+    RiskLevel,
+)
 from fulfillment.domain.provider_errors import Rejected
 
 _G = DeclineGroup
@@ -123,6 +129,11 @@ _DISPUTE_STATES: Final[Mapping[str, bool]] = MappingProxyType(
     )
     | dict.fromkeys(("warning_closed", "won", "lost", "prevented"), True)
 )
+# https://docs.stripe.com/api/charges/object#charge_object-outcome-risk_level: with every account; the score is not
+_RISK_LEVELS: Final[Mapping[str, RiskLevel | None]] = MappingProxyType(
+    {"normal": RiskLevel.NORMAL, "elevated": RiskLevel.ELEVATED, "highest": RiskLevel.HIGHEST}
+    | dict.fromkeys(("not_assessed", "unknown"))
+)
 _CANCELED_BY_STRIPE: Final = frozenset({"automatic", "expired", "failed_invoice", "void_invoice"})
 
 # https://docs.stripe.com/currencies: Stripe counts some unlike ISO 4217.
@@ -179,6 +190,11 @@ def capture_before(charge: Mapping[str, Any]) -> datetime | None:
     card = (charge.get("payment_method_details") or {}).get("card") or {}
     before = card.get("capture_before")
     return datetime.fromtimestamp(before, UTC) if before else None
+
+
+def risk_level(word: str | None) -> RiskLevel | None:
+    """Return how Stripe finds a charge, None where it did not assess it; a word in no table says nothing, and is logged."""
+    return None if word is None else _known(_RISK_LEVELS, word, None, "risk")
 
 
 def dispute_is_over(state: str) -> bool:

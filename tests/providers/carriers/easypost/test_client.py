@@ -31,6 +31,7 @@ from fulfillment.providers.carriers.easypost.client import (
     _answer,
     _explain,
     _quoted,
+    inches,
     minor_units,
     ounces,
 )
@@ -94,6 +95,22 @@ def test_every_offer_has_a_price_in_minor_units_and_its_days(carrier: EasyPostCa
 
     assert {quote.carrier for quote in quoted.quotes} == {"USPS", "UPS", "FedEx"}
     assert all(quote.price > 100 and quote.currency == "USD" and quote.days for quote in quoted.quotes)
+
+
+def test_a_large_carton_costs_more_than_a_small_one_of_the_same_weight(
+    carrier: EasyPostCarrier, job: LabelJob
+) -> None:
+    small, large = (
+        carrier.quote(replace(job, size_mm=size)).quotes[0].price
+        for size in ((80, 160, 230), (600, 400, 400))
+    )
+
+    assert large > small * 2
+
+
+@pytest.mark.parametrize(("mm", "length"), [(1, 0.1), (254, 10.0), (255, 10.1), (600, 23.7)])
+def test_a_length_is_rounded_up_to_a_tenth_of_an_inch(mm: int, length: float) -> None:
+    assert inches(mm) == length
 
 
 def test_a_carrier_that_fails_is_a_message_beside_the_offers_of_the_others(

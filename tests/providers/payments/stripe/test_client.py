@@ -14,6 +14,7 @@ from fulfillment.domain.payment import (
     PaymentSnapshot,
     PaymentStatus,
     RefundStatus,
+    RiskLevel,
 )
 from fulfillment.domain.payment_news import MethodHint
 from fulfillment.domain.provider_errors import (
@@ -95,10 +96,16 @@ def test_an_authorization_holds_the_amount_until_the_moment_the_provider_names(
     assert world.payment(order_id)["ref"] == snapshot.reference
 
 
-def test_a_risky_card_is_authorized_with_its_score(gateway: StripeGateway, order_id: str) -> None:
-    snapshot = authorize(gateway, order_id, "pm_card_riskLevelElevated")
+@pytest.mark.parametrize(
+    ("card", "level", "score"),
+    [("pm_card_riskLevelElevated", RiskLevel.ELEVATED, 78), ("pm_card_visa", RiskLevel.NORMAL, 12)],
+)
+def test_a_card_is_authorized_with_its_risk(
+    gateway: StripeGateway, order_id: str, card: str, level: RiskLevel, score: int
+) -> None:
+    snapshot = authorize(gateway, order_id, card)
 
-    assert snapshot.risk_score == 78
+    assert (snapshot.risk_level, snapshot.risk_score) == (level, score)
 
 
 def test_a_capture_takes_what_is_asked_and_lets_the_rest_go(

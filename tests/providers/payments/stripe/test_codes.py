@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
-from fulfillment.domain.payment import DeclineGroup, PaymentStatus, RefundStatus
+from fulfillment.domain.payment import DeclineGroup, PaymentStatus, RefundStatus, RiskLevel
 from fulfillment.providers.payments.stripe import codes
 
 
@@ -99,6 +99,7 @@ OPEN_DISPUTES = (
     *("warning_needs_response", "warning_under_review"),
 )
 CLOSED_DISPUTES = ("lost", "prevented", "warning_closed", "won")
+RISK_LEVELS = ("normal", "elevated", "highest", "not_assessed", "unknown")
 
 
 def test_p36_every_state_of_stripes_is_one_of_ours_and_an_unknown_one_is_kept_and_logged() -> None:
@@ -111,12 +112,14 @@ def test_p36_every_state_of_stripes_is_one_of_ours_and_an_unknown_one_is_kept_an
         assert {state: codes.refund_status(state) for state in REFUNDS} == REFUNDS
         assert not any(codes.dispute_is_over(state) for state in OPEN_DISPUTES)
         assert all(codes.dispute_is_over(state) for state in CLOSED_DISPUTES)
+        assert [codes.risk_level(word) for word in RISK_LEVELS] == [*RiskLevel, None, None]
     assert logs == []
 
     with capture_logs() as logs:
         assert codes.payment_status("a_state_of_2030", None) is PaymentStatus.AUTHORIZING
         assert codes.refund_status("a_state_of_2030") is RefundStatus.PENDING
         assert codes.dispute_is_over("a_state_of_2030") is False
+        assert codes.risk_level("a_state_of_2030") is None
     assert [(entry["of"], entry["state"]) for entry in logs] == [
-        (of, "a_state_of_2030") for of in ("payment", "refund", "dispute")
+        (of, "a_state_of_2030") for of in ("payment", "refund", "dispute", "risk")
     ]
