@@ -31,6 +31,7 @@ from fulfillment.domain.record import (
     RevisePromise,
     Stopped,
     StopShipments,
+    WaitForAll,
 )
 from fulfillment.domain.tracking import CarrierStatus
 
@@ -41,6 +42,8 @@ class OrderRecords(Protocol):
     def confirm(self, request: Confirm) -> Confirmed: ...
 
     def place_hold(self, request: PlaceHold) -> Hold: ...
+
+    def wait_for_all(self, request: WaitForAll) -> tuple[Hold, ...]: ...
 
     def release_hold(self, request: ReleaseHold) -> Released: ...
 
@@ -100,6 +103,11 @@ class RecordActivities:
     def place_hold(self, request: PlaceHold) -> Hold:
         with told_to_temporal():
             return self._records.place_hold(request)
+
+    @activity.defn
+    def wait_for_all(self, request: WaitForAll) -> tuple[Hold, ...]:
+        with told_to_temporal():
+            return self._records.wait_for_all(request)
 
     @activity.defn
     def release_hold(self, request: ReleaseHold) -> Released:

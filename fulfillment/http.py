@@ -114,17 +114,20 @@ class ProviderHttp:
         )
 
     def download(self, url: str) -> bytes:
-        """Return a file the provider keeps, often on another host: nothing that proves who we are goes with it.
+        """Return a file the provider keeps; on another host nothing goes with it that proves who we are.
 
         Raises:
             ProviderUnavailable: it is not there (yet), or is larger than anything of this kind.
         """
         try:
-            with self._files.stream("GET", url) as response:
+            with self._keeper_of(url).stream("GET", url) as response:
                 response.raise_for_status()
                 return self._content(response)
         except httpx.HTTPError as error:
             raise ProviderUnavailable(f"{self._name}: no file: {error or type(error).__name__}") from error
+
+    def _keeper_of(self, url: str) -> httpx.Client:
+        return self._client if url.startswith(str(self._client.base_url)) else self._files
 
     def _content(self, response: httpx.Response) -> bytes:
         content = b""

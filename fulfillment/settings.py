@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parseaddr
 from pathlib import Path
-from typing import Annotated, Any, Final, Self
+from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import AwareDatetime, BeforeValidator, Field, ValidationError
 from pydantic_settings import BaseSettings, DotEnvSettingsSource, NoDecode, SettingsConfigDict
@@ -58,6 +58,9 @@ class Settings(BaseSettings):
     easypost_url: str = "https://api.easypost.com/v2"
     easypost_key: str = Field(default="", repr=False)
     easypost_webhook_secret: str = Field(default="", repr=False)
+    carrier: Literal["easypost", "karrio"] = "easypost"
+    karrio_url: str = ""
+    karrio_key: str = Field(default="", repr=False)
     smtp_host: str = ""
     smtp_port: int = Field(default=587, gt=0, lt=65536)
     smtp_user: str = ""

@@ -11,6 +11,7 @@ from fulfillment.domain.address import Address
 from fulfillment.domain.calendars import Calendar
 from fulfillment.domain.carriers import Carrier, CarrierUse
 from fulfillment.domain.change import LineQuantity, NewLine
+from fulfillment.domain.corrections import Corrected, CorrectTracking
 from fulfillment.domain.counts import Count
 from fulfillment.domain.findings import Unheard
 from fulfillment.domain.hand_over import STAFF, Proof
@@ -32,6 +33,7 @@ from fulfillment.storage.hand_over import HandedOver
 from fulfillment.storage.idempotency import InProgress, Mismatch, New, Replay
 from fulfillment.storage.orders import Accepted
 from fulfillment.storage.stock import Receipt, StockEvent
+from fulfillment.storage.unknown_codes import UnknownCode
 from fulfillment.storage.views import OrderFilter
 from fulfillment.storage.warehouse import WorkItem
 from starter.access import Keyring, is_tracking_token
@@ -350,6 +352,18 @@ class ParcelNews(Protocol):
     ) -> tuple[Unheard, ...]: ...
 
 
+class Corrections(Protocol):
+    """Tracking put right by people."""
+
+    def correct(self, request: CorrectTracking) -> Corrected: ...
+
+
+class UnknownCodes(Protocol):
+    """What carriers said that none of our tables knows."""
+
+    def list(self) -> tuple[UnknownCode, ...]: ...
+
+
 class Keys(Protocol):
     """One key, one body, one answer."""
 
@@ -407,6 +421,8 @@ class Doors:
     refunds: RefundBooks
     held: Held
     parcel_news: ParcelNews
+    corrections: Corrections
+    unknown_codes: UnknownCodes
     idempotency: Keys
     keyring: Keyring
     now: Callable[[], datetime]

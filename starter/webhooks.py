@@ -3,11 +3,12 @@
 import json
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 import structlog
 from fastapi import APIRouter, BackgroundTasks, Depends, Request, Response
 from fastapi.concurrency import run_in_threadpool
+from prometheus_client import Counter
 
 from fulfillment.domain.findings import Unheard
 from fulfillment.providers.carriers.easypost import webhook as easypost
@@ -20,6 +21,11 @@ from starter.doors import Doors, Standing
 # Whoever may call proves it by the signature; no API key is involved.
 router = APIRouter(prefix="/webhooks", tags=["webhooks"], dependencies=[Depends(anyone)])
 _log = structlog.get_logger(__name__)
+_UNKNOWN_CODES: Final = Counter(
+    "waybill_unknown_tracking_codes",
+    "Scans reported with a code that is in no table, each time they are reported, by provider.",
+    ["provider"],
+)
 
 
 @router.post("/stripe", status_code=202, summary="News of payments")
@@ -74,6 +80,7 @@ def _payment_news(doors: Doors, news: stripe.News, body: Mapping[str, Any]) -> S
 
 
 def _parcel_news(doors: Doors, report: easypost.TrackingReport, body: Mapping[str, Any]) -> Sequence[Unheard]:
+    _UNKNOWN_CODES.labels("easypost").inc(sum(scan.is_unknown for scan in report.scans))
     return doors.parcel_news.record_report(
         "easypost",
         report.event_id,

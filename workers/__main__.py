@@ -32,7 +32,8 @@ def main(arguments: Sequence[str], outside: wiring.World | None = None) -> int:
         return 2
     configure()
     try:
-        settings = load_settings("database_url", "stripe_key", "easypost_key", "smtp_host")
+        settings = load_settings()
+        settings.needed("database_url", "smtp_host", *wiring.NEEDED[settings.carrier])
     except BadSettings as error:
         print(f"workers: {error}", file=sys.stderr)
         return 2

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Final
 
 from sqlalchemy import Engine
 
@@ -14,6 +15,7 @@ from activities.replenishment import ReplenishmentActivities
 from activities.shipping import Carrier, ShippingActivities
 from fulfillment.domain.clock import ShopClock
 from fulfillment.providers.carriers.easypost.client import EasyPostCarrier
+from fulfillment.providers.carriers.karrio.client import KarrioCarrier
 from fulfillment.providers.notifications.messages import Renderer
 from fulfillment.providers.notifications.smtp.client import SmtpChannel
 from fulfillment.providers.payments.stripe.client import StripeGateway
@@ -31,6 +33,12 @@ from fulfillment.storage.views import OrderViews
 from workers.relay import Relay
 from workers.worker import DATABASE_THREADS, PROVIDER_THREADS, Deeds
 
+# The settings without which the providers in use cannot be spoken to, by the carrier.
+NEEDED: Final = {
+    "easypost": ("stripe_key", "easypost_key"),
+    "karrio": ("stripe_key", "karrio_url", "karrio_key"),
+}
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class World:
@@ -43,7 +51,7 @@ class World:
 
 def world(settings: Settings) -> World:
     """Return the adapters of the providers in use."""
-    settings.needed("stripe_key", "easypost_key")
+    settings.needed(*NEEDED[settings.carrier])
     return World(
         gateway=StripeGateway(
             key=settings.stripe_key,
@@ -51,9 +59,15 @@ def world(settings: Settings) -> World:
             base_url=settings.stripe_url,
             return_url=settings.public_url,
         ),
-        carrier=EasyPostCarrier(key=settings.easypost_key, base_url=settings.easypost_url),
+        carrier=_carrier(settings),
         public_url=settings.public_url,
     )
+
+
+def _carrier(settings: Settings) -> Carrier:
+    if settings.carrier == "karrio":
+        return KarrioCarrier(key=settings.karrio_key, base_url=settings.karrio_url)
+    return EasyPostCarrier(key=settings.easypost_key, base_url=settings.easypost_url)
 
 
 def engine(settings: Settings) -> Engine:
@@ -79,6 +93,7 @@ def deeds(books: Engine, outside: World, clock: ShopClock) -> Deeds:
             inventory.reserve_stock,
             records.confirm_order,
             records.place_hold,
+            records.wait_for_all,
             records.release_hold,
             records.stop_shipments,
             records.read_state,

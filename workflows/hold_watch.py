@@ -9,7 +9,7 @@ from temporalio import workflow
 from fulfillment.domain.cases import CaseKind
 from fulfillment.domain.holds import ADDRESS_CHECK, SCOPE, Hold, HoldDefault, HoldReason, HoldScope
 from fulfillment.domain.policy import Policy, Shortage
-from fulfillment.domain.record import PlaceHold, ReleaseHold
+from fulfillment.domain.record import PlaceHold, ReleaseHold, WaitForAll
 from workflows import steps
 from workflows.casebook import Casebook
 
@@ -53,7 +53,10 @@ class HoldWatch:
         self._order = order
         self._standing: dict[HoldReason, Hold] = {}
         self._ended: set[str] = set()  # by id: the answer of a deed that began before may still name one
-        self._left_to_people: set[str] = set()  # by id: a hold may be given more time
+        self._settled: set[Hold] = (
+            set()
+        )  # as they were when their default was done: one may be given more time
+        self._answered: set[str] = set()  # by id: stock holds whose customer waits for all of it
 
     @property
     def standing(self) -> tuple[Hold, ...]:
@@ -96,14 +99,17 @@ class HoldWatch:
     def _needs_a_person(self, hold: Hold) -> bool:
         """Whether the books opened a case with it: an order that ships only whole asks nobody."""
         if hold.reason is HoldReason.STOCK:
-            return self._order.policy.shortage is Shortage.ASK
+            return self._order.policy.shortage is Shortage.ASK and hold.hold_id not in self._answered
         if hold.reason is HoldReason.ADDRESS:
             return hold.placed_by == ADDRESS_CHECK
         return hold.reason is HoldReason.FRAUD
 
-    def leave_to_people(self, reason: HoldReason) -> None:
-        """Let a hold stand without a default: it was answered with "wait"."""
-        self._left_to_people.add(self._standing[reason].hold_id)
+    async def wait_for_all(self, *, by: str, request_id: str) -> None:
+        """Give a stock hold the time that its customer gives us; nobody is asked any more."""
+        self._answered.add(self._standing[HoldReason.STOCK].hold_id)
+        request = WaitForAll(order_id=self._order.order_id, by=by, request_id=request_id)
+        self.take_over(await steps.wait_for_all(request))
+        self._order.cases.over(self._order.order_id, CaseKind.OUT_OF_STOCK)
 
     async def place(
         self, reason: HoldReason, due_at: datetime, *, by: str, request_id: str, note: str
@@ -147,12 +153,12 @@ class HoldWatch:
             await workflow.wait_condition(lambda: bool(self._watched()))
             hold = min(self._watched(), key=lambda h: (h.due_at, h.hold_id))
             if await self._is_not_answered(hold) and await self._stands_in_the_books(hold):
-                self._left_to_people.add(hold.hold_id)
+                self._settled.add(hold)
                 await self._default(hold)
                 self._order.show()
 
     def _watched(self) -> set[Hold]:
-        return {hold for hold in self._standing.values() if hold.hold_id not in self._left_to_people}
+        return set(self._standing.values()) - self._settled
 
     async def _is_not_answered(self, hold: Hold) -> bool:
         def answered() -> bool:

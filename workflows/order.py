@@ -472,7 +472,7 @@ class OrderWorkflow(Desk):
     async def _answer_shortage(self, verb: AnswerShortage) -> VerbAnswer:
         match verb.choice:
             case ShortageChoice.WAIT:
-                self.holds.leave_to_people(HoldReason.STOCK)
+                await self.holds.wait_for_all(by=verb.by, request_id=verb.request_id)
                 return VerbAnswer(text="It waits until everything is there, and then leaves together.")
             case ShortageChoice.DROP:
                 await self._drop_what_is_missing(verb)

@@ -50,6 +50,7 @@ from fulfillment.domain.record import (
     RevisePromise,
     Stopped,
     StopShipments,
+    WaitForAll,
 )
 from fulfillment.domain.refund import RefundState
 from fulfillment.domain.reservation import Reservation
@@ -187,6 +188,11 @@ async def confirm_order(order_id: str) -> Confirmed:
 async def place_hold(request: PlaceHold) -> Hold:
     """Put a hold on the order."""
     return await _in_database(RecordActivities.place_hold, request, f"hold: {request.reason}")
+
+
+async def wait_for_all(request: WaitForAll) -> tuple[Hold, ...]:
+    """Let the order wait until all of it is there, and return the holds that stand."""
+    return await _in_database(RecordActivities.wait_for_all, request, "wait for all of it")
 
 
 async def release_hold(request: ReleaseHold) -> Released:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from devstack.bench import carriers, cartons, cost, stock, throughput, year_plot
+from devstack.bench import carriers, cartons, cost, parcels, stock, throughput, year_plot
 
 app = typer.Typer(no_args_is_help=True, help="Measure: what an order costs, and how many go through.")
 
@@ -79,16 +79,29 @@ def measure_cartons(
     raise typer.Exit(1 if found.faults else 0)
 
 
+@app.command("parcels")
+def measure_parcels(
+    count: Annotated[int, typer.Option("--parcels", min=10, help="Parcels on their way.")] = 1000,
+    as_json: JsonOption = False,
+) -> None:
+    """Send parcels on their way with real delays, losses and silence; 1 when one was not acted on or told as promised."""
+    found = parcels.measure(parcels=count, say=lambda line: None if as_json else print(line, flush=True))
+    print(json.dumps(asdict(found) | {"held": found.held}) if as_json else "\n".join(found.lines()))
+    raise typer.Exit(0 if found.held else 1)
+
+
 @app.command("carriers")
 def measure_carriers(
-    parcels: Annotated[int, typer.Option(min=1, help="Parcels a working day.")] = carriers.PER_DAY,
+    per_day: Annotated[
+        int, typer.Option("--parcels", min=1, help="Parcels a working day.")
+    ] = carriers.PER_DAY,
     seed: Annotated[int, typer.Option(help="Another year.")] = carriers.SEED,
     plot: Annotated[Path | None, typer.Option(help="Where the year is drawn, as SVG.")] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Send a simulated year in which one carrier turns bad by the shop's choice and by simple rules; 1 when it is no better."""
     found = carriers.measure(
-        per_day=parcels, seed=seed, say=lambda line: None if as_json else print(line, flush=True)
+        per_day=per_day, seed=seed, say=lambda line: None if as_json else print(line, flush=True)
     )
     if plot is not None:
         plot.write_text(year_plot.drawn(found))

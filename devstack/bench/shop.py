@@ -45,17 +45,17 @@ BETWEEN_SCANS = 0.15  # seconds
 
 
 @contextmanager
-def bench_stack(*, workers: int = 1) -> Iterator[Stack]:
+def bench_stack(*, workers: int = 1, speed: float = 1.0, web: bool = False) -> Iterator[Stack]:
     """Run servers, simulator and workers of a bench in a folder of their own, deleted afterwards.
 
-    The shop's clock runs at its natural speed: no timer fires within a bench.
+    At its natural speed no timer fires within a bench. `web` adds the doors, to which providers report.
     """
     state = Path(mkdtemp(prefix="waybill-bench-"))
     spec = StackSpec(
         state=state,
-        services=SERVERS | {"simulator", "workers"},
+        services=SERVERS | {"simulator", "workers"} | ({"web"} if web else set()),
         workers=workers,
-        speed=1.0,
+        speed=speed,
         quiet_ports=True,
     )
     try:

@@ -15,6 +15,7 @@ from devstack.simulators import pages
 from devstack.simulators.clock import epoch, iso
 from devstack.simulators.easypost import LABEL_TYPES, label_file
 from devstack.simulators.faults import BadFault
+from devstack.simulators.journey import Scan
 from devstack.simulators.parcels import UnknownParcel, UnknownProfile
 from devstack.simulators.sender import PROVIDERS
 from devstack.simulators.store import Json
@@ -196,9 +197,10 @@ class Control:
         return JSONResponse(self._world.parcels.parcel(request.path_params["code"]))
 
     async def hand_over(self, request: Request) -> Response:
-        """The dock gives the parcel to its carrier."""
+        """The dock gives the parcel to its carrier; a way that comes with it is travelled instead of a drawn one."""
+        way = [_scan(said) for said in (await _body(request)).get("way") or ()]
         with self._world.store.transaction():
-            return JSONResponse(self._world.parcels.hand_over(request.path_params["code"]))
+            return JSONResponse(self._world.parcels.hand_over(request.path_params["code"], way))
 
     async def scan(self, request: Request) -> Response:
         """A carrier scans the parcel at this moment."""
@@ -364,6 +366,17 @@ async def _body(request: Request) -> Json:
     if not isinstance(sent, dict):
         raise BadRequest("the body is not an object")
     return sent
+
+
+def _scan(said: Json) -> Scan:
+    """Return a scan to come as it was sent, in the form in which a parcel shows it."""
+    est = _instant(said.get("est"))
+    try:
+        at = epoch(str(_instant(said["at"])))
+        status, detail, place = str(said["status"]), str(said["status_detail"]), tuple(said["place"])
+    except (KeyError, TypeError) as error:
+        raise BadRequest(f"a scan to come needs at, status, status_detail and place: {error}") from error
+    return Scan(at=at, status=status, detail=detail, place=place, est=epoch(est) if est else None)
 
 
 def _instant(text: str | None) -> str | None:

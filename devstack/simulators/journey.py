@@ -23,6 +23,7 @@ PROFILES: Final = frozenset(
         "disordered",
     ]
 )
+GIVEN: Final = "given"  # the way of a parcel that somebody else has drawn
 HOUR: Final = 3600.0
 DAY: Final = 86_400.0
 SENTENCES: Final = {

@@ -5,12 +5,13 @@ import contextlib
 import heapq
 import random
 import time
+from collections.abc import Sequence
 from typing import Any, Final
 from uuid import uuid4
 
 from devstack.simulators import rates
 from devstack.simulators.clock import Clock, iso
-from devstack.simulators.journey import PROFILES, SENTENCES, Scan, Trip, plan, promise
+from devstack.simulators.journey import GIVEN, PROFILES, SENTENCES, Scan, Trip, plan, promise
 from devstack.simulators.rates import Lane
 from devstack.simulators.sender import Sender
 from devstack.simulators.store import Json, Row, Store, belongs, dump, load
@@ -91,23 +92,23 @@ class Parcels:
 
     # The road
 
-    def hand_over(self, code: str) -> Json:
-        """Give the parcel to its carrier, once; return what is planned.
+    def hand_over(self, code: str, way: Sequence[Scan] = ()) -> Json:
+        """Give the parcel to its carrier, once; return what is planned: the `way`, or one that is drawn.
 
         Raises:
             UnknownParcel: nobody printed that number.
         """
         row = self._row(code)
         if row["handed_over"] is None:
-            now, profile = self._clock.now(), self._armed_for(row)
+            now, profile = self._clock.now(), GIVEN if way else self._armed_for(row)
             sql = "UPDATE parcels SET handed_over = ?, profile = ? WHERE tracking_code = ?"
             self._store.run(sql, now, profile, code)
             row = self._row(code)
-            self._plan(row, since=now)
+            self._expect(code, way or self._draw(row), since=now)
         return self.shown(row)
 
-    def _plan(self, row: Row, since: float) -> None:
-        """Draw the parcel's way and keep what of it lies ahead."""
+    def _draw(self, row: Row) -> Sequence[Scan]:
+        """Return the parcel's way as its profile has it."""
         code = row["tracking_code"]
         lane = Lane(**load(row["lane"]))
         promised = promise(row["created"], row["days"], lane.offset)
@@ -115,8 +116,11 @@ class Parcels:
             lane=lane, carrier=row["carrier"], days=row["days"], handed_over=row["handed_over"],
             promised=promised,
         )  # fmt: skip
-        scans = plan(trip, row["profile"], random.Random(f"{self._seed}:way:{code}"))
-        for scan in scans:
+        return plan(trip, row["profile"], random.Random(f"{self._seed}:way:{code}"))
+
+    def _expect(self, code: str, way: Sequence[Scan], since: float) -> None:
+        """Keep what of a way lies ahead."""
+        for scan in way:
             if scan.at >= since:
                 heapq.heappush(self._due, (scan.at, self._insert(code, scan, fired=False)))
         self._news.set()
@@ -165,7 +169,7 @@ class Parcels:
             return False
         self._store.run("DELETE FROM scans WHERE tracking_code = ? AND fired = 0", code)
         self._store.run("UPDATE parcels SET profile = ? WHERE tracking_code = ?", profile, code)
-        self._plan(self._row(code), since=self._clock.now())
+        self._expect(code, self._draw(self._row(code)), since=self._clock.now())
         return True
 
     def profiles(self) -> list[Json]:

@@ -32,6 +32,8 @@ class CaseKind(StrEnum):
     NO_SCAN = "no_scan"
     DELAYED = "delayed"
     FAILED_ATTEMPT = "failed_attempt"
+    REFUSED = "refused"
+    CUSTOMS = "customs"
     DAMAGED = "damaged"
     RETURN_TO_SENDER = "return_to_sender"
     CARRIER_PROBLEM = "carrier_problem"
@@ -86,6 +88,7 @@ SEVERITY: Final[Mapping[CaseKind, int]] = MappingProxyType(
             _K.LOST,
             _K.DAMAGED,
             _K.RETURN_TO_SENDER,
+            _K.REFUSED,
             _K.BAD_SIGNAL,
         ),
         2,
@@ -114,6 +117,8 @@ OWNER: Final[Mapping[CaseKind, Owner]] = MappingProxyType(
         _K.NO_SCAN: Owner.SYSTEM,
         _K.DELAYED: Owner.SYSTEM,
         _K.FAILED_ATTEMPT: Owner.CUSTOMER,
+        _K.REFUSED: Owner.SUPPORT,
+        _K.CUSTOMS: Owner.SUPPORT,
         _K.DAMAGED: Owner.SUPPORT,
         _K.RETURN_TO_SENDER: Owner.SUPPORT,
         _K.CARRIER_PROBLEM: Owner.SUPPORT,

@@ -97,11 +97,18 @@ def _held(view: OrderView, now: datetime) -> _Wait | None:
     if len(view.holds) > 2:
         others = f" {len(view.holds) - 1} more holds stand beside it."
     return _Wait(
-        waits_for=f"{_HELD_FOR[hold.reason]}{note}",
+        waits_for=f"{_held_for(hold, view)}{note}",
         since=hold.placed_at,
         next=f"If nobody acts by {_at(hold.due_at, now)}, {_BY_DEFAULT[hold.default]}.{others}",
         who=_hold_owner(hold),
     )
+
+
+def _held_for(hold: Hold, view: OrderView) -> str:
+    asked = any(case.kind is CaseKind.OUT_OF_STOCK for case in view.cases)
+    if hold.reason is HoldReason.STOCK and hold.placed_by == "policy" and not asked:
+        return "the rest of it, to leave together"
+    return _HELD_FOR[hold.reason]
 
 
 def _hold_owner(hold: Hold) -> Owner:
@@ -127,12 +134,14 @@ _CASES: Final[Mapping[CaseKind, tuple[str, str]]] = MappingProxyType(
         CaseKind.CARRIER_DOWN: ("a label from a carrier that does not answer", "it escalates"),
         CaseKind.LABEL_REFUSED: ("a label the carrier refuses to make", "it escalates"),
         CaseKind.RATE_EXPIRED: ("a person to say what a label may cost", "the best offer is bought"),
-        CaseKind.ADDRESS_PROBLEM: ("a good address", "it is cancelled and the money let go"),
+        CaseKind.ADDRESS_PROBLEM: ("an address that the carrier can find", "what has not left is cancelled"),
         CaseKind.WAREHOUSE_LATE: ("the warehouse, which is past its ship-by time", "it escalates"),
         CaseKind.NO_FIRST_SCAN: ("a first scan of a parcel that was handed over", "it escalates"),
         CaseKind.NO_SCAN: ("a sign of a parcel that has gone silent", "the parcel is given up as lost"),
         CaseKind.DELAYED: ("a parcel that is late", "the promise is revised again"),
         CaseKind.FAILED_ATTEMPT: ("a second delivery attempt", "the carrier may send it back"),
+        CaseKind.REFUSED: ("a parcel that was refused at the door", "it escalates"),
+        CaseKind.CUSTOMS: ("customs to let a parcel through", "it escalates"),
         CaseKind.DAMAGED: ("a decision about a damaged parcel", "it escalates"),
         CaseKind.RETURN_TO_SENDER: ("a parcel that is coming back", "it escalates"),
         CaseKind.CARRIER_PROBLEM: ("a problem at the carrier", "it escalates"),

@@ -69,6 +69,13 @@ DELAY_REASONS: Final[Mapping[str, str]] = MappingProxyType(
         "customs_delay": "customs take longer than usual",
     }
 )
+
+
+def why_late(said: str) -> str:
+    """Return a reason in the customer's words; a carrier's code that we have no words for is not shown."""
+    return DELAY_REASONS.get(said, said if " " in said else "")
+
+
 _RETURN_REASONS: Final[Mapping[str, str]] = MappingProxyType(
     {
         "consignee_refused": "it was not accepted at the door",

@@ -14,6 +14,7 @@ from typing import Final
 
 from fulfillment.domain.calendars import Calendar
 from fulfillment.domain.inventory import ShortLine
+from fulfillment.domain.notifications import NotificationState
 from fulfillment.domain.policy import Policy
 from fulfillment.domain.sourcing import Candidate
 
@@ -35,7 +36,7 @@ class Telling:
     """A message by which a promise was told, and what became of it."""
 
     channel: str
-    state: str
+    state: NotificationState
     sent_at: datetime | None
 
 
@@ -50,6 +51,11 @@ class Promise:
     at: datetime
     shipment_id: str | None = None
     told: tuple[Telling, ...] = ()
+
+    @property
+    def told_at(self) -> datetime | None:
+        """When the first message about it was sent; None while none was."""
+        return min((one.sent_at for one in self.told if one.sent_at), default=None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -36,6 +36,15 @@ class PlaceHold:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class WaitForAll:
+    """Let an order that was asked about what is missing wait until all of it is there."""
+
+    order_id: str
+    by: str
+    request_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ReleaseHold:
     """End a hold; `defaulted` when nobody answered it in time. No reason means every hold."""
 

@@ -7,9 +7,10 @@ each time the one that ships most of the rest.
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from itertools import combinations
 from types import MappingProxyType
-from typing import Final
+from typing import Any, Final
 
 from fulfillment.domain.address import Address
 from fulfillment.domain.inventory import Level, ShortLine
@@ -82,6 +83,20 @@ class Sourced:
     waits_at: str | None = None
     candidates: tuple[Candidate, ...] = ()
     why: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decision:
+    """Where an order was to ship from, as it was decided: what went into it, and what came of it.
+
+    `inputs` has what was asked and could be claimed at that moment, the locations, and the rules of that policy.
+    """
+
+    at: datetime
+    policy_version: str
+    inputs: Mapping[str, Any]
+    candidates: tuple[Candidate, ...]
+    why: str
 
 
 Shelves = dict[tuple[str, str], int]  # units by location and SKU

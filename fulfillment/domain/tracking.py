@@ -4,12 +4,14 @@ Order of arrival and repetition cannot matter: the same set always gives the sam
 """
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from types import MappingProxyType
 from typing import Final
+
+from fulfillment.domain.reasons import Reason
 
 
 class CarrierStatus(StrEnum):
@@ -75,9 +77,30 @@ class ScanSource(StrEnum):
     STAFF = "staff"
 
 
+def reason_of(word: str) -> Reason | None:
+    """Return the reason that a word names; None for no word, `UNKNOWN` for one that another time used."""
+    try:
+        return Reason(word) if word else None
+    except ValueError:
+        return Reason.UNKNOWN
+
+
+class Standing(StrEnum):
+    """Where a scan stands beside the state that follows from all of them."""
+
+    FOLDED = "folded"
+    SET_ASIDE = "set_aside"  # dated in the future: it joins when its time comes
+    AFTER_END = "after_end"  # told after the parcel's end, which it does not change
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scan:
-    """One event of a parcel. `status` is None for news that moves nothing, such as a code in no table."""
+    """One event of a parcel.
+
+    `status` is None for news that moves nothing. `provider` is whose words `code` and `text` are; `is_unknown` says
+    that the code is in none of our tables, `zone_assumed` that its time named no zone and nothing said which. `by` and
+    `why` are those of a person's correction.
+    """
 
     status: CarrierStatus | None
     occurred_at: datetime
@@ -85,13 +108,19 @@ class Scan:
     place: str = ""
     text: str = ""
     flag: Flag | None = None
-    reason: str = ""
+    reason: Reason | None = None
     source: ScanSource = ScanSource.CARRIER
     correction: bool = False
+    provider: str = ""
+    is_unknown: bool = False
+    zone_assumed: bool = False
+    by: str = ""
+    why: str = ""
 
     def digest(self, carrier: str, tracking_number: str) -> str:
         """Return the hash by which a repeated scan is recognised."""
-        facts = (carrier, tracking_number, self.code, self.occurred_at.isoformat(), self.place)
+        at = self.occurred_at.astimezone(UTC).isoformat()
+        facts = (carrier, tracking_number, self.code, at, self.place)
         return hashlib.sha256("\x1f".join(facts).encode()).hexdigest()[:32]
 
 
@@ -101,7 +130,7 @@ class Tracked:
 
     status: CarrierStatus = CarrierStatus.PRE_TRANSIT
     flags: frozenset[Flag] = frozenset()
-    reason: str = ""
+    reason: Reason | None = None
     latest_at: datetime | None = None
     place: str = ""
     delivered_at: datetime | None = None
@@ -110,31 +139,72 @@ class Tracked:
 def fold(scans: Iterable[Scan], *, now: datetime, future_tolerance: timedelta) -> Tracked:
     """Return the state that follows from the set of scans.
 
-    Scans dated later than `now + future_tolerance` are set aside until their time comes. An end state is
-    left only by a correction, or by any later physical scan when the parcel was given up as lost or its
-    label was said to be cancelled.
+    Scans dated later than `now + future_tolerance` are set aside until their time comes. An end state is left only
+    by a correction, by a physical scan when the parcel was given up as lost or its label was said to be cancelled,
+    and by the news that a delivered parcel comes back.
     """
-    known = {scan for scan in scans if scan.occurred_at <= now + future_tolerance}
     state = Tracked()
-    for scan in sorted(known, key=_in_time):
-        state = _after(state, scan)
+    for scan, standing in _walked(scans, now + future_tolerance):
+        if standing is Standing.FOLDED:
+            state = _after(state, scan)
     return state
 
 
-def _in_time(scan: Scan) -> tuple[datetime, int, str, str, str]:
-    # Rank only breaks ties: carriers stamp "arrived" and "out for delivery" with the same minute.
+def standings(
+    scans: Iterable[Scan], *, now: datetime, future_tolerance: timedelta
+) -> Mapping[Scan, Standing]:
+    """Return where each scan stands. Of one scan told in several ways, only the telling that counts is among them."""
+    return dict(_walked(scans, now + future_tolerance))
+
+
+def _walked(scans: Iterable[Scan], horizon: datetime) -> Iterator[tuple[Scan, Standing]]:
+    """Yield every scan once, in the order of its time and not of its arrival."""
+    state = Tracked()
+    for scan in sorted(_once(scans), key=_in_time):
+        if scan.occurred_at > horizon:
+            yield scan, Standing.SET_ASIDE
+        elif _may_move(state, scan):
+            state = _after(state, scan)
+            yield scan, Standing.FOLDED
+        else:
+            yield scan, Standing.AFTER_END
+
+
+def telling_that_counts(tellings: Iterable[Scan]) -> Scan:
+    """Return, of one scan told in several ways, the one that counts, whichever came first."""
+    return max(tellings, key=_in_time)
+
+
+def _once(scans: Iterable[Scan]) -> Iterator[Scan]:
+    told: dict[tuple[str, datetime, str], list[Scan]] = {}
+    for scan in scans:
+        told.setdefault((scan.code, scan.occurred_at, scan.place), []).append(scan)
+    return (telling_that_counts(tellings) for tellings in told.values())
+
+
+def _in_time(scan: Scan) -> tuple[datetime, bool, int, tuple[str, ...]]:
+    # Rank only breaks ties: carriers stamp "arrived" and "out for delivery" with the same minute. A correction is
+    # about what was said until then. Where that does not decide either, everything a scan says does, so that the
+    # order of arrival never can.
     rank = RANK[scan.status] if scan.status else 0
-    return scan.occurred_at, rank, scan.code, scan.place, scan.text
+    words = (
+        scan.code,
+        scan.place,
+        scan.status or "",
+        scan.flag or "",
+        scan.reason or "",
+        scan.text,
+        scan.source,
+    )
+    return scan.occurred_at, scan.correction, rank, words
 
 
 def _after(state: Tracked, scan: Scan) -> Tracked:
-    if not _may_move(state, scan):
-        return state
     status = scan.status or state.status
     return Tracked(
         status=status,
         flags=_flags_after(state.flags, scan),
-        reason=scan.reason or (state.reason if scan.status is None else ""),
+        reason=scan.reason or (state.reason if scan.status is None else None),
         latest_at=scan.occurred_at,
         place=scan.place or state.place,
         delivered_at=scan.occurred_at if status is CarrierStatus.DELIVERED else None,
@@ -142,8 +212,11 @@ def _after(state: Tracked, scan: Scan) -> Tracked:
 
 
 def _may_move(state: Tracked, scan: Scan) -> bool:
-    if state.status not in ENDED or scan.correction:
+    if state.status not in ENDED:
         return True
+    if scan.correction:
+        # A carrier takes back a delivery; whoever answers for the parcel here takes back any end.
+        return state.status is CarrierStatus.DELIVERED or scan.source is not ScanSource.CARRIER
     found = (
         state.status in (CarrierStatus.LOST, CarrierStatus.CANCELLED)
         and scan.source is ScanSource.CARRIER
@@ -159,10 +232,12 @@ def _may_move(state: Tracked, scan: Scan) -> bool:
 
 
 def _flags_after(flags: frozenset[Flag], scan: Scan) -> frozenset[Flag]:
+    if scan.correction:
+        return frozenset({scan.flag}) if scan.flag else frozenset()
     if scan.flag:
         return flags | {scan.flag}
     if scan.status is CarrierStatus.OUT_FOR_DELIVERY or scan.status in ENDED:
         return flags & {Flag.DAMAGED}
-    if scan.status in MOVING:
-        return flags - {Flag.ON_HOLD}
+    if scan.status in MOVING:  # it is let go, and past customs
+        return flags - {Flag.ON_HOLD, Flag.CUSTOMS}
     return flags

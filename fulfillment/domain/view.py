@@ -10,6 +10,7 @@ from fulfillment.domain.cases import Case, CaseKind
 from fulfillment.domain.holds import Hold
 from fulfillment.domain.order import Order, OrderStatus, UnitRange
 from fulfillment.domain.payment import OrderPayment
+from fulfillment.domain.promise import Promise
 from fulfillment.domain.shipment import WaitsFor, WorkStatus
 from fulfillment.domain.stage import Stage
 from fulfillment.domain.tracking import CarrierStatus, Flag
@@ -119,6 +120,7 @@ class OrderView:
     completed_at: datetime | None
     address_answer: AddressAnswer | None = None  # where it now goes, as the carriers see it
     events: tuple[EventView, ...] = ()
+    promises: tuple[Promise, ...] = ()
 
     @property
     def units_by_stage(self) -> dict[str, int]:

@@ -61,7 +61,9 @@ _HOLDS: Final = """
 SELECT hold_id, order_id, placed_by, state, released_by, placed_at, due_at, ended_at FROM holds
 """
 _CASES: Final = "SELECT case_id, order_id, subject, kind, owner, state, due_at FROM cases"
-_PROMISES: Final = "SELECT order_id, n, promised_date, reason, told_at FROM promises"
+_PROMISES: Final = """
+SELECT order_id, n, promised_date, reason, told_at, told_fact, told_subject, told_version FROM promises
+"""
 _ACTS: Final = "SELECT entry_id, order_id, actor, command FROM audit_entries"
 _PAYMENTS: Final = """
 SELECT payment_id, order_id, provider_ref, status, asked, authorized, captured, refunded,
@@ -85,8 +87,14 @@ FROM provider_operations o LEFT JOIN refunds r ON o.kind = 'refund' AND r.refund
 """
 _SHIPMENTS: Final = """
 SELECT s.shipment_id, s.order_id, s.work_status, s.waits_for, s.value, s.fee, s.outcome, s.ship_by, s.released_at,
-    s.handed_over_at, s.closed_at, g.body ->> 'by' AS handed_by
-FROM shipments s LEFT JOIN signals g ON g.fact_key = s.shipment_id || ':handed_over'
+    s.handed_over_at, s.closed_at, g.body ->> 'by' AS handed_by, CASE WHEN s.waits_for = 'date' THEN (
+        SELECT CAST(max(k.available_from) AS timestamp) AT TIME ZONE l.zone
+        FROM unit_ranges u JOIN order_lines i USING (order_id, line_no) JOIN skus k USING (sku)
+        WHERE u.shipment_id = s.shipment_id
+    ) END AS for_sale_at
+FROM shipments s
+JOIN locations l USING (location_id)
+LEFT JOIN signals g ON g.fact_key = s.shipment_id || ':handed_over'
 """
 # Parcels that were closed before there was a bench were not scanned.
 _BENCHES: Final = """
@@ -114,7 +122,7 @@ FROM tracking_events
 """
 _MESSAGES: Final = """
 SELECT notification_id, order_id, fact, subject, version, channel, md5(lower(recipient)) AS recipient, state, why,
-    not_before, lease_until
+    not_before, lease_until, (data ->> 'promise_date')::date AS promise_date
 FROM outbox
 """
 _EVENTS: Final = "SELECT provider, event_id, kind, subject, state, why, received_at FROM inbox"

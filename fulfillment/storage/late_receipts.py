@@ -9,24 +9,25 @@ from fulfillment.domain.cases import CaseKind
 from fulfillment.domain.notifications import Fact
 from fulfillment.domain.order import ENDED, OrderStatus
 from fulfillment.domain.policy import Policy
-from fulfillment.domain.promise import Source
+from fulfillment.domain.promise import Source, promised
 from fulfillment.storage import cases, journal, promises, shortages, signals, sourcing
 from fulfillment.storage.orders import lock_order
 from fulfillment.storage.promises import Told
+from fulfillment.storage.sourcing import Place
 from fulfillment.storage.tables import backorders
 
 _REASON: Final = "what we wait for has not reached us in time"
-# A receipt has all of its day to come, and its case is opened once.
+# A receipt has all of its day to come; on every day after it is looked at once.
 _LATE: Final = text(
     """
-    SELECT r.replenishment_id, r.sku, r.location_id, r.vendor, r.due_at, r.quantity - r.received AS missing
+    SELECT r.replenishment_id, r.sku, r.location_id, r.vendor, r.due_at, r.quantity - r.received AS missing, r.late_on
     FROM replenishment_orders r
-    WHERE r.state IN ('ordered', 'partially_received') AND r.due_at < :today AND NOT EXISTS (
-        SELECT FROM cases c WHERE c.subject = r.replenishment_id AND c.kind = :kind
-    )
+    WHERE r.state IN ('ordered', 'partially_received') AND r.due_at < :today
+        AND (r.late_on IS NULL OR r.late_on < CAST(:today AS date))
     ORDER BY r.due_at, r.replenishment_id LIMIT :at_most
     """
 )
+_SEEN: Final = text("UPDATE replenishment_orders SET late_on = :today WHERE replenishment_id = :wanted")
 _OPEN: Final = text(
     """
     SELECT FROM replenishment_orders
@@ -42,7 +43,9 @@ _WHO_WAITS: Final = select(backorders.c.order_id).distinct().where(_HERE).order_
 _LATER: Final = (
     update(backorders)
     .where(
-        _HERE, backorders.c.order_id == bindparam("the_order"), backorders.c.promise_date < bindparam("day")
+        _HERE,
+        backorders.c.order_id == bindparam("the_order"),
+        backorders.c.promise_date < bindparam("before"),
     )
     .values(promise_date=bindparam("day"))
 )
@@ -51,12 +54,13 @@ _LATER: Final = (
 def note(engine: Engine, *, now: datetime, at_most: int, policy: Policy) -> None:
     """Move the promises of whoever waits for a receipt that is late, then open its case.
 
-    Each order in a transaction of its own: a crash in between moves nobody twice, and leaves the case to the next run.
+    Where it is not there on the day after either, whoever was promised a day that cannot be kept any more is moved
+    again. Each order in a transaction of its own: a crash in between moves nobody twice, and leaves the case to the
+    next run.
     """
     today = datetime.combine(now.astimezone(UTC).date(), time(), UTC)
-    asked = {"today": today, "kind": CaseKind.RECEIPT_LATE.value, "at_most": at_most}
     with engine.connect() as conn:
-        late = conn.execute(_LATE, asked).all()
+        late = conn.execute(_LATE, {"today": today, "at_most": at_most}).all()
     for receipt in late:
         with engine.connect() as conn:
             waiting = conn.execute(_WHO_WAITS, _place(receipt)).scalars().all()
@@ -64,7 +68,9 @@ def note(engine: Engine, *, now: datetime, at_most: int, policy: Policy) -> None
             with engine.begin() as conn:
                 _wait_longer(conn, order_id, receipt, now=now, policy=policy)
         with engine.begin() as conn:
-            _open_case(conn, receipt, now=now, policy=policy)
+            if receipt.late_on is None:
+                _open_case(conn, receipt, now=now, policy=policy)
+            conn.execute(_SEEN, {"wanted": receipt.replenishment_id, "today": today.date()})
 
 
 def resolve(conn: Connection, replenishment_id: str, *, resolution: str, now: datetime) -> None:
@@ -76,8 +82,14 @@ def _wait_longer(
     conn: Connection, order_id: str, receipt: Row[Any], *, now: datetime, policy: Policy
 ) -> None:
     order = lock_order(conn, order_id)
-    day = _comes_now(conn, order, receipt, now=now, policy=policy)
-    moved = conn.execute(_LATER, _place(receipt) | {"the_order": order_id, "day": day}).rowcount
+    place = next(one for one in sourcing.places(conn) if one.location_id == receipt.location_id)
+    abroad = place.country != order.ship_to["country"]
+    day = _comes_now(conn, place, receipt, abroad=abroad, now=now, policy=policy)
+    # When it was first late everybody waits longer; after that, only who waits in vain even if it came today.
+    at_best = promised(now=now, calendar=place.calendar, abroad=abroad, policy=policy)
+    before = day if receipt.late_on is None else min(day, at_best)
+    these = _place(receipt) | {"the_order": order_id, "day": day, "before": before}
+    moved = conn.execute(_LATER, these).rowcount
     if not moved or OrderStatus(order.status) in ENDED:
         return
     shortages.put_off(conn, order_id, day, now=now, policy=policy)
@@ -88,17 +100,15 @@ def _wait_longer(
         journal.event(conn, order_id, "delayed", sentence, at=now)
         told = {"promise_date": day.isoformat(), "reason": _REASON}
         journal.tell(conn, order_id, Fact.DELAYED, subject=order_id, version=n, data=told, now=now)
-    key = f"{order_id}:late:{receipt.replenishment_id}"
+    key = f"{order_id}:late:{receipt.replenishment_id}:{day}"
     journal.signal(conn, order_id, signals.REPLANNED, {"why": "receipt_late"}, fact_key=key, at=now)
 
 
 def _comes_now(
-    conn: Connection, order: Row[Any], receipt: Row[Any], *, now: datetime, policy: Policy
+    conn: Connection, place: Place, receipt: Row[Any], *, abroad: bool, now: datetime, policy: Policy
 ) -> date:
     """Return the day to promise: nobody knows when the receipt comes, so the shop's usual wait begins anew."""
-    place = next(one for one in sourcing.places(conn) if one.location_id == receipt.location_id)
     terms = sourcing.terms(conn, [receipt.sku]).get(receipt.sku, sourcing.Terms())
-    abroad = place.country != order.ship_to["country"]
     until = sourcing.missing_until(conn, place, {receipt.sku: terms}, abroad=abroad, now=now, policy=policy)
     return until[receipt.sku]
 

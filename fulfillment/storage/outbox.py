@@ -5,14 +5,15 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, Engine, Exists, and_, exists, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Engine, and_, exists, or_, select, update
 
+from fulfillment.domain.cases import CaseKind, CaseState
 from fulfillment.domain.clock import ShopClock
 from fulfillment.domain.holds import HoldReason
 from fulfillment.domain.notifications import Fact, NotificationState
 from fulfillment.domain.order import OrderStatus
 from fulfillment.domain.payment import PaymentStatus
-from fulfillment.storage.tables import backorders, holds, orders, outbox, payments, shipments
+from fulfillment.storage.tables import backorders, cases, holds, orders, outbox, payments, shipments
 
 _LEASE: Final = timedelta(seconds=60)  # real time: longer than any mail server's patience
 _STALE: Final = "no longer true"
@@ -108,20 +109,23 @@ def _no_longer_true() -> ColumnElement[bool]:
         payments.c.attempt == outbox.c.version,
         payments.c.status == PaymentStatus.ACTION_REQUIRED.value,
     )
-    unanswered = _held_for(HoldReason.STOCK)
+    unanswered = exists().where(
+        cases.c.order_id == outbox.c.order_id,
+        cases.c.kind == CaseKind.OUT_OF_STOCK.value,
+        cases.c.state != CaseState.RESOLVED.value,
+    )
+    held_for_address = exists().where(
+        holds.c.order_id == outbox.c.order_id,
+        holds.c.reason == HoldReason.ADDRESS.value,
+        holds.c.state == "active",
+    )
     return or_(
         and_(outbox.c.fact == Fact.BACKORDERED.value, ~waits),
         and_(outbox.c.fact == Fact.PAYMENT_ACTION.value, ~asks),
         and_(outbox.c.fact == Fact.SHORTAGE_ASKED.value, ~unanswered),
-        and_(outbox.c.fact == Fact.ADDRESS_ASKED.value, ~_held_for(HoldReason.ADDRESS)),
+        and_(outbox.c.fact == Fact.ADDRESS_ASKED.value, ~held_for_address),
         and_(outbox.c.fact == Fact.DELAYED.value, or_(superseded, arrived)),
         and_(outbox.c.fact == Fact.CONFIRMED.value, stopped),
-    )
-
-
-def _held_for(reason: HoldReason) -> Exists:
-    return exists().where(
-        holds.c.order_id == outbox.c.order_id, holds.c.reason == reason.value, holds.c.state == "active"
     )
 
 

@@ -24,8 +24,12 @@ from fulfillment.domain.tracking import (
     Flag,
     Scan,
     ScanSource,
+    Standing,
     Tracked,
     fold,
+    reason_of,
+    standings,
+    telling_that_counts,
 )
 from fulfillment.domain.transit import Patience
 from fulfillment.storage import cases, hand_over, journal, locks, promises, signals, transits
@@ -67,6 +71,25 @@ _OUTCOME: Final = MappingProxyType(
     }
 )
 _NEWS: Final = MappingProxyType({Outcome.DELIVERED: Fact.DELIVERED, Outcome.LOST: Fact.LOST})
+_KEPT: Final = insert(tracking_events)
+_STANDS: Final = Standing.FOLDED  # for one that stands under two numbers, of which the other counts
+# When a scan was first received, and who corrected it, stays as it was.
+_KEEP: Final = _KEPT.on_conflict_do_update(
+    index_elements=["parcel_id", "event_hash"],
+    set_={
+        name: _KEPT.excluded[name]
+        for name in (
+            "status",
+            "flag",
+            "reason",
+            "raw_text",
+            "provider",
+            "unknown",
+            "zone_assumed",
+            "standing",
+        )
+    },
+)
 
 
 def record(
@@ -82,12 +105,17 @@ def record(
     """Record scans, write what follows from all the parcel's scans and return it; a repeat changes nothing.
 
     A carrier's scan of a labeled parcel that the dock never handed over is the evidence that it left. Where the books
-    cannot follow, because the shipment was changed or cancelled, a person is called: the goods are gone.
+    cannot follow, because the shipment was changed or cancelled, a person is called: the goods are gone. So is one
+    when a correction takes back the end of a closed shipment: what is owed for it was settled. Its end is then
+    rewritten to a delivery only, which owes nobody.
     """
     order = locks.order_of_parcel(conn, parcel_id)
     before = _parcel(conn, parcel_id)
-    _store(conn, before, scans, now)
-    known = scans_of(conn, parcel_id)
+    stored = _stored(conn, parcel_id)
+    by_hash = _known(before, stored, scans)
+    known = list(by_hash.values())
+    stand = standings(known, now=now, future_tolerance=policy.future_scan_tolerance)
+    _keep(conn, before, stored, {h: (scan, stand.get(scan, _STANDS)) for h, scan in by_hash.items()}, now)
     after = fold(known, now=now, future_tolerance=policy.future_scan_tolerance)
     new_edd = edd if edd and _is_newest(scans, before) else before.edd_date
     if _left_unseen(before, after):
@@ -99,10 +127,13 @@ def record(
     if _should_be_here(before, after):
         _call_a_person(conn, before, after, now=now, policy=policy)
         return after.status
-    if outcome := _OUTCOME.get(after.status):
+    if takes_back := _takes_the_end_back(before, after, scans):
+        _ask_what_is_owed(conn, before, after, takes_back.why, now=now, policy=policy)
+    outcome = _OUTCOME.get(after.status)
+    if outcome is Outcome.DELIVERED or (outcome and not takes_back):
         _close(conn, order, before, outcome, now)
         transits.end(conn, parcel_id, Address(**order.ship_to), known, after.status, now)
-    elif new_edd:
+    elif new_edd and not outcome:
         _put_off(conn, order, before, after, new_edd, now)
     if _is_news(before, after, new_edd, order.promise_date):
         _signal(conn, before, after, new_edd, now)
@@ -127,45 +158,85 @@ def _parcel(conn: Connection, parcel_id: str) -> Row[Any]:
     return conn.execute(query).one()
 
 
-def _store(conn: Connection, parcel: Row[Any], scans: Sequence[Scan], now: datetime) -> None:
+def _stored(conn: Connection, parcel_id: str) -> dict[str, tuple[Scan, Standing]]:
+    """Return the parcel's scans by their hash, each with where it stands."""
+    rows = conn.execute(select(tracking_events).where(tracking_events.c.parcel_id == parcel_id))
+    return {row.event_hash: (_scan(row), Standing(row.standing)) for row in rows}
+
+
+def _known(
+    parcel: Row[Any], stored: Mapping[str, tuple[Scan, Standing]], scans: Sequence[Scan]
+) -> dict[str, Scan]:
+    """Return what is stored and what is told now, each scan once."""
+    known = {hashed: scan for hashed, (scan, _) in stored.items()}
+    for scan in scans:
+        hashed = scan.digest(parcel.carrier or "", parcel.tracking_number or "")
+        known[hashed] = telling_that_counts((scan, known.get(hashed, scan)))
+    return known
+
+
+def _keep(
+    conn: Connection,
+    parcel: Row[Any],
+    stored: Mapping[str, tuple[Scan, Standing]],
+    known: Mapping[str, tuple[Scan, Standing]],
+    now: datetime,
+) -> None:
+    """Write the scans that are new, are told better now, or stand elsewhere than they did."""
     rows = [
-        {
-            "parcel_id": parcel.parcel_id,
-            "event_hash": scan.digest(parcel.carrier or "", parcel.tracking_number or ""),
-            "status": scan.status.value if scan.status else None,
-            "flag": scan.flag.value if scan.flag else None,
-            "reason": scan.reason,
-            "raw_code": scan.code,
-            "raw_text": scan.text,
-            "place": scan.place,
-            "source": scan.source.value,
-            "correction": scan.correction,
-            "occurred_at": scan.occurred_at,
-            "received_at": now,
-        }
-        for scan in scans
+        _row(parcel, hashed, scan, standing, now)
+        for hashed, (scan, standing) in known.items()
+        if (scan, standing) != stored.get(hashed)
     ]
     if rows:
-        conn.execute(insert(tracking_events).on_conflict_do_nothing(), rows)
+        conn.execute(_KEEP, rows)
 
 
 def scans_of(conn: Connection, parcel_id: str) -> list[Scan]:
     """Return every scan of a parcel, in no order."""
-    rows = conn.execute(select(tracking_events).where(tracking_events.c.parcel_id == parcel_id))
-    return [
-        Scan(
-            status=CarrierStatus(row.status) if row.status else None,
-            occurred_at=row.occurred_at,
-            code=row.raw_code,
-            place=row.place,
-            text=row.raw_text,
-            flag=Flag(row.flag) if row.flag else None,
-            reason=row.reason,
-            source=ScanSource(row.source),
-            correction=row.correction,
-        )
-        for row in rows
-    ]
+    return [scan for scan, _ in _stored(conn, parcel_id).values()]
+
+
+def _row(parcel: Row[Any], event_hash: str, scan: Scan, standing: Standing, now: datetime) -> dict[str, Any]:
+    return {
+        "parcel_id": parcel.parcel_id,
+        "event_hash": event_hash,
+        "status": scan.status.value if scan.status else None,
+        "flag": scan.flag.value if scan.flag else None,
+        "reason": scan.reason or "",
+        "raw_code": scan.code,
+        "raw_text": scan.text,
+        "place": scan.place,
+        "source": scan.source.value,
+        "correction": scan.correction,
+        "provider": scan.provider,
+        "unknown": scan.is_unknown,
+        "zone_assumed": scan.zone_assumed,
+        "standing": standing.value,
+        "by": scan.by,
+        "why": scan.why,
+        "occurred_at": scan.occurred_at,
+        "received_at": now,
+    }
+
+
+def _scan(row: Row[Any]) -> Scan:
+    return Scan(
+        status=CarrierStatus(row.status) if row.status else None,
+        occurred_at=row.occurred_at,
+        code=row.raw_code,
+        place=row.place,
+        text=row.raw_text,
+        flag=Flag(row.flag) if row.flag else None,
+        reason=reason_of(row.reason),
+        source=ScanSource(row.source),
+        correction=row.correction,
+        provider=row.provider,
+        is_unknown=row.unknown,
+        zone_assumed=row.zone_assumed,
+        by=row.by,
+        why=row.why,
+    )
 
 
 def _is_newest(scans: Sequence[Scan], before: Row[Any]) -> bool:
@@ -203,6 +274,36 @@ def _call_a_person(
         now=now,
         note=note,
     )
+
+
+def _takes_the_end_back(before: Row[Any], after: Tracked, scans: Sequence[Scan]) -> Scan | None:
+    """Return the correction among these scans that a closed shipment's end does not stand up to."""
+    if before.work_status != WorkStatus.CLOSED.value or after.status.value == before.carrier_status:
+        return None
+    return next((scan for scan in scans if scan.correction), None)
+
+
+def _ask_what_is_owed(
+    conn: Connection, before: Row[Any], after: Tracked, why: str, *, now: datetime, policy: Policy
+) -> None:
+    """Open a case: the shipment is closed and stays so, whatever is owed for it now is decided by a person."""
+    note = (
+        f"{before.parcel_id} was {_plain(before.carrier_status)} and is {_plain(after.status)} by correction ({why}): "
+        "send it again or refund it where the customer lacks it, and take back what was paid where they have it"
+    )
+    cases.open_case(
+        conn,
+        before.order_id,
+        CaseKind.CARRIER_PROBLEM,
+        subject=before.shipment_id,
+        due_at=now + policy.support_answer_within,
+        now=now,
+        note=note,
+    )
+
+
+def _plain(status: str) -> str:
+    return status.replace("_", " ")
 
 
 def _put_off(
@@ -244,7 +345,7 @@ def _write(
     values = {
         "carrier_status": after.status.value,
         "flags": _words(after),
-        "reason": after.reason,
+        "reason": after.reason or "",
         "place": after.place,
         "edd_first_date": before.edd_first_date or edd,
         "edd_date": edd,
@@ -294,6 +395,8 @@ def _is_news(before: Row[Any], after: Tracked, edd: date | None, promise_date: d
     """Whether the order must hear it. Where it stands is compared with what it heard last."""
     if after.status in _UNHEARD_OF:
         return False
+    if after.reason and after.reason.value != before.reason:
+        return True
     seen = (before.carrier_status, sorted(before.flags), before.edd_date)
     if (after.status.value, _words(after), edd) == seen:
         return False
@@ -310,7 +413,7 @@ def _signal(conn: Connection, before: Row[Any], after: Tracked, edd: date | None
         "parcel_id": before.parcel_id,
         "status": after.status.value,
         "flags": flags,
-        "reason": after.reason,
+        "reason": after.reason or "",
         "edd": day,
         "place": after.place,
     }

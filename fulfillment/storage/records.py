@@ -37,6 +37,7 @@ from fulfillment.domain.record import (
     RevisePromise,
     Stopped,
     StopShipments,
+    WaitForAll,
 )
 from fulfillment.domain.shipment import WorkStatus
 from fulfillment.domain.tracking import CarrierStatus, Scan, ScanSource
@@ -49,6 +50,7 @@ from fulfillment.storage import (
     journal,
     late_parcels,
     parcels,
+    shortages,
     state,
     stopping,
 )
@@ -128,6 +130,15 @@ class RecordStore:
             outcome = f"held: {hold.reason}" if is_new else f"was held already: {hold.reason}"
             self._audit(conn, request, "hold", outcome, reason=request.note)
             return hold
+
+    def wait_for_all(self, request: WaitForAll) -> tuple[Hold, ...]:
+        """Let the order wait until all of it is there; return the holds that stand. Nobody is asked any more."""
+        order_id, now = request.order_id, self._now()
+        with self._engine.begin() as conn:
+            lock_order(conn, order_id)
+            until = shortages.wait_for_all(conn, order_id, now=now, policy=self._policy)
+            self._audit(conn, request, "wait_for_all", f"waits for all of it until {until:%d %b %Y}")
+            return holds.active(conn, order_id)
 
     def release_hold(self, request: ReleaseHold) -> Released:
         """End a hold, or all of them, and let the order go on.
@@ -351,7 +362,7 @@ class RecordStore:
     def _audit(
         self,
         conn: Connection,
-        request: PlaceHold | ReleaseHold | StopShipments | ChangePaymentMethod,
+        request: PlaceHold | WaitForAll | ReleaseHold | StopShipments | ChangePaymentMethod,
         command: str,
         outcome: str,
         *,

@@ -5,7 +5,7 @@ claimed. The reservation is the record: after a crash in between, a repeat finds
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 from typing import Any, Final
 
@@ -20,7 +20,7 @@ from fulfillment.domain.promise import ship_by
 from fulfillment.domain.reservation import PlannedShipment, Reservation, ReservationState, claim_key
 from fulfillment.domain.shipment import WaitsFor, WorkStatus, shipment_id
 from fulfillment.domain.sourcing import Sourced, shipped, source
-from fulfillment.storage import claims, holds, journal, shortages, sourcing
+from fulfillment.storage import claims, holds, journal, locks, shortages, sourcing, sourcing_decisions
 from fulfillment.storage.claims import Ask, Claimed
 from fulfillment.storage.movements import Place as Shelf
 from fulfillment.storage.movements import move
@@ -164,12 +164,14 @@ def plan(conn: Connection, want: Wanted, claimed: Claimed, *, now: datetime, pol
     An order that was stopped meanwhile gives its claim back; one that another worker planned is read.
     """
     order = want.order
+    want = _counted_again(conn, want, claimed, policy=policy)
     sourced = _shipped(want, claimed, policy)
     planned = _plan(want, sourced.from_location, first_n=1)
     waiting = _waiting(conn, want, sourced, n=len(planned) + 1, policy=policy)
     if not _become(conn, order, sourced, shipped=bool(planned or waiting), now=now):
         _give_back_if_stopped(conn, order, now=now)
         return stored(conn, order.order_id)
+    _keep_decision(conn, want, claimed, now=now, policy=policy)
     _write(conn, want, [*planned, *waiting], now=now, policy=policy)
     until = _queue(conn, want, waiting, now=now, policy=policy)
     _place_units(conn, order.order_id, [*planned, *waiting], sourced.cancelled)
@@ -200,9 +202,14 @@ def add(
     """
     want = _added(conn, order, lines, now=now, policy=policy)
     claimed = _claim_added(conn, want, now=now, policy=policy)
+    want = _counted_again(conn, want, claimed, policy=policy)
     sourced = _shipped(want, claimed, policy)
+    if gone := sourced.cancelled:
+        line = want.order.line(gone[0].line_no)
+        raise InsufficientStock(line.sku, line.quantity, line.quantity - gone[0].count)
     planned = _plan(want, sourced.from_location, first_n=first_n)
     waiting = _waiting(conn, want, sourced, n=first_n + len(planned), policy=policy)
+    _keep_decision(conn, want, claimed, now=now, policy=policy)
     _write(conn, want, [*planned, *waiting], now=now, policy=policy)
     if claimed.amounts and order.status not in UNPAID:
         _allocate(conn, want, claimed, planned, now=now)
@@ -244,6 +251,23 @@ def _shipped(want: Wanted, claimed: Claimed, policy: Policy) -> Sourced:
     )
 
 
+def _keep_decision(
+    conn: Connection, want: Wanted, claimed: Claimed, *, now: datetime, policy: Policy
+) -> None:
+    """Keep why the claim is where it is; of one that was made before a crash nobody knows any more what was there."""
+    if not claimed.repeated:
+        sourcing_decisions.keep(
+            conn,
+            want.order,
+            claimed.available,
+            key=want.key,
+            sites=[place.site for place in want.places],
+            may_wait=want.room,
+            now=now,
+            policy=policy,
+        )
+
+
 def _terms(row: Row[Any]) -> Terms:
     return Terms(limit=row.backorder_limit, available_from=row.available_from)
 
@@ -253,6 +277,18 @@ def _room(conn: Connection, terms: Mapping[str, Terms]) -> dict[str, int | None]
     limited = {sku for sku, its in terms.items() if its.limit is not None}
     owed = sourcing.levels(conn, limited)[1] if limited else {}
     return sourcing.rooms(terms, owed)
+
+
+def _counted_again(conn: Connection, want: Wanted, claimed: Claimed, *, policy: Policy) -> Wanted:
+    """Count who waits once more, one order after the other, where this one would wait and only so many may."""
+    waits = {want.order.line(units.line_no).sku for units in _shipped(want, claimed, policy).backordered}
+    limited = sorted(sku for sku in waits if want.may_wait[sku].limit is not None)
+    if not limited:
+        return want
+    lock_order(conn, want.order.order_id)  # before the queue, as everybody does
+    for sku in limited:
+        locks.named(conn, f"backorders:{sku}")
+    return replace(want, room=_room(conn, want.may_wait))
 
 
 def _added(
@@ -275,9 +311,6 @@ def _claim_added(conn: Connection, want: Wanted, *, now: datetime, policy: Polic
     (claimed,) = claims.judge(conn, [ask(want, now=now, policy=policy)])
     if isinstance(claimed, Exception):
         raise claimed
-    if gone := _shipped(want, claimed, policy).cancelled:
-        line = want.order.line(gone[0].line_no)
-        raise InsufficientStock(line.sku, line.quantity, line.quantity - gone[0].count)
     return claimed
 
 

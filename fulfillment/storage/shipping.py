@@ -19,7 +19,7 @@ from fulfillment.domain.payment import OperationKind, OperationState, operation_
 from fulfillment.domain.policy import DEFAULT, Policy
 from fulfillment.domain.provider_errors import Conflict
 from fulfillment.domain.shipment import InvalidTransition, Stop, WorkStatus
-from fulfillment.domain.tracking import CarrierStatus, Flag, Scan, ScanSource
+from fulfillment.domain.tracking import CarrierStatus, Flag, Scan, ScanSource, reason_of
 from fulfillment.domain.transit import days_left
 from fulfillment.storage import (
     address_checks,
@@ -537,6 +537,7 @@ def _scan(kept: Mapping[str, Any]) -> Scan:
             **kept,
             "status": kept["status"] and CarrierStatus(kept["status"]),
             "flag": kept["flag"] and Flag(kept["flag"]),
+            "reason": reason_of(kept["reason"] or ""),
             "source": ScanSource(kept["source"]),
             "occurred_at": datetime.fromisoformat(kept["occurred_at"]),
         }

@@ -4,16 +4,17 @@ from collections.abc import Mapping
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any, Final
 
-from sqlalchemy import Connection, bindparam, exists, select, update
+from sqlalchemy import Connection, bindparam, exists, func, select, update
 
-from fulfillment.domain.cases import CaseKind
+from fulfillment.domain.cases import CaseKind, CaseState
 from fulfillment.domain.holds import Hold, HoldReason
 from fulfillment.domain.notifications import Fact
 from fulfillment.domain.policy import Policy, Shortage, ShortageChoice
 from fulfillment.domain.shipment import BEFORE_HAND_OVER, WaitsFor
 from fulfillment.storage import cases, holds, journal
+from fulfillment.storage.tables import backorders, shipments, unit_ranges
+from fulfillment.storage.tables import cases as case_rows
 from fulfillment.storage.tables import holds as hold_rows
-from fulfillment.storage.tables import shipments, unit_ranges
 
 BY_POLICY: Final = "policy"
 _HOLDS_BACK: Final = (Shortage.ASK, Shortage.SHIP_COMPLETE)
@@ -25,11 +26,21 @@ _SOMETHING_IS_THERE: Final = select(
         unit_ranges.c.shipment_id == shipments.c.shipment_id,
     )
 )
-_PUT_OFF: Final = update(hold_rows).where(
+_ASKED: Final = exists().where(
+    case_rows.c.subject == bindparam("the_order"),
+    case_rows.c.kind == CaseKind.OUT_OF_STOCK.value,
+    case_rows.c.state != CaseState.RESOLVED.value,
+)
+_LATER: Final = update(hold_rows).where(
     hold_rows.c.order_id == bindparam("the_order"),
     hold_rows.c.reason == HoldReason.STOCK.value,
     hold_rows.c.state == "active",
+    hold_rows.c.placed_by == BY_POLICY,
     hold_rows.c.due_at < bindparam("later"),
+)
+_PUT_OFF: Final = _LATER.where(~_ASKED)
+_WAITS_UNTIL: Final = select(func.max(backorders.c.promise_date)).where(
+    backorders.c.order_id == bindparam("the_order"), backorders.c.state == "waiting"
 )
 
 
@@ -45,12 +56,14 @@ def hold_back(
         return False
     if not conn.execute(_SOMETHING_IS_THERE, {"the_order": order_id}).scalar_one():
         return False
-    due_at = due(max(until.values()), now=now, policy=policy)
+    asks = policy.shortage is Shortage.ASK
+    when_all_is_due = _when_all_is_due(max(until.values()), now=now, policy=policy)
+    due_at = now + policy.ask_customer_wait if asks else when_all_is_due
     note = f"not there: {', '.join(sorted(until))}"
     hold, is_new = holds.place(
         conn, order_id, HoldReason.STOCK, by=BY_POLICY, due_at=due_at, note=note, now=now
     )
-    if is_new and policy.shortage is Shortage.ASK:
+    if is_new and asks:
         _ask(conn, order_id, hold, sorted(until), now=now, policy=policy)
     elif is_new:
         text = "Not everything of your order is there yet. It leaves as soon as all of it is."
@@ -58,18 +71,31 @@ def hold_back(
     return True
 
 
-def due(promise_date: date, *, now: datetime, policy: Policy) -> datetime:
-    """Return when a shortage is settled without an answer; one that waits for all of it, long after its promise."""
-    if policy.shortage is Shortage.ASK:
-        return now + policy.ask_customer_wait
-    return datetime.combine(promise_date, time(), UTC) + timedelta(days=1) + policy.hold_default_after
-
-
 def put_off(conn: Connection, order_id: str, promise_date: date, *, now: datetime, policy: Policy) -> None:
-    """Let the hold of the locked order that waits for all of it stand until after a later promise."""
-    if policy.shortage is Shortage.SHIP_COMPLETE:
-        later = due(promise_date, now=now, policy=policy)
-        conn.execute(_PUT_OFF, {"the_order": order_id, "later": later, "due_at": later})
+    """Let the hold of the locked order that waits for all of it stand until after a later promise.
+
+    One about which its customer is asked keeps its time: the answer is due, not the goods.
+    """
+    later = _when_all_is_due(promise_date, now=now, policy=policy)
+    conn.execute(_PUT_OFF, {"the_order": order_id, "later": later, "due_at": later})
+
+
+def wait_for_all(conn: Connection, order_id: str, *, now: datetime, policy: Policy) -> datetime:
+    """Let the locked order wait for all of it, as its customer wants: nobody is asked any more.
+
+    Return when it is settled all the same, should the rest not have come until then.
+    """
+    day: date | None = conn.execute(_WAITS_UNTIL, {"the_order": order_id}).scalar_one()
+    later = _when_all_is_due(day or now.date(), now=now, policy=policy)
+    conn.execute(_LATER, {"the_order": order_id, "later": later, "due_at": later})
+    cases.resolve(conn, CaseKind.OUT_OF_STOCK, subject=order_id, resolution="wait", now=now)
+    return later
+
+
+def _when_all_is_due(promise_date: date, *, now: datetime, policy: Policy) -> datetime:
+    """Return until when an order waits for all of it: long after its promise, and never only until now."""
+    after = datetime.combine(promise_date, time(), UTC) + timedelta(days=1) + policy.hold_default_after
+    return max(after, now + policy.ask_customer_wait)
 
 
 def _ask(

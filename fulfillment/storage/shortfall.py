@@ -2,20 +2,34 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any, Final, TypeVar
 
-from sqlalchemy import Connection, Engine, Row, bindparam, func, insert, select, text, update
+from sqlalchemy import (
+    Connection,
+    Engine,
+    Integer,
+    Row,
+    Text,
+    bindparam,
+    case,
+    func,
+    insert,
+    literal,
+    select,
+    text,
+    update,
+)
 from sqlalchemy.dialects.postgresql import insert as pg_insert
 
 from fulfillment.domain.errors import FulfillmentError
 from fulfillment.domain.inventory import Deed, InsufficientStock, Movement, PackedAlready
 from fulfillment.domain.notifications import Fact
 from fulfillment.domain.order import ENDED, OrderStatus, UnitRange
-from fulfillment.domain.policy import Policy
+from fulfillment.domain.policy import Policy, Shortage
 from fulfillment.domain.promise import Source
-from fulfillment.domain.shipment import WaitsFor, WorkStatus
-from fulfillment.storage import journal, locks, promises, signals, sourcing
+from fulfillment.domain.shipment import WaitsFor, WorkStatus, shipment_id
+from fulfillment.storage import journal, locks, promises, shortages, signals, sourcing
 from fulfillment.storage.movements import Place, is_done, lock_levels, move, read_level
 from fulfillment.storage.orders import OUT_OF_STOCK, lines_of, order_from
 from fulfillment.storage.sourcing import Terms
@@ -27,7 +41,6 @@ from fulfillment.storage.tables import (
     outbox,
     reservations,
     shipments,
-    skus,
     stock_movements,
     unit_ranges,
 )
@@ -76,17 +89,11 @@ _CLAIMS: Final = text(
     """
 )
 _UNITS: Final = (
-    select(
-        unit_ranges.c.line_no,
-        unit_ranges.c.first_unit,
-        unit_ranges.c.quantity,
-        (skus.c.backorderable & ~skus.c.archived).label("may_wait"),
-    )
+    select(unit_ranges.c.line_no, unit_ranges.c.first_unit, unit_ranges.c.quantity)
     .join(
         order_lines,
         (order_lines.c.order_id == unit_ranges.c.order_id) & (order_lines.c.line_no == unit_ranges.c.line_no),
     )
-    .join(skus, skus.c.sku == order_lines.c.sku)
     .where(unit_ranges.c.shipment_id == bindparam("the_shipment"), order_lines.c.sku == bindparam("the_sku"))
     .order_by(unit_ranges.c.line_no.desc(), unit_ranges.c.first_unit.desc())
 )
@@ -100,21 +107,67 @@ _QUEUE_AGAIN: Final = _QUEUE.on_conflict_do_update(
     index_elements=["shipment_id", "line_no"],
     set_={"quantity": _QUEUE.excluded.quantity, "filled": _QUEUE.excluded.filled, "state": "waiting"},
 )
+_QUEUE_MORE: Final = _QUEUE.on_conflict_do_update(
+    index_elements=["shipment_id", "line_no"],
+    # A claim that was let go keeps its size, and counts no more.
+    set_={
+        "quantity": _QUEUE.excluded.quantity
+        + case((backorders.c.state == "cancelled", 0), else_=backorders.c.quantity),
+        "filled": case((backorders.c.state == "cancelled", 0), else_=backorders.c.filled),
+        "state": "waiting",
+    },
+)
+_REQUEUE: Final = update(backorders).where(
+    backorders.c.shipment_id == bindparam("the_shipment"), backorders.c.line_no == bindparam("the_line")
+)
 _THIS_RANGE: Final = (
     (unit_ranges.c.order_id == bindparam("the_order"))
     & (unit_ranges.c.line_no == bindparam("the_line"))
     & (unit_ranges.c.first_unit == bindparam("the_first"))
 )
 _CUT: Final = update(unit_ranges).where(_THIS_RANGE)
-_CANCEL_ALL: Final = _CUT.values(shipment_id=None, cancelled_reason=OUT_OF_STOCK)
-_CANCEL: Final = insert(unit_ranges)
+_ADD_RANGE: Final = insert(unit_ranges)
 _THIS_SHIPMENT: Final = shipments.c.shipment_id == bindparam("the_shipment")
 _SHIPMENT: Final = update(shipments).where(_THIS_SHIPMENT)
-_CARRIES: Final = (
-    select(unit_ranges.c.line_no)
-    .where(unit_ranges.c.shipment_id == bindparam("the_shipment"))
-    .exists()
-    .select()
+_REVALUE: Final = _SHIPMENT.values(value=shipments.c.value + bindparam("more"))
+_CARRIES: Final = select(func.coalesce(func.sum(unit_ranges.c.quantity), 0)).where(
+    unit_ranges.c.shipment_id == bindparam("the_shipment")
+)
+_LAST_N: Final = select(func.max(shipments.c.n)).where(shipments.c.order_id == bindparam("the_order"))
+_WAITS: Final = (shipments.c.work_status == WorkStatus.SCHEDULED.value) & (
+    shipments.c.waits_for == WaitsFor.STOCK.value
+)
+_WAITS_ITSELF: Final = select(_WAITS).where(_THIS_SHIPMENT)
+_WAITS_THERE: Final = (
+    select(shipments.c.shipment_id)
+    .where(
+        shipments.c.order_id == bindparam("the_order"), shipments.c.location_id == bindparam("there"), _WAITS
+    )
+    .order_by(shipments.c.n)
+    .limit(1)
+)
+_PLANNED: Final = (
+    "shipment_id",
+    "order_id",
+    "n",
+    "location_id",
+    "work_status",
+    "waits_for",
+    "value",
+    "ship_by",
+)
+_PLAN: Final = insert(shipments).from_select(
+    _PLANNED,
+    select(
+        bindparam("follows", type_=Text),
+        shipments.c.order_id,
+        bindparam("its_n", type_=Integer),
+        shipments.c.location_id,
+        literal(WorkStatus.SCHEDULED.value, Text),
+        literal(WaitsFor.STOCK.value, Text),
+        literal(0, Integer),
+        shipments.c.ship_by,
+    ).where(_THIS_SHIPMENT),
 )
 _LIVES: Final = (
     select(shipments.c.shipment_id)
@@ -152,6 +205,17 @@ class Overtaken(FulfillmentError):
 
     def __init__(self) -> None:
         super().__init__("orders come in faster than this can be booked; try again in a moment")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Short:
+    """Units of one line that are not there: `came` of them by the queue, which had `filled` of its `queued`."""
+
+    line_no: int
+    lost: int
+    came: int
+    queued: int
+    filled: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -284,13 +348,11 @@ def _lose(
 ) -> None:
     """Take the units out of the claim; they wait again, or are cancelled where no more will come."""
     _reduce_claim(conn, place, loss, kind, deed)
-    asked = {"the_shipment": loss.shipment_id, "the_sku": place[0]}
-    units = conn.execute(_UNITS, asked).all()
-    if units[0].may_wait:
-        again = _wait_again(conn, place, order, loss, units, policy=policy, now=deed.at)
-        _tell_short(conn, order, loss, place[0], again, deed)
+    terms = sourcing.waitable(sourcing.terms(conn, [place[0]]), now=deed.at, policy=policy)
+    if place[0] in terms:
+        _wait(conn, place, order, loss, terms, deed, policy=policy)
     else:
-        _cancel(conn, order, loss, units, deed)
+        _cancel(conn, place, order, loss, deed)
         _tell_cancelled(conn, order, loss, place[0], deed)
     outcome = f"{loss.units} x {place[0]} of {loss.shipment_id} are not there"
     journal.audit(
@@ -333,67 +395,139 @@ def _reduce_claim(conn: Connection, place: Place, loss: _Loss, kind: Movement, d
 # --- units that may wait -----------------------------------------------------------------------------
 
 
-def _wait_again(
+def _wait(
     conn: Connection,
     place: Place,
     order: Row[Any],
     loss: _Loss,
-    units: Sequence[Row[Any]],
+    terms: Mapping[str, Terms],
+    deed: Deed,
     *,
     policy: Policy,
-    now: datetime,
+) -> None:
+    """Queue the units at the place their promise gives them; what the order has still goes on as the policy says."""
+    day = _expected(conn, place, order, terms, policy=policy, now=deed.at)
+    if _waits_itself(conn, loss):
+        waits = _wait_again(conn, place, order, loss, day)
+    else:
+        waits = _follow(conn, place, order, loss, day)
+    revised = _promise_later(conn, order, loss, day, waits, now=deed.at)
+    _tell_short(conn, order, loss, place[0], revised, deed)
+    if policy.shortage is not Shortage.ASK or not _is_sold_ahead(place[0], terms, deed.at):
+        shortages.hold_back(conn, loss.order_id, {place[0]: day}, now=deed.at, policy=policy)
+
+
+def _promise_later(
+    conn: Connection, order: Row[Any], loss: _Loss, day: date, waits: str, *, now: datetime
 ) -> bool:
-    """Put the units back in the queue, at the place their promise gives them; return whether it was revised."""
-    queued = {
-        row.line_no: row
-        for row in conn.execute(_QUEUED, {"the_shipment": loss.shipment_id, "the_sku": place[0]})
-    }
-    there = next(one for one in sourcing.places(conn) if one.location_id == place[1])
-    until = sourcing.missing_until(
-        conn,
-        there,
-        {place[0]: sourcing.terms(conn, [place[0]]).get(place[0], Terms())},
-        abroad=there.country != order.ship_to["country"],
-        now=now,
-        policy=policy,
-    )
-    later = until[place[0]]
-    fixed = {
-        "order_id": loss.order_id,
-        "shipment_id": loss.shipment_id,
-        "sku": place[0],
-        "location_id": place[1],
-        "placed_at": order.placed_at,
-        "promise_date": order.promise_date or later,
-        "state": "waiting",
-    }
-    conn.execute(_QUEUE_AGAIN, [fixed | line for line in _lines_short(units, queued, loss, order)])
-    back = {"work_status": WorkStatus.SCHEDULED.value, "waits_for": WaitsFor.STOCK.value}
-    conn.execute(_SHIPMENT, {"the_shipment": loss.shipment_id, **back, "picker": None, "picked_at": None})
-    if order.promise_date is None or later <= order.promise_date:
+    if order.promise_date is None or day <= order.promise_date:
         return False
     version = _next_version(conn, loss, Fact.BACKORDERED)
     promises.revise(
         conn,
         loss.order_id,
-        later,
+        day,
         source=Source.STOCK,
         reason=OUT_OF_STOCK,
         told=promises.Told(fact=Fact.BACKORDERED, subject=loss.shipment_id, version=version),
         now=now,
-        shipment_id=loss.shipment_id,
+        shipment_id=waits,
     )
     return True
 
 
-def _lines_short(
-    units: Sequence[Row[Any]], queued: Mapping[int, Row[Any]], loss: _Loss, order: Row[Any]
-) -> list[dict[str, int]]:
-    """Return how much of each line waits now, and how much of that was filled before."""
+def _expected(
+    conn: Connection,
+    place: Place,
+    order: Row[Any],
+    terms: Mapping[str, Terms],
+    *,
+    policy: Policy,
+    now: datetime,
+) -> date:
+    """Return the day on which units that wait anew at this place should reach the customer."""
+    there = next(one for one in sourcing.places(conn) if one.location_id == place[1])
+    abroad = there.country != order.ship_to["country"]
+    return sourcing.missing_until(conn, there, terms, abroad=abroad, now=now, policy=policy)[place[0]]
+
+
+def _is_sold_ahead(sku: str, terms: Mapping[str, Terms], now: datetime) -> bool:
+    return bool(sourcing.sold_ahead({sku: terms[sku].available_from}, now=now))
+
+
+def _waits_itself(conn: Connection, loss: _Loss) -> bool:
+    """Test whether the shipment waits as a whole: it did before, or nothing else is in it."""
+    this = {"the_shipment": loss.shipment_id}
+    carries = conn.execute(_CARRIES, this).scalar_one()
+    return bool(carries == loss.units or conn.execute(_WAITS_ITSELF, this).scalar_one())
+
+
+def _wait_again(conn: Connection, place: Place, order: Row[Any], loss: _Loss, day: date) -> str:
+    rows = [
+        _queue_row(place, order, loss.shipment_id, part.line_no, day)
+        | {"quantity": part.queued + part.lost - part.came, "filled": part.filled - part.came}
+        for part in _lines_short(conn, place, order, loss)
+    ]
+    conn.execute(_QUEUE_AGAIN, rows)
+    back = {"work_status": WorkStatus.SCHEDULED.value, "waits_for": WaitsFor.STOCK.value}
+    conn.execute(_SHIPMENT, {"the_shipment": loss.shipment_id, **back, "picker": None, "picked_at": None})
+    return loss.shipment_id
+
+
+def _follow(conn: Connection, place: Place, order: Row[Any], loss: _Loss, day: date) -> str:
+    """Let the units follow in a shipment that waits and is paid when it leaves; return it. The rest of theirs goes on."""
+    short = _lines_short(conn, place, order, loss)
+    follows = _follower(conn, place, loss)
+    gone = _take_out(conn, place, loss, short, {"shipment_id": follows})
+    worth = order_from(order, lines_of(conn, loss.order_id)).worth(gone)
+    conn.execute(_REVALUE, {"the_shipment": loss.shipment_id, "more": -worth})
+    conn.execute(_REVALUE, {"the_shipment": follows, "more": worth})
+    rows = [
+        _queue_row(place, order, follows, part.line_no, day) | {"quantity": part.lost, "filled": 0}
+        for part in short
+    ]
+    conn.execute(_QUEUE_MORE, rows)
+    return follows
+
+
+def _follower(conn: Connection, place: Place, loss: _Loss) -> str:
+    """Return the order's shipment that waits for stock at this place, planning it where there is none."""
+    asked = {"the_order": loss.order_id, "there": place[1]}
+    standing: str | None = conn.execute(_WAITS_THERE, asked).scalar_one_or_none()
+    if standing is not None:
+        return standing
+    n = conn.execute(_LAST_N, asked).scalar_one() + 1
+    follows = shipment_id(loss.order_id, n)
+    conn.execute(_PLAN, {"the_shipment": loss.shipment_id, "follows": follows, "its_n": n})
+    return follows
+
+
+def _queue_row(place: Place, order: Row[Any], shipment: str, line_no: int, day: date) -> dict[str, Any]:
+    return {
+        "order_id": order.order_id,
+        "shipment_id": shipment,
+        "line_no": line_no,
+        "sku": place[0],
+        "location_id": place[1],
+        "placed_at": order.placed_at,
+        "promise_date": order.promise_date or day,
+        "state": "waiting",
+    }
+
+
+def _units(conn: Connection, place: Place, loss: _Loss) -> Sequence[Row[int, int, int]]:
+    """Return where the shipment's units of the SKU are, the highest numbers first."""
+    return conn.execute(_UNITS, {"the_shipment": loss.shipment_id, "the_sku": place[0]}).all()
+
+
+def _lines_short(conn: Connection, place: Place, order: Row[Any], loss: _Loss) -> list[_Short]:
+    """Return how many units of each line are lost, the last line first."""
+    asked = {"the_shipment": loss.shipment_id, "the_sku": place[0]}
+    queued = {row.line_no: row for row in conn.execute(_QUEUED, asked)}
     there: dict[int, int] = {}
-    for span in units:
+    for span in _units(conn, place, loss):
         there[span.line_no] = there.get(span.line_no, 0) + span.quantity
-    missing, short = loss.units, list[dict[str, int]]()
+    missing, short = loss.units, list[_Short]()
     for line_no, carried in there.items():
         row = queued.get(line_no)
         quantity, filled = (row.quantity, row.filled) if row else (0, 0)
@@ -401,11 +535,48 @@ def _lines_short(
         from_queue = filled if loss.allocated else 0
         at_first = carried - quantity if order.confirmed_at or not loss.allocated else 0
         if lost := min(missing, from_queue + at_first):
-            given_back = min(lost, from_queue)
-            more = lost - given_back
-            short.append({"line_no": line_no, "quantity": quantity + more, "filled": filled - given_back})
+            came = min(lost, from_queue)
+            short.append(_Short(line_no=line_no, lost=lost, came=came, queued=quantity, filled=filled))
             missing -= lost
     return short
+
+
+def _take_out(
+    conn: Connection, place: Place, loss: _Loss, short: Sequence[_Short], to: dict[str, Any]
+) -> tuple[UnitRange, ...]:
+    """Move the units with the highest numbers of each line out of their shipment, and return them."""
+    missing = {part.line_no: part.lost for part in short}
+    gone: list[UnitRange] = []
+    for span in _units(conn, place, loss):
+        if lost := min(missing.get(span.line_no, 0), span.quantity):
+            missing[span.line_no] -= lost
+            gone.append(_cut(conn, loss.order_id, span, span.quantity - lost, to))
+    for part in short:
+        _take_from_queue(conn, loss, part)
+    return tuple(gone)
+
+
+def _cut(
+    conn: Connection, order_id: str, span: Row[int, int, int], kept: int, to: dict[str, Any]
+) -> UnitRange:
+    this = {"the_order": order_id, "the_line": span.line_no, "the_first": span.first_unit}
+    gone = UnitRange(line_no=span.line_no, first=span.first_unit + kept, count=span.quantity - kept)
+    if not kept:
+        conn.execute(_CUT, this | {"shipment_id": None, "cancelled_reason": None} | to)
+        return gone
+    conn.execute(_CUT, this | {"quantity": kept})
+    row = {"order_id": order_id, "line_no": gone.line_no, "first_unit": gone.first, "quantity": gone.count}
+    conn.execute(_ADD_RANGE, row | to)
+    return gone
+
+
+def _take_from_queue(conn: Connection, loss: _Loss, part: _Short) -> None:
+    """What came by the queue and is lost is no part of what the shipment got of it."""
+    if not part.came:
+        return
+    left = {"quantity": part.queued - part.came, "filled": part.filled - part.came}
+    values = left if left["quantity"] else {"state": "cancelled"}
+    conn.execute(_REQUEUE, {"the_shipment": loss.shipment_id, "the_line": part.line_no, **values})
 
 
 def _tell_short(conn: Connection, order: Row[Any], loss: _Loss, sku: str, revised: bool, deed: Deed) -> None:
@@ -418,40 +589,18 @@ def _tell_short(conn: Connection, order: Row[Any], loss: _Loss, sku: str, revise
 # --- units that will not come ------------------------------------------------------------------------
 
 
-def _cancel(conn: Connection, order: Row[Any], loss: _Loss, units: Sequence[Row[Any]], deed: Deed) -> None:
-    """Cancel the units with the highest numbers; the shipment costs less, and ends where nothing is left."""
-    gone: list[UnitRange] = []
-    missing = loss.units
-    for span in units:
-        if lost := min(missing, span.quantity):
-            kept = span.quantity - lost
-            gone.append(UnitRange(line_no=span.line_no, first=span.first_unit + kept, count=lost))
-            _cut(conn, loss.order_id, span, kept)
-            missing -= lost
-    worth = order_from(order, lines_of(conn, loss.order_id)).worth(tuple(gone))
+def _cancel(conn: Connection, place: Place, order: Row[Any], loss: _Loss, deed: Deed) -> None:
+    """Cancel the units; the shipment costs less, and ends where nothing is left."""
+    short = _lines_short(conn, place, order, loss)
+    gone = _take_out(conn, place, loss, short, {"cancelled_reason": OUT_OF_STOCK})
+    worth = order_from(order, lines_of(conn, loss.order_id)).worth(gone)
     this = {"the_shipment": loss.shipment_id}
-    conn.execute(_SHIPMENT.values(value=shipments.c.value - worth), this)
+    conn.execute(_REVALUE, this | {"more": -worth})
     if not conn.execute(_CARRIES, this).scalar_one():
         ended = {"work_status": WorkStatus.CANCELLED.value, "waits_for": WaitsFor.NOTHING.value}
         drop_fees(conn, loss.order_id, [loss.shipment_id])
         conn.execute(_SHIPMENT, this | ended | {"cancelled_reason": OUT_OF_STOCK, "closed_at": deed.at})
     _end_order(conn, order)
-
-
-def _cut(conn: Connection, order_id: str, span: Row[Any], kept: int) -> None:
-    this = {"the_order": order_id, "the_line": span.line_no, "the_first": span.first_unit}
-    if not kept:
-        conn.execute(_CANCEL_ALL, this)
-        return
-    conn.execute(_CUT, this | {"quantity": kept})
-    gone = {
-        "order_id": order_id,
-        "line_no": span.line_no,
-        "first_unit": span.first_unit + kept,
-        "quantity": span.quantity - kept,
-        "cancelled_reason": OUT_OF_STOCK,
-    }
-    conn.execute(_CANCEL, gone)
 
 
 def _end_order(conn: Connection, order: Row[Any]) -> None:

@@ -15,7 +15,8 @@ from fulfillment.domain.policy import DEFAULT, Policy, Shortage
 from fulfillment.domain.promise import CartPart, CartPromise, promised, stock_expected
 from fulfillment.domain.replenishment import COMING
 from fulfillment.domain.shipment import ON_THE_FLOOR
-from fulfillment.domain.sourcing import Site, Sourced, source, waits_at
+from fulfillment.domain.sourcing import Decision, Site, Sourced, source, waits_at
+from fulfillment.storage import sourcing_decisions
 from fulfillment.storage.locations import CALENDAR, calendar_from
 from fulfillment.storage.tables import (
     backorders,
@@ -230,6 +231,11 @@ class SourcingStore:
 
     def __init__(self, engine: Engine, now: Callable[[], datetime], *, policy: Policy = DEFAULT) -> None:
         self._engine, self._now, self._policy = engine, now, policy
+
+    def decisions(self, order_id: str) -> tuple[Decision, ...]:
+        """Return why an order ships from where it does, as it was decided when it was placed and changed."""
+        with self._engine.connect() as conn:
+            return sourcing_decisions.of_order(conn, order_id)
 
     def promise(self, cart: Mapping[str, int], ship_to: Address) -> CartPromise:
         """Return what a cart of SKUs and quantities would become if it were ordered now; nothing is kept.

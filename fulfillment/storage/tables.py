@@ -207,6 +207,7 @@ replenishment_orders = Table(
     _moment("due_at"),
     Column("state", Text, nullable=False),  # suggested, ordered, partially_received, received, cancelled
     _moment("received_at", nullable=True),  # when the last of it came
+    Column("late_on", Date),  # the last day on which whoever waits for it was found to wait longer
     CheckConstraint("quantity > 0 AND received >= 0 AND received <= quantity", name="received"),
     CheckConstraint(
         "state IN ('suggested', 'ordered', 'partially_received', 'received', 'cancelled')", name="state"
@@ -353,6 +354,20 @@ order_lines = Table(
     Column("tax", Integer, nullable=False),
     Column("shipping_share", Integer, nullable=False),
     CheckConstraint("quantity > 0 AND unit_price >= 0 AND discount >= 0 AND tax >= 0", name="amounts"),
+)
+
+# Why what was claimed is claimed there: written once with the plan, read by people.
+sourcing_decisions = Table(
+    "sourcing_decisions",
+    metadata,
+    Column("operation_key", Text, primary_key=True),  # of the claim that followed
+    _order_id(),
+    _moment("at"),
+    Column("policy_version", Text, nullable=False),
+    Column("inputs", JSONB, nullable=False),
+    Column("candidates", JSONB, nullable=False),
+    Column("why", Text, nullable=False),
+    Index("ix_sourcing_decisions_order", "order_id"),
 )
 
 # Where every unit of every line is: in exactly one shipment, or cancelled (shipment_id is null).
@@ -858,8 +873,16 @@ tracking_events = Table(
     Column("place", Text, nullable=False, server_default=""),
     Column("source", Text, nullable=False),
     Column("correction", Boolean, nullable=False, server_default="false"),
+    Column("provider", Text, nullable=False, server_default=""),  # whose words code and text are
+    Column("unknown", Boolean, nullable=False, server_default="false"),  # the code is in none of our tables
+    Column("zone_assumed", Boolean, nullable=False, server_default="false"),
+    Column("standing", Text, nullable=False, server_default="folded"),  # folded, set_aside, after_end
+    Column("by", Text, nullable=False, server_default=""),  # who corrected it, and why
+    Column("why", Text, nullable=False, server_default=""),
     _moment("occurred_at"),
     _moment("received_at"),
+    CheckConstraint("source <> 'staff' OR (\"by\" <> '' AND why <> '')", name="corrected_by"),
+    Index("ix_tracking_events_unknown", "provider", "raw_code", postgresql_where=text("unknown")),
 )
 
 # --- the record, messages in and out -----------------------------------------------------------------

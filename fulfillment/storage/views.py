@@ -14,6 +14,7 @@ from sqlalchemy import (
     Row,
     String,
     Table,
+    and_,
     bindparam,
     cast,
     func,
@@ -29,9 +30,11 @@ from fulfillment.domain.address import Address, AddressAnswer, Verdict
 from fulfillment.domain.cases import Case, CaseKind, CaseState, attention
 from fulfillment.domain.errors import FulfillmentError, UnknownOrder
 from fulfillment.domain.holds import Hold, HoldReason
+from fulfillment.domain.notifications import NotificationState
 from fulfillment.domain.order import OrderLine, OrderStatus, UnitRange
 from fulfillment.domain.payment import PaymentStatus
 from fulfillment.domain.policy import DEFAULT, Policy
+from fulfillment.domain.promise import Promise, Source, Telling
 from fulfillment.domain.shipment import WaitsFor, WorkStatus
 from fulfillment.domain.stage import (
     PaymentView,
@@ -61,8 +64,10 @@ from fulfillment.storage.tables import (
     order_events,
     order_lines,
     orders,
+    outbox,
     parcels,
     payments,
+    promises,
     shipments,
     tracking_events,
     unit_ranges,
@@ -190,8 +195,37 @@ def _whole_order(chosen: ColumnElement[bool]) -> Any:
         _of_order(cases, cases.c.opened_at, cases.c.case_id, only=cases.c.state != CaseState.RESOLVED.value),
         _of_order(address_checks, address_checks.c.at),
         _of_order(order_events, order_events.c.seq),
+        _of_order(promises, promises.c.n),
+        _TELLINGS,
         scans,
     ).where(chosen)
+
+
+# Which messages told a promise: its number, and what became of them.
+_TELLINGS: Final = (
+    select(
+        func.jsonb_agg(
+            func.jsonb_build_object(
+                *("n", promises.c.n, "channel", outbox.c.channel),
+                *("state", outbox.c.state, "sent_at", outbox.c.sent_at),
+            )
+        )
+    )
+    .select_from(promises)
+    .join(
+        outbox,
+        and_(
+            outbox.c.order_id == promises.c.order_id,
+            outbox.c.fact == promises.c.told_fact,
+            outbox.c.subject == promises.c.told_subject,
+            outbox.c.version == promises.c.told_version,
+        ),
+    )
+    .where(promises.c.order_id == orders.c.order_id)
+    .correlate(orders)
+    .scalar_subquery()
+    .label("tellings")
+)
 
 
 def _of_order(table: Table, *order_by: Any, only: ColumnElement[bool] | None = None) -> Any:
@@ -236,6 +270,28 @@ def _view(row: Row[Any]) -> OrderView:
         completed_at=row.completed_at,
         address_answer=_address_answer(order.ship_to, row.address_checks or ()),
         events=tuple(_event(event) for event in row.order_events or ()),
+        promises=tuple(_promise(promise, row.tellings or []) for promise in row.promises or ()),
+    )
+
+
+def _promise(row: dict[str, Any], tellings: Rows) -> Promise:
+    told = (
+        Telling(
+            channel=one["channel"],
+            state=NotificationState(one["state"]),
+            sent_at=datetime.fromisoformat(one["sent_at"]) if one["sent_at"] else None,
+        )
+        for one in tellings
+        if one["n"] == row["n"]
+    )
+    return Promise(
+        n=row["n"],
+        day=date.fromisoformat(row["promised_date"]),
+        source=Source(row["source"]),
+        reason=row["reason"],
+        at=datetime.fromisoformat(row["at"]),
+        shipment_id=row["shipment_id"],
+        told=tuple(told),
     )
 
 

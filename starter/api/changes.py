@@ -1,6 +1,5 @@
 """Changes of an order over HTTP: cancel, items, address, service, holds, another way to pay."""
 
-import secrets
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict
 from functools import partial
@@ -17,7 +16,7 @@ from fulfillment.domain.explanation import allowed_actions
 from fulfillment.domain.holds import HoldReason
 from fulfillment.domain.view import OrderView
 from starter.access import Caller, Needs, Scope
-from starter.api.idempotency import Answered, Key, asked, once
+from starter.api.idempotency import Answered, Key, asked, once, request_id
 from starter.api.orders import OrderId, order_out
 from starter.api.problems import Problem, of_business
 from starter.api.schemas import (
@@ -171,11 +170,8 @@ async def _change(
     key: str,
 ) -> Response:
     """Ask the order for a change, once per key, and answer with the order after it."""
-    # A key of the client's is the caller's own and counts for one verb; without one every request is new.
-    request_id = f"{verb}:{caller.name}:{key}" if key else f"{verb}:{secrets.token_hex(12)}"
-    work = partial(
-        _changed, verb, order_id, partial(ask, by=caller.name, request_id=request_id), request, doors
-    )
+    asking = partial(ask, by=caller.name, request_id=request_id(verb, caller, key))
+    work = partial(_changed, verb, order_id, asking, request, doors)
     if key:
         return (await once(doors.idempotency, asked(request, body, caller=caller, key=key), work)).response()
     return (await work()).response()

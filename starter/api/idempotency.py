@@ -3,6 +3,7 @@
 import hashlib
 import json
 import re
+import secrets
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from functools import partial
@@ -44,6 +45,11 @@ def read_key(
 
 
 Key = Annotated[str, Depends(read_key)]
+
+
+def request_id(verb: str, caller: Caller, key: str) -> str:
+    """Return the id of a request. A client's key is its own and counts for one verb; without one each is new."""
+    return f"{verb}:{caller.name}:{key}" if key else f"{verb}:{secrets.token_hex(12)}"
 
 
 def fingerprint(request: Request, body: BaseModel | None) -> str:

@@ -17,6 +17,7 @@ from starlette.types import ExceptionHandler
 
 from fulfillment.domain.calendars import InvalidCalendar
 from fulfillment.domain.carriers import NoSuchPause
+from fulfillment.domain.corrections import UnknownParcel
 from fulfillment.domain.counts import CountRefused, UnknownCount
 from fulfillment.domain.errors import FulfillmentError, UnknownOrder
 from fulfillment.domain.holds import NoSuchHold
@@ -270,6 +271,7 @@ def of_business(error: FulfillmentError) -> Problem:
         case (
             UnknownOrder()
             | UnknownShipment()
+            | UnknownParcel()
             | NoSuchHold()
             | NoSuchPause()
             | UnknownRefund()

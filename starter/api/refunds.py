@@ -1,6 +1,5 @@
 """Refunds over HTTP: ask for one, let a second person decide, book what was paid by hand."""
 
-import secrets
 from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Annotated
@@ -12,7 +11,7 @@ from pydantic import BaseModel
 from fulfillment.domain.order import UnitRange
 from fulfillment.domain.refund import Refund, RefundState, RequestRefund
 from starter.access import Caller, Needs, Scope
-from starter.api.idempotency import Answered, Key, asked, once
+from starter.api.idempotency import Answered, Key, asked, once, request_id
 from starter.api.orders import OrderId
 from starter.api.schemas import PaidByHandIn, RefundIn, RefundOut, RefundsOut, RejectIn
 from starter.doors import Doors, Standing
@@ -34,7 +33,7 @@ async def request_refund(
         order_id=order_id,
         cause=body.cause,
         by=caller.name,
-        request_id=_request_id("refund", caller, key),
+        request_id=request_id("refund", caller, key),
         units=tuple(UnitRange(line_no=u.line, first=u.first, count=u.count) for u in body.units),
         amount=body.amount,
         note=body.note,
@@ -57,17 +56,15 @@ def refunds(order_id: OrderId, doors: Standing, _caller: Supporting) -> RefundsO
 async def approve(refund_id: RefundId, doors: Standing, caller: Supporting, key: Key) -> Response:
     """Allow a refund that another person asked for."""
     ask = partial(doors.refunds.approve, refund_id, by=caller.name)
-    refund = await run_in_threadpool(ask, request_id=_request_id("approve_refund", caller, key))
+    refund = await run_in_threadpool(ask, request_id=request_id("approve_refund", caller, key))
     return (await _started(refund, doors)).response()
 
 
 @router.post("/refunds/{refund_id}/reject", response_model=RefundOut, summary="Refuse a refund")
 def reject(refund_id: RefundId, body: RejectIn, doors: Standing, caller: Supporting, key: Key) -> RefundOut:
     """Refuse a refund: what it had set aside can be given back otherwise."""
-    request_id = _request_id("reject_refund", caller, key)
-    return RefundOut.of(
-        doors.refunds.reject(refund_id, by=caller.name, request_id=request_id, reason=body.reason)
-    )
+    this = request_id("reject_refund", caller, key)
+    return RefundOut.of(doors.refunds.reject(refund_id, by=caller.name, request_id=this, reason=body.reason))
 
 
 @router.post("/refunds/{refund_id}/paid_by_hand", response_model=RefundOut, summary="It was paid by hand")
@@ -75,15 +72,10 @@ def paid_by_hand(
     refund_id: RefundId, body: PaidByHandIn, doors: Standing, caller: Supporting, key: Key
 ) -> RefundOut:
     """Book a refund that the provider refused and a person paid another way."""
-    request_id = _request_id("paid_by_hand", caller, key)
+    this = request_id("paid_by_hand", caller, key)
     return RefundOut.of(
-        doors.refunds.book_by_hand(refund_id, reference=body.reference, by=caller.name, request_id=request_id)
+        doors.refunds.book_by_hand(refund_id, reference=body.reference, by=caller.name, request_id=this)
     )
-
-
-def _request_id(verb: str, caller: Caller, key: str) -> str:
-    # A key of the client's is the caller's own and counts for one verb; without one every request is new.
-    return f"{verb}:{caller.name}:{key}" if key else f"{verb}:{secrets.token_hex(12)}"
 
 
 async def _started(refund: Refund, doors: Doors, *, status: int = 200) -> Answered:

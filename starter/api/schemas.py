@@ -27,6 +27,7 @@ from fulfillment.domain.inventory import Disposition, Grade
 from fulfillment.domain.order import Customer, Order, OrderLine, UnitRange
 from fulfillment.domain.payment import DeclineGroup, OrderPayment
 from fulfillment.domain.policy import ShortageChoice
+from fulfillment.domain.promise import Promise, Source
 from fulfillment.domain.refund import Refund, RefundCause, RefundState
 from fulfillment.domain.shipment import WaitsFor, WorkStatus
 from fulfillment.domain.stage import Stage
@@ -373,6 +374,41 @@ class RefundsOut(BaseModel):
     refunds: list[RefundOut]
 
 
+class CorrectionIn(_Request):
+    """Where a parcel really is, since when (now where it is left out), and how you know."""
+
+    status: CarrierStatus
+    reason: Reason
+    happened_at: AwareDatetime | None = None
+
+
+class CorrectionOut(BaseModel):
+    """A correction that is made; a repeat answers the same."""
+
+    order_id: str
+    parcel_id: str
+    status: CarrierStatus
+    text: str
+
+
+class UnknownCodeOut(BaseModel):
+    """A carrier's code in no table; `count` is of scans in the last 90 days."""
+
+    provider: str
+    carrier: str
+    code: str
+    text: str
+    count: int
+    first_seen: datetime
+    last_seen: datetime
+
+
+class UnknownCodesOut(BaseModel):
+    """The codes that nobody has given a meaning, the most frequent first."""
+
+    codes: list[UnknownCodeOut]
+
+
 class PackedIn(_Request):
     """What the packed parcel weighs, and in which carton it is, if not in the one that was proposed.
 
@@ -611,11 +647,24 @@ class LineOut(ItemOut):
     cancelled: int
 
 
+class PromisedDayOut(BaseModel):
+    """One day that was promised: who says so, why, and since when; `told_at` is when a message about it was sent."""
+
+    by: date
+    source: Source
+    reason: str
+    at: datetime
+    told_at: datetime | None
+
+
 class PromiseOut(BaseModel):
     """The day the order should arrive by; `changed_from` is the day promised first, if it moved."""
 
     by: date | None
     changed_from: date | None
+    history: list[PromisedDayOut] = Field(
+        default=[], description="Every day promised so far, the first one first."
+    )
 
 
 class OfferOut(BaseModel):
@@ -865,7 +914,21 @@ def items(order: Order, units: tuple[UnitRange, ...]) -> list[ItemOut]:
 
 def _promise(view: OrderView) -> PromiseOut:
     moved = view.promise_first_date != view.promise_date
-    return PromiseOut(by=view.promise_date, changed_from=view.promise_first_date if moved else None)
+    return PromiseOut(
+        by=view.promise_date,
+        changed_from=view.promise_first_date if moved else None,
+        history=[_promised_day(promise) for promise in view.promises],
+    )
+
+
+def _promised_day(promise: Promise) -> PromisedDayOut:
+    return PromisedDayOut(
+        by=promise.day,
+        source=promise.source,
+        reason=promise.reason,
+        at=promise.at,
+        told_at=promise.told_at,
+    )
 
 
 def _cancelled(view: OrderView, line_no: int) -> int:

@@ -7,6 +7,7 @@ from starter.cli.holds import app as holding
 from starter.cli.importing import app as files
 from starter.cli.lists import app as reading
 from starter.cli.locations import app as places
+from starter.cli.parcels import app as moving
 from starter.cli.refunds import app as refunding
 from starter.cli.serving import app as running
 from starter.cli.sourcing import app as sourcing
@@ -30,6 +31,7 @@ for part in (
     acting,
     holding,
     refunding,
+    moving,
     files,
     running,
 ):

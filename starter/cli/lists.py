@@ -15,6 +15,8 @@ from fulfillment.domain.explanation import allowed_actions, explain
 from fulfillment.domain.headline import headline
 from fulfillment.domain.money import format_minor
 from fulfillment.domain.order import UnitRange
+from fulfillment.domain.promise import Telling
+from fulfillment.domain.sourcing import Decision
 from fulfillment.domain.stage import Stage
 from fulfillment.domain.view import OrderRow, OrderView, ShipmentSummary
 from fulfillment.storage.views import OrderFilter
@@ -43,8 +45,21 @@ def show(order: OrderArgument, as_json: JsonOption = False) -> None:
         data = OrderOut.of(view, now=now, public_url=books.public_url, request_id="").model_dump(mode="json")
         del data["request_id"]
         said = headline(view, now).sentence
-        parts = [_shipments(view), *_decisions(view), *_trouble(view)]
-        out.answer(data, _head(view), "", said, "", *parts, "", _events(view))
+        decided = books.sourcing.decisions(order)
+        data["sourcing"] = [decision.why for decision in decided]
+        out.answer(
+            data,
+            _head(view, decided),
+            "",
+            said,
+            "",
+            _shipments(view),
+            *_decisions(view),
+            *_promises(view),
+            *_trouble(view),
+            "",
+            _events(view),
+        )
 
 
 @app.command("explain")
@@ -53,7 +68,8 @@ def explain_order(order: OrderArgument, as_json: JsonOption = False) -> None:
     with answering(as_json=as_json) as out, reach.books() as books:
         view = books.views.view(order)
         why = explain(view, books.now())
-        data = {"order_id": order, **asdict(why), "actions": allowed_actions(view)}
+        sourcing = [asdict(decision) for decision in books.sourcing.decisions(order)]
+        data = {"order_id": order, **asdict(why), "actions": allowed_actions(view), "sourcing": sourcing}
         out.answer(data, why.sentence)
 
 
@@ -143,7 +159,7 @@ def _more(rows: tuple[OrderRow, ...], more: str | None) -> list[str]:
     return [f"the newest {len(rows)}; --limit shows more"] if more else []
 
 
-def _head(view: OrderView) -> Table:
+def _head(view: OrderView, decided: Iterable[Decision]) -> Table:
     order = view.order
     made = Table.grid(padding=(0, 2))
     for name, text in (
@@ -154,6 +170,7 @@ def _head(view: OrderView) -> Table:
         ("customer", f"{order.customer.email} ({order.customer.customer_id})"),
         ("ship to", _ship_to(order.ship_to)),
         *_address_check(view),
+        *(("sourced", decision.why) for decision in decided),
         ("placed", f"{order.placed_at:%a %d %b %Y %H:%M} UTC, {order.channel} {order.external_ref}"),
     ):
         made.add_row(Text(name, style="bold"), Text(text))
@@ -206,6 +223,24 @@ def _shipments(view: OrderView) -> Table:
     if view.cancelled_units:
         made.add_row("-", "", "cancelled", _items(view, view.cancelled_units), "")
     return made
+
+
+def _promises(view: OrderView) -> list[str | Table]:
+    """Return every day that was promised, once there is more than one."""
+    if len(view.promises) < 2:
+        return []
+    made = table("Promised", "Since", "Because", "By", "Told")
+    for promise in view.promises:
+        told = ", ".join(_telling(one) for one in promise.told) or "nobody"
+        since = f"{promise.at:%a %d %b %H:%M}"
+        made.add_row(short_day(promise.day), since, _words(promise.reason), promise.source, told)
+    return ["", made]
+
+
+def _telling(told: Telling) -> str:
+    return (
+        f"{told.channel} {told.sent_at:%a %d %b %H:%M}" if told.sent_at else f"{told.channel}: {told.state}"
+    )
 
 
 def _items(view: OrderView, units: tuple[UnitRange, ...]) -> str:

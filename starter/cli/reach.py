@@ -16,6 +16,7 @@ from fulfillment.domain.errors import FulfillmentError
 from fulfillment.settings import Settings, load_settings, shop_now
 from fulfillment.storage.carriers import CarrierStore
 from fulfillment.storage.conditions import ConditionStore
+from fulfillment.storage.corrections import CorrectionStore
 from fulfillment.storage.counts import CountStore
 from fulfillment.storage.engine import connect
 from fulfillment.storage.held_orders import HeldOrders
@@ -28,6 +29,7 @@ from fulfillment.storage.signals import SignalStore
 from fulfillment.storage.sourcing import SourcingStore
 from fulfillment.storage.stock import StockStore
 from fulfillment.storage.transfers import TransferStore
+from fulfillment.storage.unknown_codes import UnknownCodes
 from fulfillment.storage.views import OrderViews
 from starter.orders import Orders, TemporalAway
 
@@ -48,6 +50,8 @@ class Books:
     transfers: TransferStore
     returns: ReturnStore
     carriers: CarrierStore
+    corrections: CorrectionStore
+    unknown_codes: UnknownCodes
     now: Callable[[], datetime]
     public_url: str
 
@@ -71,6 +75,8 @@ def books() -> Iterator[Books]:
             transfers=TransferStore(engine, now),
             returns=ReturnStore(engine, now),
             carriers=CarrierStore(engine, now),
+            corrections=CorrectionStore(engine, now),
+            unknown_codes=UnknownCodes(engine, now),
             now=now,
             public_url=settings.public_url,
         )

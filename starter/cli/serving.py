@@ -15,6 +15,7 @@ from fulfillment.domain import policy
 from fulfillment.settings import Settings, load_settings, real_now, shop_now
 from fulfillment.storage.carriers import CarrierStore
 from fulfillment.storage.conditions import ConditionStore
+from fulfillment.storage.corrections import CorrectionStore
 from fulfillment.storage.counts import CountStore
 from fulfillment.storage.engine import connect, migrate
 from fulfillment.storage.held_orders import HeldOrders
@@ -31,6 +32,7 @@ from fulfillment.storage.signals import SignalStore
 from fulfillment.storage.sourcing import SourcingStore
 from fulfillment.storage.stock import StockStore
 from fulfillment.storage.transfers import TransferStore
+from fulfillment.storage.unknown_codes import UnknownCodes
 from fulfillment.storage.views import OrderViews
 from fulfillment.storage.warehouse import WarehouseStore
 from starter.cli.terminal import JsonOption, answering, table
@@ -161,6 +163,8 @@ def _doors(
         refunds=RefundStore(engine, now),
         held=HeldOrders(engine),
         parcel_news=ShippingBooks(engine, now, real_now),
+        corrections=CorrectionStore(engine, now),
+        unknown_codes=UnknownCodes(engine, now),
         idempotency=IdempotencyKeys(engine, real_now),
         keyring=Keyring(settings.api_keys),
         now=now,

@@ -1,14 +1,14 @@
 """The customer's page: where the order is, in a sentence with a date; from storage alone, complete without scripts."""
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from typing import Annotated, Final
 
 from fastapi import APIRouter, Depends, Path, Response
 from fastapi.responses import HTMLResponse
 
 from fulfillment.domain.explanation import wants_payment
-from fulfillment.domain.headline import Headline, headline, shipment_headline
+from fulfillment.domain.headline import Headline, headline, shipment_headline, why_late
 from fulfillment.domain.shipment import WorkStatus
 from fulfillment.domain.stage import Stage
 from fulfillment.domain.view import EventView, OrderView, ParcelView, ShipmentSummary
@@ -48,6 +48,15 @@ class Card:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PromisedDay:
+    """A day that was promised, since when, and why it was another one than before."""
+
+    day: date
+    at: datetime
+    why: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Page:
     """All that the tracking page shows."""
 
@@ -59,6 +68,7 @@ class Page:
     pay_text: str
     cards: list[Card]
     city: str
+    promises: list[PromisedDay]
     updates: list[EventView]
     seq: int
     as_of: datetime
@@ -97,10 +107,18 @@ def page_of(view: OrderView, *, shop: str, now: datetime) -> Page:
         pay_text=_pay(view)[1],
         cards=[_card(view, part, f"Part {n} of {len(parts)}", now) for n, part in enumerate(parts, start=1)],
         city=view.order.ship_to.place,
+        promises=_promises(view),
         updates=updates,
         seq=updates[0].seq if updates else 0,
         as_of=now,
     )
+
+
+def _promises(view: OrderView) -> list[PromisedDay]:
+    """Return every day that was promised, the latest first; nothing while the first one stands."""
+    later = [PromisedDay(day=it.day, at=it.at, why=why_late(it.reason)) for it in view.promises[1:]]
+    first = [PromisedDay(day=it.day, at=it.at, why="as promised first") for it in view.promises[:1]]
+    return [*reversed(later), *first] if later else []
 
 
 def _pay(view: OrderView) -> tuple[str, str]:

@@ -257,13 +257,22 @@ CASES = (
 )
 
 
-def promise(n: int, number: int = 1, day: date = DAY, reason: str = "") -> PromiseFact:
-    return PromiseFact(order_id=f"SO-{n}", n=number, promised_date=day, reason=reason, told_at=None)
+def promise(n: int, number: int = 1, day: date = DAY, reason: str = "", **more: Any) -> PromiseFact:
+    facts: dict[str, Any] = {"order_id": f"SO-{n}", "n": number, "promised_date": day, "reason": reason}
+    return PromiseFact(**(facts | {"told_at": None} | more))
 
 
 PROMISES = (
     *(promise(n) for n in (1, 2, 3, 4, 5, 7)),
-    promise(2, 2, DAY + timedelta(days=2), "weather"),
+    promise(
+        2,
+        2,
+        DAY + timedelta(days=2),
+        "weather",
+        told_fact="delayed",
+        told_subject="SO-2-1",
+        told_version=2,
+    ),
 )
 ACTS = (
     ActFact(entry_id=1, order_id="SO-3", actor="maria", command="release"),
@@ -483,7 +492,7 @@ MESSAGES = _numbered(
     message(4, "confirmed", state="withdrawn", why="no longer true"),
     *(message(n, "shipped", f"SO-{n}-1") for n in (1, 2, 5)),
     message(1, "delivered", "SO-1-P1"),
-    message(2, "delayed", "SO-2-1", 2),
+    message(2, "delayed", "SO-2-1", 2, promise_date=DAY + timedelta(days=2)),
     message(4, "cancelled"),
     message(5, "lost", "SO-5-P1", state="dead", why="550 no such user"),
     message(6, "payment_declined", state="pending", why="451 later", not_before=ahead(hours=1)),

@@ -607,6 +607,19 @@ BREAKS: tuple[tuple[Invariant, str, Put, str], ...] = (
     (orders.everyone_waits, "declined without a case", drop("cases", "SO-6:payment_declined:1"), "SO-6-1"),
     (
         orders.everyone_waits,
+        "sold ahead, and kept past its day",
+        edit(
+            "shipments",
+            "SO-7-1",
+            work_status="scheduled",
+            waits_for="date",
+            for_sale_at=ago(days=1),
+            released_at=None,
+        ),
+        "SO-7-1: waits for its day, which came on",
+    ),
+    (
+        orders.everyone_waits,
         "stock nobody ordered",
         together(
             edit("replenishments", "RO-1", state="received", received=5),
@@ -635,8 +648,32 @@ BREAKS: tuple[tuple[Invariant, str, Put, str], ...] = (
         "SO-2: was first promised 2026-11-30",
     ),
     (orders.promises_stay, "moved without a reason", edit("promises", "weather", reason=""), "SO-2"),
+    (
+        orders.promises_told,
+        "another day than the message tells of",
+        edit("promises", "weather", told_version=3),
+        "SO-2: promise 2 is 2026-12-02, and nobody was told",
+    ),
+    (
+        orders.promises_told,
+        "moved by an old version, and not told",
+        edit("promises", "weather", told_fact=None),
+        "SO-2: promise 2",
+    ),
+    (
+        orders.promises_told,
+        "a day told that nobody promised",
+        edit("messages", "delayed", promise_date=DAY + timedelta(days=9)),
+        "SO-2: delayed 2 promises 2026-12-09, which is not on record",
+    ),
     (orders.acts_are_signed, "a cancel by nobody", edit("acts", "cancel", actor=""), "entry 2 (cancel)"),
     (orders.acts_are_signed, "a cancel without an entry", drop("acts", "cancel"), "SO-4"),
+    (
+        orders.acts_are_signed,
+        "tracking put right by nobody",
+        add("scans", replace(CLEAN.books.scans[0], source="staff", correction=True, code="corrected:r-1")),
+        "SO-1: its tracking was put right",
+    ),
     (orders.acts_are_signed, "goods moved by nobody", edit("movements", "adjusted", unsigned=1), "TENT"),
     (
         orders.at_rest,

@@ -5,13 +5,16 @@ from datetime import timedelta
 
 from fulfillment.domain.cases import CaseKind
 from fulfillment.domain.holds import HoldReason
+from fulfillment.domain.notifications import NotificationState
 from fulfillment.domain.order import OrderStatus
 from fulfillment.domain.payment import OrderPayment
+from fulfillment.domain.promise import Promise, Source, Telling
 from fulfillment.domain.shipment import WaitsFor, WorkStatus
 from fulfillment.domain.tracking import CarrierStatus, Flag
 from fulfillment.domain.view import EventView, OrderView, PaymentSummary
 from tests.starter.views import (
     DAY,
+    FRIDAY,
     HOUR,
     MUG,
     NOON,
@@ -81,11 +84,29 @@ def in_transit() -> OrderView:
     )
 
 
+TWO_DAYS = (
+    Promise(n=1, day=FRIDAY, source=Source.CONFIRMED, reason="4 working days on the way", at=NOON),
+    Promise(
+        n=2,
+        day=SATURDAY,
+        source=Source.CARRIER,
+        reason="weather_delay",
+        at=NOON + 2 * DAY,
+        told=(
+            Telling(
+                channel="email", state=NotificationState.SENT, sent_at=NOON + 2 * DAY + timedelta(minutes=1)
+            ),
+        ),
+    ),
+)
+
+
 def late() -> OrderView:
     parcel = a_parcel(flags=(Flag.DELAYED,), reason="weather_delay", edd_date=SATURDAY)
     return a_view(
         a_shipment(parcel=parcel),
         promise_date=SATURDAY,
+        promises=TWO_DAYS,
         cases=(a_case(CaseKind.DELAYED),),
         events=told("received", "confirmed", "packed", "shipped", "in_transit", "delayed"),
     )

@@ -37,6 +37,10 @@ ROUTES: dict[tuple[str, str], set[str]] = {
     ("POST", f"{ORDER}/address/suggested"): CHANGERS,
     ("POST", f"{ORDER}/service"): CHANGERS,
     ("POST", f"{ORDER}/shortage"): CHANGERS,
+    ("POST", f"{ORDER}/parcels/SO-10483-P1/tracking"): {"support"},
+    ("GET", "/v1/tracking/unknown_codes"): {"ops"},
+    ("GET", "/v1/holds"): {"support"},
+    ("POST", "/v1/holds/release"): {"support"},
     ("GET", "/v1/warehouse/work"): {"warehouse"},
     ("POST", f"{SHIPMENT}/start"): {"warehouse"},
     ("POST", f"{SHIPMENT}/picked"): {"warehouse"},
@@ -156,10 +160,10 @@ def test_the_matrix_above_names_every_route_that_is_not_public() -> None:
         "SO-10483-1": "{shipment_id}",
         "SO-10483": "{order_id}",
         "CC-1": "{count_id}",
-        "SO-10483-P1": "{parcel_id}",
         "T-1": "{transfer_id}",
         "SO-10483-F1": "{refund_id}",
         "UPS": "{carrier}",
+        "SO-10483-P1": "{parcel_id}",
     }
     passed = [*ROUTES, *(("GET", page) for page in STAFF_PAGES)]
     named = {(method, "/".join(ids.get(part, part) for part in path.split("/"))) for method, path in passed}

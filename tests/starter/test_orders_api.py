@@ -28,7 +28,7 @@ async def test_an_order_shows_its_parcels_and_what_is_in_them(storefront: Any, w
     assert (second["flags"], second["reason"]) == (["delayed"], "weather_delay")
     assert answer["stage"] == "in_transit"
     assert answer["units_by_stage"] == {"delivered": 2, "in_transit": 1}
-    assert answer["promise"] == {"by": "2026-11-28", "changed_from": "2026-11-27"}
+    assert answer["promise"] == {"by": "2026-11-28", "changed_from": "2026-11-27", "history": []}
     assert answer["attention"] == "delayed"
 
 

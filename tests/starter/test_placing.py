@@ -74,7 +74,7 @@ async def test_a_placed_order_is_answered_with_all_a_storefront_needs(storefront
     assert answer["tracking_url"].startswith("https://shop.example/t/")
     assert answer["workflow_id"] == "order-SO-10483"
     assert answer["request_id"] == response.headers["x-request-id"]
-    assert answer["promise"] == {"by": "2026-11-27", "changed_from": None}
+    assert answer["promise"] == {"by": "2026-11-27", "changed_from": None, "history": []}
     assert world.processes.placed == ["SO-10483"]
 
 

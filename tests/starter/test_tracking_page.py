@@ -176,3 +176,26 @@ async def test_an_order_that_is_paid_offers_no_page_to_pay(anybody: Any, world: 
     world.books.put(replace(view, payment=replace(view.payment, other_url="https://pay.example/m")))
 
     assert "pay.example" not in (await anybody.get(PAGE)).text
+
+
+async def test_every_day_that_was_promised_stays_on_the_page_with_its_reason(
+    anybody: Any, storefront: Any, world: World
+) -> None:
+    world.books.put(states.late())
+
+    text = seen((await anybody.get(PAGE)).text)
+    history = (await storefront.get("/v1/orders/SO-10483")).json()["promise"]["history"]
+
+    assert "When it comes" in text
+    assert text.index("Sat 28 Nov: bad weather on the way") < text.index("Fri 27 Nov: as promised first")
+    assert [(day["by"], day["source"], day["told_at"]) for day in history] == [
+        ("2026-11-27", "confirmed", None),
+        ("2026-11-28", "carrier", "2026-11-25T12:01:00Z"),
+    ]
+
+
+async def test_a_promise_that_stands_has_no_history(anybody: Any, world: World) -> None:
+    view = states.late()
+    world.books.put(replace(states.in_transit(), promises=view.promises[:1]))
+
+    assert "When it comes" not in (await anybody.get(PAGE)).text

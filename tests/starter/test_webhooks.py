@@ -62,6 +62,24 @@ async def test_the_same_report_ten_times_has_one_effect(anybody: Any, world: Wor
     assert [fact.name for fact in world.processes.delivered] == ["milestone"]
 
 
+async def test_p36_a_status_in_no_table_is_recorded_and_counted(anybody: Any, world: World) -> None:
+    said = {"status": "teleported", "datetime": "2026-11-23T08:00:00Z"}
+    tracker = {"carrier": "UPS", "tracking_code": "1Z999AA10123456781", "tracking_details": [said]}
+    event = json.dumps({"id": "evt_8", "description": "tracker.updated", "result": tracker}).encode()
+    count = 'waybill_unknown_tracking_codes_total{provider="easypost"}'
+    before = _counted((await anybody.get("/metrics")).text, count)
+
+    response = await anybody.post("/webhooks/easypost", **from_easypost(event))
+
+    assert response.status_code == 202
+    assert world.books.recorded == [("easypost", "evt_8")]
+    assert _counted((await anybody.get("/metrics")).text, count) == before + 1
+
+
+def _counted(page: str, name: str) -> float:
+    return next((float(line.rpartition(" ")[2]) for line in page.splitlines() if line.startswith(name)), 0.0)
+
+
 @pytest.mark.parametrize(
     ("kind", "changes", "status"),
     [

@@ -428,6 +428,8 @@ class World:
             refunds=books,
             held=books,
             parcel_news=books,
+            corrections=books,
+            unknown_codes=books,
             idempotency=self.keys,
             keyring=Keyring(KEYS),
             now=lambda: self.now,

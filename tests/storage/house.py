@@ -18,6 +18,7 @@ from fulfillment.domain.payment import PaymentSnapshot, PaymentStatus
 from fulfillment.domain.tracking import CarrierStatus, Scan
 from fulfillment.storage.carriers import CarrierStore
 from fulfillment.storage.conditions import ConditionStore
+from fulfillment.storage.corrections import CorrectionStore
 from fulfillment.storage.counts import CountStore
 from fulfillment.storage.drift import DriftStore
 from fulfillment.storage.orders import OrderStore
@@ -34,6 +35,7 @@ from fulfillment.storage.shipping import ShippingBooks
 from fulfillment.storage.signals import SignalStore
 from fulfillment.storage.stock import StockStore
 from fulfillment.storage.transfers import TransferStore
+from fulfillment.storage.unknown_codes import UnknownCodes
 from fulfillment.storage.views import OrderViews
 from fulfillment.storage.warehouse import WarehouseStore
 
@@ -63,6 +65,10 @@ class House:
         self.transfers, self.returns = TransferStore(engine, self.now), ReturnStore(engine, self.now)
         self.carriers = CarrierStore(engine, self.now)
         self.drift = DriftStore(engine, self.now)
+        self.corrections, self.unknown_codes = (
+            CorrectionStore(engine, self.now),
+            UnknownCodes(engine, self.now),
+        )
         self.reconciliation = ReconciliationStore(engine, self.now, clock)
 
     def now(self) -> datetime:

@@ -74,6 +74,35 @@ def test_who_waits_for_a_late_receipt_is_promised_another_day_and_told_once(wait
     assert waiting.records.read_state("SO-1").promise_date == after
 
 
+def test_a_receipt_that_stays_away_moves_the_promise_again_when_it_cannot_be_kept(waiting: House) -> None:
+    """Seen to fail when a late receipt was looked at only once: the second promise passed in silence."""
+    waiting.wait(timedelta(days=DUE_IN + 1))
+    told = dict[date, date]()  # on which day, by the day promised
+    for _ in range(30):
+        waiting.reconciliation.sweep()
+        told.setdefault(days(waiting, "SO-1")[1], waiting.time.date())
+        waiting.wait(timedelta(days=1))
+
+    first, second, third = told
+    assert told[second] < first < second
+    assert told[third] < second < third
+    assert [row["promised_date"] for row in waiting.rows(promises, order_id="SO-1")][1:] == list(told)
+    heard = waiting.rows(signals, order_id="SO-1", name="replanned")
+    assert len(heard) == len(waiting.rows(outbox, fact="delayed")) == 3
+    assert len(waiting.rows(cases, kind="receipt_late")) == 1
+
+
+def test_who_can_still_be_served_in_time_keeps_the_promise_that_was_moved(waiting: House) -> None:
+    waiting.wait(timedelta(days=DUE_IN + 1))
+    waiting.reconciliation.sweep()
+    moved = days(waiting, "SO-1")
+    waiting.wait(timedelta(days=1))
+
+    waiting.reconciliation.sweep()
+
+    assert days(waiting, "SO-1") == moved
+
+
 def test_an_order_that_is_not_confirmed_only_waits_longer(waiting: House) -> None:
     before = waiting.row(backorders, order_id="SO-2")["promise_date"]
     waiting.wait(timedelta(days=DUE_IN + 1))

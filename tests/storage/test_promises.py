@@ -8,6 +8,7 @@ import pytest
 from sqlalchemy import insert, text
 
 from fulfillment.domain.calendars import Calendar
+from fulfillment.domain.reasons import Reason
 from fulfillment.domain.record import RevisePromise
 from fulfillment.domain.tracking import CarrierStatus, Flag
 from fulfillment.storage.tables import (
@@ -191,7 +192,7 @@ def test_a_day_the_carrier_names_is_promised_with_its_cause_and_told(house: Hous
     report(
         house,
         "evt_1",
-        a_scan(C.IN_TRANSIT, 29, flag=Flag.DELAYED, reason="weather_delay"),
+        a_scan(C.IN_TRANSIT, 29, flag=Flag.DELAYED, reason=Reason.WEATHER_DELAY),
         edd=date(2026, 12, 2),
     )
 
@@ -201,6 +202,20 @@ def test_a_day_the_carrier_names_is_promised_with_its_cause_and_told(house: Hous
     told = house.row(outbox, fact=second["told_fact"], subject=second["told_subject"], version=2)
     assert told["data"] == {"promise_date": "2026-12-02", "was": "2026-11-30", "reason": "weather_delay"}
     assert house.row(orders)["promise_first_date"] == date(2026, 11, 30)
+
+
+def test_every_promise_is_shown_with_what_became_of_its_message(house: House) -> None:
+    house.stocked().shipped()
+    house.wait(30 * HOUR)
+    report(house, "evt_1", a_scan(C.IN_TRANSIT, 29), edd=date(2026, 12, 2))
+    house.change(outbox, {"state": "sent", "sent_at": house.time}, fact="delayed")
+
+    first, second = house.views.view("SO-1").promises
+
+    assert (first.day, first.source, first.at) == (date(2026, 11, 30), "confirmed", MORNING)
+    assert (second.day, second.reason) == (date(2026, 12, 2), "the carrier is running late")
+    assert [(one.channel, one.state) for one in first.told] == [("email", "pending")]
+    assert (first.told_at, second.told_at) == (None, house.time)
 
 
 def test_an_earlier_day_is_no_news(house: House) -> None:

@@ -1,23 +1,34 @@
 """Not everything of an order is there: who is asked, what waits for whom, and what goes when."""
 
-from datetime import UTC, datetime, time
+from datetime import UTC, datetime, time, timedelta
 from typing import Any
 
 import pytest
 
 from fulfillment.domain.explanation import allowed_actions, explain
-from fulfillment.domain.holds import HoldReason
+from fulfillment.domain.holds import Hold, HoldReason
 from fulfillment.domain.policy import Policy, Shortage
-from fulfillment.domain.record import ReleaseHold, StopShipments
+from fulfillment.domain.record import ReleaseHold, StopShipments, WaitForAll
 from fulfillment.domain.reservation import Reservation
-from fulfillment.storage import lapsing
+from fulfillment.storage import lapsing, shortages
 from fulfillment.storage.orders import lock_order
 from fulfillment.storage.records import RecordStore
 from fulfillment.storage.stock import StockStore
-from fulfillment.storage.tables import backorders, cases, holds, order_events, outbox, shipments, unit_ranges
+from fulfillment.storage.tables import (
+    audit_entries,
+    backorders,
+    cases,
+    holds,
+    order_events,
+    outbox,
+    shipments,
+    unit_ranges,
+)
 from tests.storage.house import MUG, House, an_order, only
 from tests.storage.paying import pay
+from tests.storage.proof import check_books
 
+SPLIT = Policy()
 ASK = Policy(shortage=Shortage.ASK)
 WHOLE = Policy(shortage=Shortage.SHIP_COMPLETE)
 NONE_WAITS = Policy(shortage=Shortage.CANCEL)
@@ -35,6 +46,11 @@ def release(house: House, by: str, *, defaulted: bool = False) -> tuple[str, ...
         order_id="SO-1", reason=HoldReason.STOCK, by=by, request_id="r-1", defaulted=defaulted
     )
     return RecordStore(house.engine, house.now).release_hold(request).released
+
+
+def wait_for_all(house: House) -> tuple[Hold, ...]:
+    request = WaitForAll(order_id="SO-1", by="ann", request_id="w-1")
+    return RecordStore(house.engine, house.now, policy=ASK).wait_for_all(request)
 
 
 def where(house: House) -> dict[str, tuple[str, str]]:
@@ -108,6 +124,52 @@ def test_a_customer_who_waits_gets_all_of_it_when_the_last_piece_came(asked: Hou
     assert before == ("scheduled", "hold")
     assert where(asked) == {"SO-1-1": ("released", "nothing"), "SO-1-2": ("released", "nothing")}
     assert asked.row(cases)["state"] == "resolved"
+
+
+def test_a_customer_who_waits_is_asked_no_more_and_has_until_after_the_promise(asked: House) -> None:
+    promise = asked.row(backorders)["promise_date"]
+
+    for _ in range(2):
+        (hold,) = wait_for_all(asked)
+
+    assert hold.due_at == datetime.combine(promise, time(), UTC) + timedelta(days=1) + ASK.hold_default_after
+    case = asked.row(cases)
+    assert (case["state"], case["resolution"]) == ("resolved", "wait")
+    assert len(asked.rows(audit_entries, command="wait_for_all")) == 1
+    assert "the rest of it" in explain(asked.views.view("SO-1"), asked.time).waits_for
+
+
+def test_a_question_that_was_answered_is_not_sent_any_more(asked: House) -> None:
+    """Seen to fail when the message asked only whether the order is still held."""
+    wait_for_all(asked)
+
+    asked.outbox.lease(10)
+
+    assert asked.row(outbox, fact="shortage_asked")["state"] == "withdrawn"
+
+
+def test_who_waits_long_past_the_promise_is_not_settled_at_once(asked: House) -> None:
+    asked.wait(timedelta(days=90))
+
+    (hold,) = wait_for_all(asked)
+
+    assert hold.due_at == asked.time + ASK.ask_customer_wait
+
+
+def test_a_promise_that_moves_gives_whoever_waits_more_time_and_whoever_is_asked_none(asked: House) -> None:
+    day = (asked.time + timedelta(days=60)).date()
+
+    def move() -> datetime:
+        with asked.engine.begin() as conn:
+            shortages.put_off(conn, "SO-1", day, now=asked.time, policy=ASK)
+        due_at: datetime = asked.row(holds)["due_at"]
+        return due_at
+
+    while_asked = move()
+    wait_for_all(asked)
+
+    assert while_asked == asked.time + ASK.ask_customer_wait
+    assert move() == datetime.combine(day, time(), UTC) + timedelta(days=1) + ASK.hold_default_after
 
 
 def test_a_customer_who_splits_gets_what_is_there_now(asked: House) -> None:
@@ -199,3 +261,74 @@ def test_a_choice_is_needed_only_once_per_hold(house: House) -> None:
     release(house, "policy", defaulted=True)
 
     assert house.row(holds)["released_by"] == "ann"
+
+
+# --- what a count takes away -------------------------------------------------------------------------
+
+
+def missed(house: House, policy: Policy, *, mugs: int = 3, **product: Any) -> None:
+    """Let a count find one mug too few of an order that is paid and on the floor."""
+    house.stocked(mugs=mugs, **product)
+    house.released(mugs=mugs, teas=1)
+    StockStore(house.engine, house.now, policy=policy).adjust(
+        MUG, "wh-reno", -1, key="count-1", by="ann", reason="cycle count"
+    )
+    check_books(house)
+
+
+@pytest.mark.parametrize(
+    ("policy", "holds_now", "asks"),
+    [(SPLIT, 0, 0), (ASK, 1, 1), (WHOLE, 1, 0)],
+    ids=["split", "ask", "whole"],
+)
+def test_what_a_count_takes_away_is_a_shortage_like_any_other(
+    house: House, policy: Policy, holds_now: int, asks: int
+) -> None:
+    """Seen to fail when what was lost on the shelf only waited again: nobody was asked, and nothing held the rest."""
+    missed(house, policy)
+
+    assert where(house)["SO-1-2"] == ("scheduled", "stock")
+    assert len(house.rows(holds, reason="stock", state="active")) == holds_now
+    assert (
+        len(house.rows(outbox, fact="shortage_asked")) == len(house.rows(cases, kind="out_of_stock")) == asks
+    )
+
+
+def test_where_nothing_waits_what_a_count_takes_away_is_taken_off_the_order(house: House) -> None:
+    missed(house, NONE_WAITS)
+
+    assert where(house) == {"SO-1-1": ("released", "nothing")}
+    assert house.row(unit_ranges, cancelled_reason="out_of_stock")["quantity"] == 1
+    assert house.rows(backorders) == []
+
+
+def test_where_nothing_waits_a_count_takes_nothing_off_an_order_that_was_sold_ahead(house: House) -> None:
+    missed(house, NONE_WAITS, available_from=(house.time + timedelta(days=30)).date())
+
+    assert only(house.rows(backorders))["quantity"] == 1
+    assert house.rows(unit_ranges, cancelled_reason="out_of_stock") == []
+
+
+def test_an_order_that_a_count_leaves_nothing_of_asks_nobody(house: House) -> None:
+    house.stocked(mugs=1)
+    house.released(mugs=1, teas=0)
+    stock = StockStore(house.engine, house.now, policy=ASK)
+
+    stock.adjust(MUG, "wh-reno", -1, key="count-1", by="ann", reason="cycle count")
+
+    assert where(house) == {"SO-1-1": ("scheduled", "stock")}
+    assert house.rows(holds) == []
+
+
+def test_who_drops_what_a_count_took_away_still_gets_the_rest(house: House) -> None:
+    """Seen to fail when the units waited in their shipment: dropping it dropped what was there."""
+    missed(house, ASK)
+    drop = StopShipments(
+        order_id="SO-1", reason="out_of_stock", by="ann", request_id="d-1", shipments=("SO-1-2",)
+    )
+    house.records.stop_shipments(drop)
+
+    release(house, "ann")
+
+    assert where(house) == {"SO-1-1": ("released", "nothing"), "SO-1-2": ("cancelled", "nothing")}
+    assert house.row(shipments, shipment_id="SO-1-1")["value"] == 2 * 1200 + 500

@@ -1,13 +1,16 @@
 """What is sold before its day: claimed or queued at once, promised for later, and on the floor on its day."""
 
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
 from fulfillment.domain.catalogue import Product
 from fulfillment.domain.explanation import explain
+from fulfillment.domain.invariants import Evidence
+from fulfillment.domain.invariants.orders import everyone_waits
 from fulfillment.domain.policy import Policy, Shortage
 from fulfillment.domain.record import Confirm
+from fulfillment.storage.audit import AuditStore
 from fulfillment.storage.sourcing import SourcingStore
 from fulfillment.storage.stock import StockStore
 from fulfillment.storage.tables import backorders, holds, locations, orders, shipments, skus, stock_levels
@@ -65,6 +68,24 @@ def test_the_sweep_lets_it_go_on_its_day_and_not_before(ahead: House) -> None:
     assert before == {"SO-1-1": ("scheduled", "date")}
     assert where(ahead) == {"SO-1-1": ("released", "nothing")}
     assert ahead.row(shipments)["ship_by"] > ahead.time
+
+
+def test_the_audit_names_what_is_kept_past_its_day_and_nothing_before(ahead: House) -> None:
+    """Seen to fail when the audit believed that the sweep would let it go."""
+    ahead.change(locations, {"zone": "America/Los_Angeles"})
+    ahead.reserved(mugs=2, teas=0)
+    pay(ahead, "SO-1-1")
+
+    def named() -> list[str]:
+        books = AuditStore(ahead.engine, ahead.now).books()
+        return [why for why in everyone_waits(Evidence(books=books)).violations if "its day" in why]
+
+    ahead.time = datetime(2027, 1, 4, 8, 0, tzinfo=UTC)
+    before = named()
+    ahead.time += timedelta(days=1)
+
+    assert before == []
+    assert named() == ["SO-1-1: waits for its day, which came on 2027-01-04, and nobody let it go"]
 
 
 def test_the_day_begins_where_the_goods_are(ahead: House) -> None:

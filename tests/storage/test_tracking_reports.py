@@ -8,14 +8,17 @@ from typing import Any
 
 import pytest
 from sqlalchemy import Engine, Table
+from sqlalchemy.exc import IntegrityError
 
 from fulfillment.domain.order import Outcome
+from fulfillment.domain.reasons import Reason
 from fulfillment.domain.record import CloseOrder, DeclareLost
-from fulfillment.domain.tracking import CarrierStatus, Flag, Scan
+from fulfillment.domain.tracking import CarrierStatus, Flag, Scan, ScanSource
 from fulfillment.storage.records import RecordStore
 from fulfillment.storage.tables import (
     cases,
     inbox,
+    labels,
     order_events,
     orders,
     outbox,
@@ -28,10 +31,11 @@ from fulfillment.storage.tables import (
 from tests.storage.house import MORNING, MUG, NUMBER, House, a_scan
 
 C = CarrierStatus
+OTHER = "1Z999AA10123456799"
 JOURNEY = (
     a_scan(C.PICKED_UP, 2),
     a_scan(C.IN_TRANSIT, 8, place="Salt Lake City"),
-    a_scan(None, 20, flag=Flag.DELAYED, reason="weather"),
+    a_scan(None, 20, flag=Flag.DELAYED, reason=Reason.WEATHER_DELAY),
     a_scan(C.OUT_FOR_DELIVERY, 30),
     a_scan(C.DELIVERED, 33, place="Denver"),
 )
@@ -105,6 +109,106 @@ def test_carriers_that_send_the_whole_history_each_time_say_it_once(engine: Engi
     assert [status for status, _ in heard(house)].count("delivered") == 1
     assert len(house.rows(tracking_events)) == len(JOURNEY)
     assert len(house.rows(outbox, fact="delivered")) == 1
+
+
+def test_forty_scans_cost_the_order_no_more_than_its_milestones(engine: Engine) -> None:
+    """Attacks: what the order has heard is compared with what it would hear. Without it every scan is a signal."""
+    house = on_its_way(engine, hours=100)
+    hubs = [a_scan(C.IN_TRANSIT, 3 + n, place=f"Hub {n}", code=f"hub {n % 3}") for n in range(37)]
+    journey = [a_scan(C.PICKED_UP, 2), *hubs, a_scan(C.OUT_FOR_DELIVERY, 60), a_scan(C.DELIVERED, 64)]
+
+    for n in range(len(journey)):  # as carriers do: with every scan the whole history
+        report(house, f"evt_{n}", *journey[: n + 1], edd=date(2026, 11, 26))
+
+    assert len(house.rows(tracking_events)) == len(journey) == 40
+    assert heard(house) == [
+        ("in_transit", []),
+        ("out_for_delivery", []),
+        ("delivered", []),
+    ]
+
+
+def test_trouble_that_moves_nothing_is_heard_once(engine: Engine) -> None:
+    house = on_its_way(engine)
+    trouble = a_scan(None, 10, reason=Reason.CONSIGNEE_INCORRECT_ADDRESS)
+    report(house, "evt_0", *JOURNEY[:2])
+
+    for n in range(1, 4):
+        report(house, f"evt_{n}", *JOURNEY[:2], trouble)
+    report(house, "evt_9", *JOURNEY[:2], trouble, a_scan(C.IN_TRANSIT, 12))
+
+    bodies = [row["body"] for row in house.rows(signals, name="milestone")]
+    assert [(body["status"], body["reason"]) for body in bodies] == [
+        ("in_transit", ""),
+        ("in_transit", "consignee_incorrect_address"),
+    ]
+
+
+def test_p47_a_second_parcel_leaves_the_first_ones_number_and_state_alone(engine: Engine) -> None:
+    house = on_its_way(engine)
+    report(house, "evt_1", *JOURNEY)
+    first = house.row(parcels, parcel_id="SO-1-P1")
+
+    house.shipped("SO-2", number=OTHER)
+    house.wait(timedelta(hours=48))
+    scans = (a_scan(C.IN_TRANSIT, 90),)
+    house.shipping.record_report("easypost", "evt_2", "UPS", OTHER, scans, None, {})
+
+    assert house.row(parcels, parcel_id="SO-1-P1") == first
+    assert house.row(labels, parcel_id="SO-1-P1")["tracking_number"] == NUMBER
+    assert house.row(parcels, parcel_id="SO-2-P1")["carrier_status"] == "in_transit"
+
+
+def test_p43_a_number_belongs_to_one_parcel(engine: Engine) -> None:
+    """Attacks: carrier and number are unique. Without it the second label is stored, and its scans go astray."""
+    house = on_its_way(engine)
+
+    with pytest.raises(IntegrityError, match="uq_labels_number"):
+        house.labeled("SO-2")
+
+    report(house, "evt_1", *JOURNEY)
+    assert house.row(parcels, parcel_id="SO-1-P1")["carrier_status"] == "delivered"
+    assert house.row(parcels, parcel_id="SO-2-P1")["carrier_status"] == "pre_transit"
+
+
+def test_p43_a_number_that_two_carriers_use_is_read_with_its_carrier(engine: Engine) -> None:
+    house = on_its_way(engine)
+    house.shipped("SO-2", number=OTHER)
+    house.change(labels, {"carrier": "FedEx", "tracking_number": NUMBER}, parcel_id="SO-2-P1")
+    house.wait(timedelta(hours=48))
+
+    house.shipping.record_report("easypost", "evt_1", "fedex", NUMBER, (a_scan(C.DELIVERED, 90),), None, {})
+    house.shipping.record_report("easypost", "evt_2", "DHL", NUMBER, (a_scan(C.DELIVERED, 90),), None, {})
+
+    assert house.row(parcels, parcel_id="SO-1-P1")["carrier_status"] == "pre_transit"
+    assert house.row(parcels, parcel_id="SO-2-P1")["carrier_status"] == "delivered"
+    assert house.row(inbox, event_id="evt_2")["state"] == "unmatched"
+
+
+def test_p48_a_delivery_that_nobody_sent_is_found_by_asking(engine: Engine) -> None:
+    """Attacks: every parcel under way has a next check. Without it nobody asks, and it is never delivered."""
+    house = on_its_way(engine, hours=9)
+    report(house, "evt_1", *JOURNEY[:2])
+    house.wait(timedelta(hours=47))
+
+    silent = house.reconciliation.sweep().silent_parcels
+    house.shipping.scanned("SO-1-P1", JOURNEY, None, source="asked")
+    house.reconciliation.silence("SO-1-P1")
+
+    assert silent == ("SO-1-P1",)
+    assert house.row(shipments)["outcome"] == "delivered"
+    assert house.rows(signals, name="overdue") == []
+    assert house.row(parcels)["next_check_at"] is None
+
+
+def test_p48_a_delivery_taken_back_is_asked_about_again(engine: Engine) -> None:
+    house = on_its_way(engine)
+    report(house, "evt_1", *JOURNEY)
+
+    put_right = a_scan(C.IN_TRANSIT, 40, source=ScanSource.STAFF, correction=True, by="ann", why="not here")
+    house.shipping.scanned("SO-1-P1", (put_right,), None, source="staff")
+
+    assert house.row(parcels)["next_check_at"] == MORNING + timedelta(hours=40 + 48)
 
 
 def test_the_same_report_ten_times_has_one_effect(engine: Engine) -> None:

@@ -147,7 +147,9 @@ def _scan(n: int, row: Row) -> Row:
 def _message(row: Row) -> Row:
     # In mixed case: the audit must see one customer where the address is written in two ways.
     recipient = mailbox(row["order_id"]).upper()
-    return row | {"recipient": recipient, "data": {}, "at": AT}
+    day = row.pop("promise_date")
+    data = {"promise_date": day.isoformat()} if day else {}
+    return row | {"recipient": recipient, "data": data, "at": AT}
 
 
 def _heard(order_id: str, shipment_id: str, by: str) -> Row:

@@ -345,6 +345,10 @@ SQL: dict[str, tuple[tuple[str, ...], Put]] = {
         ("UPDATE promises SET promised_date = promised_date + 1 WHERE order_id = 'SO-3'",),
         ALL_IS_RIGHT,
     ),
+    "promises are what was told": (
+        ("UPDATE promises SET told_version = 9 WHERE order_id = 'SO-2' AND n = 2",),
+        ALL_IS_RIGHT,
+    ),
     "acts are signed": (("DELETE FROM audit_entries WHERE order_id = 'SO-4'",), ALL_IS_RIGHT),
     "at rest": (
         (

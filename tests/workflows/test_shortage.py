@@ -59,14 +59,28 @@ async def test_a_customer_who_waits_gets_all_of_it_together(place: PlaceOrder) -
     order = await _asked(place, Policy(shortage=Shortage.ASK))
 
     await order.ask("answer_shortage", choice="wait")
+    await order.did("wait for all, says maria")
     await order.pass_time(timedelta(hours=72))
     assert order.world.did("release") == []
+    assert (await order.handle.query("view"))["cases"] == []
     await order.tell("stock_filled", shipment_ids=["SO-1-2"])
     await order.did("release stock by policy")
     await order.goes_to_the_door(1)
     await order.goes_to_the_door(2)
 
     assert (await order.result()).outcome == "delivered"
+
+
+async def test_what_a_customer_waits_for_in_vain_is_settled_by_the_policy(place: PlaceOrder) -> None:
+    """Seen to fail when a customer who waits took the hold's time away: it stood without end."""
+    order = await _asked(place, Policy(shortage=Shortage.ASK))
+
+    await order.ask("answer_shortage", choice="wait")
+    await order.pass_time(timedelta(days=15))
+    await order.did("release stock by policy")
+
+    await order.ask("cancel", reason="enough")
+    await order.result()
 
 
 @pytest.mark.parametrize(

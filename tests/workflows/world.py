@@ -43,6 +43,7 @@ from fulfillment.domain.record import (
     RevisePromise,
     Stopped,
     StopShipments,
+    WaitForAll,
 )
 from fulfillment.domain.refund import RefundState
 from fulfillment.domain.reservation import PlannedShipment, Reservation
@@ -140,6 +141,7 @@ class World:
             self.void_label,
             self.confirm_order,
             self.place_hold,
+            self.wait_for_all,
             self.release_hold,
             self.stop_shipments,
             self.open_case,
@@ -351,6 +353,13 @@ class World:
     def place_hold(self, request: PlaceHold) -> Hold:
         self._note(f"hold {request.reason}")
         return self._hold(request)
+
+    @activity.defn
+    def wait_for_all(self, request: WaitForAll) -> tuple[Hold, ...]:
+        self._note(f"wait for all, says {request.by}")
+        stock = self.holds[HoldReason.STOCK]
+        self.holds[HoldReason.STOCK] = replace(stock, due_at=self._now() + timedelta(days=14))
+        return tuple(self.holds.values())
 
     @activity.defn
     def release_hold(self, request: ReleaseHold) -> Released:

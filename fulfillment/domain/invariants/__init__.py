@@ -49,6 +49,7 @@ ALL: Final[tuple[Invariant, ...]] = (
     orders.everyone_waits,
     orders.statuses_follow,
     orders.promises_stay,
+    orders.promises_told,
     orders.acts_are_signed,
     orders.at_rest,
 )

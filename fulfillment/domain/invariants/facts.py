@@ -232,13 +232,16 @@ class CaseFact:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PromiseFact:
-    """The n-th date an order was promised for."""
+    """The n-th date an order was promised for; the message that told it, where it is known which."""
 
     order_id: str
     n: int
     promised_date: date
     reason: str
     told_at: datetime | None
+    told_fact: str | None = None
+    told_subject: str | None = None
+    told_version: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -321,7 +324,10 @@ class OperationFact:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ShipmentFact:
-    """A shipment; `handed_by` is who gave it to the carrier, or the carrier whose scan proved it."""
+    """A shipment; `handed_by` is who gave it to the carrier, or the carrier whose scan proved it.
+
+    `for_sale_at` is when the day comes from which all that is in it may be sent, of one that waits for its day.
+    """
 
     shipment_id: str
     order_id: str
@@ -335,6 +341,7 @@ class ShipmentFact:
     handed_over_at: datetime | None
     closed_at: datetime | None
     handed_by: str | None
+    for_sale_at: datetime | None = None
 
     @property
     def left(self) -> bool:
@@ -413,7 +420,10 @@ class ScanFact:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MessageFact:
-    """A message to a customer; `recipient` is a hash, for the audit prints what it finds."""
+    """A message to a customer; `recipient` is a hash, for the audit prints what it finds.
+
+    `promise_date` is the day that it promises.
+    """
 
     notification_id: int
     order_id: str
@@ -426,6 +436,7 @@ class MessageFact:
     why: str
     not_before: datetime
     lease_until: datetime | None
+    promise_date: date | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,7 +2,9 @@
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from itertools import pairwise
 
+from fulfillment.domain.corrections import FIX_TRACKING
 from fulfillment.domain.invariants.check import Found, invariant
 from fulfillment.domain.invariants.facts import (
     Books,
@@ -14,12 +16,11 @@ from fulfillment.domain.invariants.facts import (
     ShipmentFact,
     grouped,
 )
-from fulfillment.domain.notifications import Fact
 from fulfillment.domain.order import OrderStatus, Outcome
 from fulfillment.domain.payment import PaymentStatus
 from fulfillment.domain.replenishment import COMING
 from fulfillment.domain.shipment import ON_THE_FLOOR, WaitsFor, WorkStatus
-from fulfillment.domain.tracking import CarrierStatus
+from fulfillment.domain.tracking import CarrierStatus, ScanSource
 
 _S, _W, _P = OrderStatus, WorkStatus, PaymentStatus
 _NOT_CONFIRMED = frozenset({_S.RECEIVED, _S.RESERVED, _S.PAYMENT_FAILED})
@@ -183,7 +184,7 @@ class _Waiting:
         if shipment.waits_for == WaitsFor.STOCK:
             return self._why_short(shipment)
         if shipment.waits_for == WaitsFor.DATE:
-            return ""  # the sweep lets it go when its day has come
+            return self._why_kept(shipment)
         return f"waits for {shipment.waits_for}, and nothing brings it"
 
     def _why_silent(self, shipment: ShipmentFact) -> str:
@@ -192,6 +193,12 @@ class _Waiting:
             return "is under way, and nobody will ask for it"
         overdue = self._books.stale(parcel.next_check_at)
         return f"was to be asked for at {parcel.next_check_at:%Y-%m-%d %H:%M}, nobody did" if overdue else ""
+
+    def _why_kept(self, shipment: ShipmentFact) -> str:
+        """The sweep lets go on its day what was sold ahead."""
+        day = shipment.for_sale_at
+        came = day is not None and self._books.stale(day)
+        return f"waits for its day, which came on {day:%Y-%m-%d}, and nobody let it go" if came else ""
 
     def _why_short(self, shipment: ShipmentFact) -> str:
         waiting = self._backorders.get(shipment.shipment_id, [])
@@ -334,17 +341,16 @@ def _unclosed(books: Books) -> Iterator[str]:
     "promises stay on record",
     "I22",
     sees="promises",
-    claim="the first is never changed, each later one has a reason and was told",
-    remedy="the first promise stands in the record of the order: put it back, and tell the customer the rest",
+    claim="the first is never changed, and each later one has a reason",
+    remedy="the first promise stands in the record of the order: put it back, and write down why it moved",
 )
 def promises_stay(evidence: Evidence) -> Found:
     books = evidence.books
     promises = grouped(books.promises, lambda promise: promise.order_id)
-    told = {(m.order_id, m.version) for m in books.messages if m.fact == Fact.DELAYED}
     violations = [
         f"{order.order_id}: {why}"
         for order in books.orders
-        if (why := _why_broken(order, sorted(promises.get(order.order_id, []), key=_number), told))
+        if (why := _why_broken(order, sorted(promises.get(order.order_id, []), key=_number)))
     ]
     return Found(len(books.promises), violations)
 
@@ -353,7 +359,7 @@ def _number(promise: PromiseFact) -> int:
     return promise.n
 
 
-def _why_broken(order: OrderFact, promises: list[PromiseFact], told: set[tuple[str, int]]) -> str:
+def _why_broken(order: OrderFact, promises: list[PromiseFact]) -> str:
     if not promises:
         return "has a promised day, and no promise on record" if order.promise_date else ""
     if [promise.n for promise in promises] != list(range(1, len(promises) + 1)):
@@ -365,16 +371,55 @@ def _why_broken(order: OrderFact, promises: list[PromiseFact], told: set[tuple[s
     for later in promises[1:]:
         if not later.reason:
             return f"promise {later.n} was changed without a reason"
-        if later.told_at is None and (order.order_id, later.n) not in told:
-            return f"promise {later.n} was changed and nobody was told"
     return ""
+
+
+@invariant(
+    "promises are what was told",
+    "I22",
+    sees="promises",
+    claim="every later day was told to the customer, and every day that was told is on record",
+    remedy="write to the customer which day it is, and find what promised it past the record",
+)
+def promises_told(evidence: Evidence) -> Found:
+    books = evidence.books
+    on_record = grouped(books.promises, lambda promise: promise.order_id)
+    messages: set[tuple[str, str | None, str | None, int | None]] = {
+        (m.order_id, m.fact, m.subject, m.version) for m in books.messages
+    }
+    untold = [
+        f"{order_id}: promise {promise.n} is {promise.promised_date}, and nobody was told"
+        for order_id, promises in on_record.items()
+        for promise in _later(sorted(promises, key=_number))
+        if not _was_told(promise, messages)
+    ]
+    days = {(promise.order_id, promise.promised_date) for promise in books.promises}
+    strange = [
+        f"{m.order_id}: {m.fact} {m.version} promises {m.promise_date}, which is not on record"
+        for m in books.messages
+        if m.promise_date and (m.order_id, m.promise_date) not in days
+    ]
+    return Found(len(books.promises), [*untold, *strange])
+
+
+def _later(promises: list[PromiseFact]) -> Iterator[PromiseFact]:
+    for before, after in pairwise(promises):
+        if after.promised_date > before.promised_date:
+            yield after
+
+
+def _was_told(promise: PromiseFact, messages: set[tuple[str, str | None, str | None, int | None]]) -> bool:
+    if promise.told_fact is None:  # it was promised before the record named its message
+        return promise.told_at is not None
+    key = (promise.order_id, promise.told_fact, promise.told_subject, promise.told_version)
+    return key in messages
 
 
 @invariant(
     "acts are signed",
     "I15",
     sees="acts and movements",
-    claim="every act names who did it, and every hold and cancel left one",
+    claim="every act names who did it, and every hold, cancel and correction of tracking left one",
     remedy="find who did it from the logs of the doors by the order's id, and add the entry",
 )
 def acts_are_signed(evidence: Evidence) -> Found:
@@ -405,3 +450,7 @@ def _done_without_an_act(books: Books) -> Iterator[str]:
     cancelled = {s.order_id for s in books.shipments if s.work_status == _W.CANCELLED}
     for order_id in sorted(cancelled - by_itself - acted):
         yield f"{order_id}: shipments were cancelled, and no entry says by whom"
+    order_of = {parcel.parcel_id: parcel.order_id for parcel in books.parcels}
+    corrected = {order_of[scan.parcel_id] for scan in books.scans if scan.source == ScanSource.STAFF}
+    for order_id in sorted(corrected - {act.order_id for act in books.acts if act.command == FIX_TRACKING}):
+        yield f"{order_id}: its tracking was put right, and no entry says by whom"

@@ -90,7 +90,7 @@ def _scan(scan: ScanFact) -> Scan:
         place=scan.place,
         text=scan.text,
         flag=Flag(scan.flag) if scan.flag else None,
-        reason=scan.reason,
+        reason=tracking.reason_of(scan.reason),
         source=ScanSource(scan.source) if ours else ScanSource.CARRIER,
         correction=scan.correction,
     )

@@ -17,7 +17,7 @@ from mjml import mjml2html
 
 from fulfillment.domain.address import Address
 from fulfillment.domain.cases import CaseKind
-from fulfillment.domain.headline import DELAY_REASONS, clock_time, day
+from fulfillment.domain.headline import clock_time, day, why_late
 from fulfillment.domain.holds import HoldReason
 from fulfillment.domain.money import Money, exponent
 from fulfillment.domain.notifications import Fact, message_id
@@ -274,9 +274,7 @@ def _refund(order: Order, data: Mapping[str, Any]) -> Money | None:
 
 
 def _delay_reason(data: Mapping[str, Any], parcel_reason: str) -> str:
-    """Return why it is late in our words. A code we have no words for is not shown."""
-    said = str(data.get("reason") or parcel_reason)
-    return DELAY_REASONS.get(said, said if " " in said else "")
+    return why_late(str(data.get("reason") or parcel_reason))
 
 
 def _postal_address(address: Address) -> dict[str, str]:

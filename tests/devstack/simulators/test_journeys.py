@@ -32,6 +32,37 @@ def test_a_parcel_lies_at_the_dock_until_it_is_handed_over(fast: Any, wait: Any)
     assert [scan["at"] for scan in second["scans"]] == [scan["at"] for scan in first["scans"]]
 
 
+def test_a_way_that_is_given_is_travelled_as_it_is(fast: Any) -> None:
+    code = fast.label("SO-300-given")["tracking_code"]
+    printed = fast.http.get(f"/_sim/parcels/{code}").json()["scans"][0]["at"]
+    begin = datetime.fromisoformat(printed) + timedelta(days=15)  # ahead, even if the request takes a second
+    way = [
+        {
+            "at": (begin + timedelta(hours=n)).isoformat(),
+            "status": "delivered" if n == 2 else "in_transit",
+            "status_detail": detail,
+            "place": ["Boise", "ID", "US", "83702"],
+            "est": "2041-01-05T20:00:00Z" if detail == "delayed" else None,
+        }
+        for n, detail in enumerate(("arrived_at_facility", "delayed", "delivered"))
+    ]
+
+    fast.http.post(f"/_sim/parcels/{code}/handed_over", json={"way": way})
+    tracker = fast.arrive(code)
+
+    assert details(tracker) == ["label_created", "arrived_at_facility", "delayed", "delivered"]
+    assert tracker["est_delivery_date"] == "2041-01-05T20:00:00Z"
+    assert times(tracker)[1] == begin
+
+
+def test_a_way_without_its_times_is_refused(fast: Any) -> None:
+    code = fast.label("SO-300-bad")["tracking_code"]
+
+    answer = fast.http.post(f"/_sim/parcels/{code}/handed_over", json={"way": [{"status": "delivered"}]})
+
+    assert answer.status_code == 422
+
+
 def test_a_happy_parcel_is_scanned_all_the_way_and_arrives_by_day(fast: Any) -> None:
     code = fast.travel("SO-301", "happy")
     tracker = fast.arrive(code)

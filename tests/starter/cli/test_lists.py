@@ -1,6 +1,7 @@
 """What people look at, and goods that come in."""
 
 import json
+from datetime import UTC, date, datetime
 
 import pytest
 from sqlalchemy import Engine, select
@@ -8,7 +9,7 @@ from sqlalchemy import Engine, select
 from fulfillment.settings import real_now
 from fulfillment.storage.orders import OrderStore
 from fulfillment.storage.stock import StockStore
-from fulfillment.storage.tables import stock_levels, stock_movements
+from fulfillment.storage.tables import promises, stock_levels, stock_movements
 from tests.starter.cli.conftest import Waybill
 from tests.starter.imports.test_json_lines import a_body, read
 
@@ -35,6 +36,23 @@ def test_an_order_is_shown_with_its_parts_its_money_and_what_happened(waybill: W
     assert "SO-10483-1" in result.stdout
 
 
+def test_an_order_that_was_promised_for_two_days_shows_both_and_who_was_told(
+    waybill: Waybill, placed: str, books: Engine
+) -> None:
+    day = {"order_id": placed, "at": datetime(2026, 11, 23, 12, tzinfo=UTC)}
+    rows = [
+        day | {"n": 1, "promised_date": date(2026, 11, 27), "source": "confirmed"},
+        day | {"n": 2, "promised_date": date(2026, 11, 28), "source": "carrier", "reason": "weather_delay"},
+    ]
+    with books.begin() as conn:
+        conn.execute(promises.insert().values(reason=""), rows)
+
+    lines = [" ".join(line.split()) for line in waybill("show", placed).stdout.splitlines()]
+
+    assert "Fri 27 Nov Mon 23 Nov 12:00 confirmed nobody" in lines
+    assert "Sat 28 Nov Mon 23 Nov 12:00 weather delay carrier nobody" in lines
+
+
 def test_an_order_as_json_is_what_the_api_answers(waybill: Waybill, placed: str) -> None:
     answer = json.loads(waybill("show", placed, "--json").stdout)
 
@@ -49,6 +67,17 @@ def test_explain_is_one_sentence_for_people_and_its_parts_for_programs(waybill: 
     assert sentence == parts["sentence"]
     assert sentence.startswith("SO-10483 waits for the bank")
     assert parts["actions"]["release"] == "SO-10483 has no hold."
+
+
+def test_why_an_order_ships_from_where_it_does_is_shown_and_told_with_what_went_into_it(
+    waybill: Waybill, placed: str
+) -> None:
+    shown = waybill("show", placed).stdout
+    (decided,) = json.loads(waybill("explain", placed, "--json").stdout)["sourcing"]
+
+    assert "sourced" in shown
+    assert decided["why"] in shown
+    assert decided["inputs"]["asked"] == {"TEE-BLK-M": 2, "MAP-ALPS": 7}
 
 
 def test_an_order_that_does_not_exist_is_refused_with_what_to_do_instead(waybill: Waybill) -> None:

@@ -50,6 +50,8 @@ def app(desk: Desk) -> FastAPI:
             refunds=house.refunds,
             held=HeldOrders(house.engine),
             parcel_news=house.shipping,
+            corrections=house.corrections,
+            unknown_codes=house.unknown_codes,
             idempotency=IdempotencyKeys(house.engine, house.now),
             keyring=Keyring(KEYS | {"every-key": ("storefront", "support", "warehouse", "ops")}),
             now=house.now,

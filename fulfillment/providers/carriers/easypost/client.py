@@ -11,7 +11,6 @@ from fulfillment.domain.address import Address, AddressAnswer, Verdict, leads_el
 from fulfillment.domain.carrier_choice import Quote
 from fulfillment.domain.cartons import Size
 from fulfillment.domain.label import Label, LabelDocument, LabelJob, Quoted
-from fulfillment.domain.money import exponent
 from fulfillment.domain.policy import LabelFormat
 from fulfillment.domain.provider_errors import (
     AuthConfig,
@@ -28,6 +27,7 @@ from fulfillment.domain.provider_errors import (
 from fulfillment.domain.tracking import Scan
 from fulfillment.http import ProviderHttp, Reply, legible
 from fulfillment.providers.carriers.easypost.statuses import arrival_of, scans_of
+from fulfillment.providers.carriers.prices import minor_units
 
 _READ_TIMEOUT: Final = 20.0
 _MM_PER_INCH: Final = Decimal("25.4")
@@ -149,11 +149,6 @@ class EasyPostCarrier:
     def close(self) -> None:
         """Close every connection."""
         self._http.close()
-
-
-def minor_units(text: str, currency: str) -> int:
-    """Return a price such as "6.07" in minor units. What is finer is rounded up: a cost is never understated."""
-    return int(Decimal(text).scaleb(exponent(currency)).to_integral_value(ROUND_CEILING))
 
 
 def ounces(grams: int) -> float:

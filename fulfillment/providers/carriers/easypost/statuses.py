@@ -10,10 +10,12 @@ from datetime import UTC, date, datetime
 from types import MappingProxyType
 from typing import Any, Final
 
+from fulfillment.domain.reasons import Reason
 from fulfillment.domain.tracking import CarrierStatus, Flag, Scan
+from fulfillment.providers.carriers.meanings import Meaning, Moment, scan_of
 
-_C = CarrierStatus
-CARRIER_PROBLEM: Final = "carrier_problem"  # the carrier says that something is wrong, and not what
+PROVIDER: Final = "easypost"
+_C, _R = CarrierStatus, Reason
 
 # "unknown" and "error" say nothing and "failure" needs its detail: none of them moves the parcel.
 STATUSES: Final[Mapping[str, CarrierStatus | None]] = MappingProxyType(
@@ -42,7 +44,7 @@ class Effect:
     status: CarrierStatus | None = None
     instead_of: frozenset[CarrierStatus | None] = frozenset({_C.IN_TRANSIT, None})
     flag: Flag | None = None
-    reason: str = ""
+    reason: Reason | None = None
 
 
 _NOTHING: Final = Effect()
@@ -67,30 +69,30 @@ DETAILS: Final[Mapping[str, Effect]] = MappingProxyType(
     )
     | {
         "received_at_origin_facility": Effect(status=_C.PICKED_UP, instead_of=frozenset({_C.IN_TRANSIT})),
-        "delivery_exception": Effect(status=_C.ATTEMPTED, reason="consignee_not_available"),
+        "delivery_exception": Effect(status=_C.ATTEMPTED, reason=_R.CONSIGNEE_NOT_AVAILABLE),
         "return": Effect(status=_C.RETURN_TO_SENDER),
-        "refused": Effect(reason="consignee_refused"),
-        "address_correction": Effect(reason="consignee_incorrect_address"),
-        "damaged": Effect(flag=Flag.DAMAGED, reason="carrier_damaged_parcel"),
-        "lost": Effect(status=_C.LOST, reason="carrier_parcel_lost"),
-        "missorted": Effect(flag=Flag.DELAYED, reason="carrier_sorting_error"),
+        "refused": Effect(reason=_R.CONSIGNEE_REFUSED),
+        "address_correction": Effect(reason=_R.CONSIGNEE_INCORRECT_ADDRESS),
+        "damaged": Effect(flag=Flag.DAMAGED, reason=_R.CARRIER_DAMAGED_PARCEL),
+        "lost": Effect(status=_C.LOST, reason=_R.CARRIER_PARCEL_LOST),
+        "missorted": Effect(flag=Flag.DELAYED, reason=_R.CARRIER_SORTING_ERROR),
         "delayed": Effect(flag=Flag.DELAYED),
         "transit_exception": Effect(flag=Flag.DELAYED),
-        "weather_delay": Effect(flag=Flag.DELAYED, reason="weather_delay"),
+        "weather_delay": Effect(flag=Flag.DELAYED, reason=_R.WEATHER_DELAY),
         "held": Effect(flag=Flag.ON_HOLD),
         "awaiting_information": Effect(flag=Flag.ON_HOLD),
-        "failure": Effect(reason=CARRIER_PROBLEM),
-        "expired": Effect(reason=CARRIER_PROBLEM),
+        "failure": Effect(reason=_R.UNKNOWN),
+        "expired": Effect(reason=_R.UNKNOWN),
     }
 )
 
 # What the carrier's own sentence may add to a failed attempt; the first that fits.
 _ATTEMPT_SAYS: Final = (
-    ("refus", "consignee_refused"),
-    ("clos", "consignee_business_closed"),
-    ("access", "consignee_access_restricted"),
-    ("address", "consignee_incorrect_address"),
-    ("home", "consignee_not_home"),
+    ("refus", _R.CONSIGNEE_REFUSED),
+    ("clos", _R.CONSIGNEE_BUSINESS_CLOSED),
+    ("access", _R.CONSIGNEE_ACCESS_RESTRICTED),
+    ("address", _R.CONSIGNEE_INCORRECT_ADDRESS),
+    ("home", _R.CONSIGNEE_NOT_HOME),
 )
 
 
@@ -107,27 +109,35 @@ def arrival_of(tracker: Mapping[str, Any]) -> date | None:
     return date.fromisoformat(str(expected)[:10]) if expected else None
 
 
-def _scan(detail: Mapping[str, Any], *, abroad: bool) -> Scan:
-    status, word = str(detail.get("status") or ""), str(detail.get("status_detail") or "")
-    text = str(detail.get("message") or detail.get("description") or "")
-    effect = DETAILS.get(word, _NOTHING)
-    base = STATUSES.get(status)
-    return Scan(
+def translate(status: str, word: str, *, text: str = "", abroad: bool = False) -> Meaning:
+    """Return what a status means with its detail and the carrier's own sentence."""
+    effect, base = DETAILS.get(word, _NOTHING), STATUSES.get(status)
+    return Meaning(
         status=effect.status if effect.status and base in effect.instead_of else base,
-        occurred_at=_moment(str(detail["datetime"])),
-        code=_joined((status, word, detail.get("carrier_code")), "."),
-        place=_joined((_where(detail).get("city"), _region(detail)), ", "),
-        text=text,
         flag=Flag.CUSTOMS if effect.flag is Flag.ON_HOLD and abroad else effect.flag,
         reason=_reason(status, word, effect, text),
+        is_unknown=status not in STATUSES or bool(word and word not in DETAILS),
     )
 
 
-def _reason(status: str, word: str, effect: Effect, text: str) -> str:
+def _scan(detail: Mapping[str, Any], *, abroad: bool) -> Scan:
+    status, word = str(detail.get("status") or ""), str(detail.get("status_detail") or "")
+    text = str(detail.get("message") or detail.get("description") or "")
+    return scan_of(
+        translate(status, word, text=text, abroad=abroad),
+        _moment(str(detail["datetime"])),
+        provider=PROVIDER,
+        code=_joined((status, word, detail.get("carrier_code")), "."),
+        place=_joined((_where(detail).get("city"), _region(detail)), ", "),
+        text=text,
+    )
+
+
+def _reason(status: str, word: str, effect: Effect, text: str) -> Reason | None:
     if word == "delivery_exception":
         said = text.casefold()
         return next((reason for sign, reason in _ATTEMPT_SAYS if sign in said), effect.reason)
-    return effect.reason or (CARRIER_PROBLEM if status == "failure" and effect == _NOTHING else "")
+    return effect.reason or (_R.UNKNOWN if status == "failure" and effect == _NOTHING else None)
 
 
 def _where(detail: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -143,7 +153,7 @@ def _joined(parts: Iterable[Any], by: str) -> str:
     return by.join(str(part) for part in parts if part)
 
 
-def _moment(text: str) -> datetime:
+def _moment(text: str) -> Moment:
     """Return the instant; EasyPost's are in UTC even where they do not say so."""
-    moment = datetime.fromisoformat(text)
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    at = datetime.fromisoformat(text)
+    return Moment(at=at.astimezone(UTC) if at.tzinfo else at.replace(tzinfo=UTC))

@@ -32,9 +32,9 @@ from fulfillment.providers.carriers.easypost.client import (
     _explain,
     _quoted,
     inches,
-    minor_units,
     ounces,
 )
+from fulfillment.providers.carriers.prices import minor_units
 from tests.devstack.simulators.conftest import Simulator, wait_for
 from tests.providers.conftest import world_time
 

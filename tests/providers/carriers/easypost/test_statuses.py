@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
+from fulfillment.domain.reasons import Reason
 from fulfillment.domain.tracking import CarrierStatus as C
 from fulfillment.domain.tracking import Flag, Scan
 from fulfillment.providers.carriers.easypost.statuses import (
-    CARRIER_PROBLEM,
     DETAILS,
     STATUSES,
     arrival_of,
@@ -28,38 +28,38 @@ def scan(status: str, word: str, **more: Any) -> Scan:
 @pytest.mark.parametrize(
     ("status", "word", "ours", "flag", "reason"),
     [
-        ("pre_transit", "label_created", C.PRE_TRANSIT, None, ""),
-        ("out_for_delivery", "out_for_delivery", C.OUT_FOR_DELIVERY, None, ""),
-        ("cancelled", "cancelled", C.CANCELLED, None, ""),
-        ("in_transit", "in_transit", C.IN_TRANSIT, None, ""),
-        ("in_transit", "arrived_at_facility", C.IN_TRANSIT, None, ""),
-        ("in_transit", "departed_facility", C.IN_TRANSIT, None, ""),
-        ("in_transit", "departed_origin_facility", C.IN_TRANSIT, None, ""),
-        ("delivered", "arrived_at_destination", C.DELIVERED, None, ""),
-        ("in_transit", "received_at_destination_facility", C.IN_TRANSIT, None, ""),
-        ("in_transit", "transferred_to_destination_carrier", C.IN_TRANSIT, None, ""),
-        ("pre_transit", "status_update", C.PRE_TRANSIT, None, ""),
-        ("unknown", "unknown", None, None, ""),
-        ("in_transit", "received_at_origin_facility", C.PICKED_UP, None, ""),
-        ("available_for_pickup", "arrived_at_pickup_location", C.AVAILABLE_FOR_PICKUP, None, ""),
-        ("in_transit", "delivery_exception", C.ATTEMPTED, None, "consignee_not_available"),
-        ("in_transit", "return", C.RETURN_TO_SENDER, None, ""),
-        ("return_to_sender", "refused", C.RETURN_TO_SENDER, None, "consignee_refused"),
-        ("in_transit", "address_correction", C.IN_TRANSIT, None, "consignee_incorrect_address"),
-        ("in_transit", "damaged", C.IN_TRANSIT, Flag.DAMAGED, "carrier_damaged_parcel"),
-        ("failure", "lost", C.LOST, None, "carrier_parcel_lost"),
-        ("in_transit", "missorted", C.IN_TRANSIT, Flag.DELAYED, "carrier_sorting_error"),
-        ("in_transit", "delayed", C.IN_TRANSIT, Flag.DELAYED, ""),
-        ("in_transit", "transit_exception", C.IN_TRANSIT, Flag.DELAYED, ""),
-        ("in_transit", "weather_delay", C.IN_TRANSIT, Flag.DELAYED, "weather_delay"),
-        ("in_transit", "held", C.IN_TRANSIT, Flag.ON_HOLD, ""),
-        ("in_transit", "awaiting_information", C.IN_TRANSIT, Flag.ON_HOLD, ""),
-        ("failure", "failure", None, None, CARRIER_PROBLEM),
-        ("unknown", "expired", None, None, CARRIER_PROBLEM),
+        ("pre_transit", "label_created", C.PRE_TRANSIT, None, None),
+        ("out_for_delivery", "out_for_delivery", C.OUT_FOR_DELIVERY, None, None),
+        ("cancelled", "cancelled", C.CANCELLED, None, None),
+        ("in_transit", "in_transit", C.IN_TRANSIT, None, None),
+        ("in_transit", "arrived_at_facility", C.IN_TRANSIT, None, None),
+        ("in_transit", "departed_facility", C.IN_TRANSIT, None, None),
+        ("in_transit", "departed_origin_facility", C.IN_TRANSIT, None, None),
+        ("delivered", "arrived_at_destination", C.DELIVERED, None, None),
+        ("in_transit", "received_at_destination_facility", C.IN_TRANSIT, None, None),
+        ("in_transit", "transferred_to_destination_carrier", C.IN_TRANSIT, None, None),
+        ("pre_transit", "status_update", C.PRE_TRANSIT, None, None),
+        ("unknown", "unknown", None, None, None),
+        ("in_transit", "received_at_origin_facility", C.PICKED_UP, None, None),
+        ("available_for_pickup", "arrived_at_pickup_location", C.AVAILABLE_FOR_PICKUP, None, None),
+        ("in_transit", "delivery_exception", C.ATTEMPTED, None, Reason.CONSIGNEE_NOT_AVAILABLE),
+        ("in_transit", "return", C.RETURN_TO_SENDER, None, None),
+        ("return_to_sender", "refused", C.RETURN_TO_SENDER, None, Reason.CONSIGNEE_REFUSED),
+        ("in_transit", "address_correction", C.IN_TRANSIT, None, Reason.CONSIGNEE_INCORRECT_ADDRESS),
+        ("in_transit", "damaged", C.IN_TRANSIT, Flag.DAMAGED, Reason.CARRIER_DAMAGED_PARCEL),
+        ("failure", "lost", C.LOST, None, Reason.CARRIER_PARCEL_LOST),
+        ("in_transit", "missorted", C.IN_TRANSIT, Flag.DELAYED, Reason.CARRIER_SORTING_ERROR),
+        ("in_transit", "delayed", C.IN_TRANSIT, Flag.DELAYED, None),
+        ("in_transit", "transit_exception", C.IN_TRANSIT, Flag.DELAYED, None),
+        ("in_transit", "weather_delay", C.IN_TRANSIT, Flag.DELAYED, Reason.WEATHER_DELAY),
+        ("in_transit", "held", C.IN_TRANSIT, Flag.ON_HOLD, None),
+        ("in_transit", "awaiting_information", C.IN_TRANSIT, Flag.ON_HOLD, None),
+        ("failure", "failure", None, None, Reason.UNKNOWN),
+        ("unknown", "expired", None, None, Reason.UNKNOWN),
     ],
 )
 def test_every_detail_has_its_meaning(
-    status: str, word: str, ours: C | None, flag: Flag | None, reason: str
+    status: str, word: str, ours: C | None, flag: Flag | None, reason: Reason | None
 ) -> None:
     read = scan(status, word)
 
@@ -92,14 +92,25 @@ def test_a_status_without_a_detail_stands_for_itself(status: str, ours: C | None
 def test_a_failure_without_a_detail_is_a_problem_of_the_carrier_and_moves_nothing() -> None:
     read = scan("failure", "")
 
-    assert (read.status, read.reason) == (None, CARRIER_PROBLEM)
+    assert (read.status, read.reason) == (None, Reason.UNKNOWN)
 
 
 def test_a_word_in_no_table_is_kept_and_moves_nothing() -> None:
     read = scan("teleported", "beamed_up", message="Gone", carrier_code="X9")
 
-    assert read.status is None
+    assert (read.status, read.is_unknown) == (None, True)
     assert (read.code, read.text) == ("teleported.beamed_up.X9", "Gone")
+
+
+def test_a_detail_in_no_table_is_unknown_beside_a_status_that_counts() -> None:
+    read = scan("in_transit", "beamed_up")
+
+    assert (read.status, read.is_unknown) == (C.IN_TRANSIT, True)
+
+
+@pytest.mark.parametrize("status", STATUSES)
+def test_p36_no_status_that_the_provider_lists_is_unknown(status: str) -> None:
+    assert not scan(status, "").is_unknown
 
 
 def test_a_delivery_is_not_undone_by_a_detail() -> None:
@@ -109,15 +120,15 @@ def test_a_delivery_is_not_undone_by_a_detail() -> None:
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        ("Delivery attempted, business CLOSED", "consignee_business_closed"),
-        ("Refused by recipient", "consignee_refused"),
-        ("No access to delivery location", "consignee_access_restricted"),
-        ("Incorrect address", "consignee_incorrect_address"),
-        ("Nobody was home", "consignee_not_home"),
-        ("Notice left", "consignee_not_available"),
+        ("Delivery attempted, business CLOSED", Reason.CONSIGNEE_BUSINESS_CLOSED),
+        ("Refused by recipient", Reason.CONSIGNEE_REFUSED),
+        ("No access to delivery location", Reason.CONSIGNEE_ACCESS_RESTRICTED),
+        ("Incorrect address", Reason.CONSIGNEE_INCORRECT_ADDRESS),
+        ("Nobody was home", Reason.CONSIGNEE_NOT_HOME),
+        ("Notice left", Reason.CONSIGNEE_NOT_AVAILABLE),
     ],
 )
-def test_the_carriers_sentence_says_why_an_attempt_failed(text: str, reason: str) -> None:
+def test_the_carriers_sentence_says_why_an_attempt_failed(text: str, reason: Reason) -> None:
     assert scan("in_transit", "delivery_exception", message=text).reason == reason
 
 
