@@ -12,6 +12,7 @@ import signal
 import sys
 import threading
 import time
+import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -136,6 +137,8 @@ class Bots:
         self._agenda = Agenda()
         self._taken: set[str] = set()
         self._left: dict[str, float] = {}
+        self._surprises: list[dict[str, Any]] = []
+        self._told: set[int] = set()
         self._lock = threading.Lock()
 
     def start(self, threads: int) -> list[threading.Thread]:
@@ -171,6 +174,8 @@ class Bots:
         return len(taken)
 
     def _read_board(self) -> list[Job]:
+        if self._world is not None:
+            self._surprises = self._world.get("/_sim/shelves")["surprises"]
         items = self._shop.get("/v1/warehouse/work")["work"]
         self._forget_what_is_gone({item["shipment_id"] for item in items})
         return [
@@ -217,7 +222,10 @@ class Bots:
             self._step(job)
 
     def _step(self, job: Job) -> None:
-        answer = self._shop.post(f"/v1/warehouse/shipments/{job.subject}/{job.step}", self._words(job))
+        if job.step == "picked" and self._finds_something_wrong(job):
+            self._done(job.subject)  # the board says what is left of it
+            return
+        answer = self._take_step(job)
         if job.step == "handed_over":
             # The parcel stands on the dock: from here on only the carrier can be late.
             self._work_on(replace(job, step=_TELL, tries=0, body=answer))
@@ -225,6 +233,46 @@ class Bots:
             self._agenda.put(replace(job, step=follows, tries=0), after=self._pace.before[follows])
         else:
             self._done(job.subject)
+
+    def _take_step(self, job: Job) -> Any:
+        path = f"/v1/warehouse/shipments/{job.subject}/{job.step}"
+        try:
+            return self._shop.post(path, self._words(job))
+        except ApiRefused as no:
+            if no.code != "check_needed":
+                raise
+            self._look_at(job, no.problem["skus"])
+        return self._shop.post(path, self._words(job))
+
+    def _look_at(self, job: Job, skus: list[str]) -> None:
+        """Find the condition of these good, all units of each."""
+        for item in job.body["items"]:
+            if item["sku"] in skus:
+                seen = {"sku": item["sku"], "quantity": item["quantity"], "grade": "A"}
+                check = seen | {"check_id": uuid.uuid4().hex}
+                self._shop.post(f"/v1/warehouse/shipments/{job.subject}/checks", check)
+
+    def _finds_something_wrong(self, job: Job) -> bool:
+        """Say what is wrong with units of it, each thing once; return whether there was anything."""
+        found = [
+            surprise
+            for surprise in self._surprises
+            if surprise["order"] == job.body["order_id"]
+            and surprise["id"] not in self._told
+            and _wants(job, surprise["sku"])
+        ]
+        for surprise in found:
+            self._reject(job, surprise)
+            self._told.add(surprise["id"])
+        return bool(found)
+
+    def _reject(self, job: Job, surprise: Mapping[str, Any]) -> None:
+        scan_id = f"surprise-{surprise['id']}"
+        words = {name: surprise[name] for name in ("sku", "reason", "found_sku") if name in surprise}
+        there = next(item["quantity"] for item in job.body["items"] if item["sku"] == surprise["sku"])
+        units = min(there, surprise["units"])
+        words |= {"scan_id": scan_id, "quantity": units, "photo": f"photos/{scan_id}.jpg"}
+        self._shop.post(f"/v1/warehouse/shipments/{job.subject}/rejections", words)
 
     def _words(self, job: Job) -> dict[str, Any] | None:
         return self._packed(job) if job.step == "packed" else None
@@ -268,6 +316,10 @@ class Bots:
     def _done(self, subject: str) -> None:
         with self._lock:
             self._taken.discard(subject)
+
+
+def _wants(job: Job, sku: str) -> bool:
+    return any(item["sku"] == sku for item in job.body["items"])
 
 
 def _scans(bench: Mapping[str, Any]) -> list[dict[str, str]]:

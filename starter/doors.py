@@ -22,6 +22,18 @@ from fulfillment.domain.location import Location
 from fulfillment.domain.order import Order
 from fulfillment.domain.packing import Bench, UnitScan
 from fulfillment.domain.payment_news import Hint
+from fulfillment.domain.picking import (
+    Look,
+    Looked,
+    PickScan,
+    PutBack,
+    Rejected,
+    Scanned,
+    Settled,
+    TakeWalk,
+    ToPick,
+    Walk,
+)
 from fulfillment.domain.policy import ShortageChoice
 from fulfillment.domain.promise import CartPromise
 from fulfillment.domain.refund import Refund, RequestRefund
@@ -32,6 +44,7 @@ from fulfillment.domain.view import EventView, OrderRow, OrderView
 from fulfillment.storage.hand_over import HandedOver
 from fulfillment.storage.idempotency import InProgress, Mismatch, New, Replay
 from fulfillment.storage.orders import Accepted
+from fulfillment.storage.rejections import Reject
 from fulfillment.storage.stock import Receipt, StockEvent
 from fulfillment.storage.unknown_codes import UnknownCode
 from fulfillment.storage.views import OrderFilter
@@ -163,6 +176,34 @@ class Labels(Protocol):
     """What is glued on parcels."""
 
     def documents(self, parcel_id: str) -> tuple[LabelDocument, ...]: ...
+
+
+class Rejections(Protocol):
+    """Units that cannot leave. The same scan answers the same again."""
+
+    def reject(self, request: Reject) -> Rejected: ...
+
+    def inspected(self, rejection_id: str, to: Settled, *, by: str, note: str = "") -> None: ...
+
+
+class Picking(Protocol):
+    """The shelf. The same walk, scan or check again answers the same."""
+
+    def set_bin(self, sku: str, location_id: str, name: str) -> None: ...
+
+    def pick_list(self, location_id: str) -> tuple[ToPick, ...]: ...
+
+    def take(self, ask: TakeWalk) -> Walk: ...
+
+    def walk(self, walk_id: str) -> Walk: ...
+
+    def scan(self, scan: PickScan) -> Scanned: ...
+
+    def look(self, look: Look) -> Looked: ...
+
+    def put_backs(self, location_id: str | None = None) -> tuple[PutBack, ...]: ...
+
+    def put_back(self, shipment_id: str, *, by: str, scan_id: str = "") -> bool: ...
 
 
 class Stock(Protocol):
@@ -407,6 +448,8 @@ class Doors:
     views: Views
     facts: Facts
     floor: Floor
+    picking: Picking
+    rejections: Rejections
     benches: Benches
     labels: Labels
     stock: Stock

@@ -20,6 +20,7 @@ from devstack.simulators.ledger import Ledger
 from devstack.simulators.mailbox import Mailbox
 from devstack.simulators.parcels import Parcels
 from devstack.simulators.sender import Sender
+from devstack.simulators.shelves import Shelves
 from devstack.simulators.store import Store
 from devstack.simulators.stripe import Stripe
 from devstack.simulators.wire import Door
@@ -59,6 +60,7 @@ class World:
         self.faults = Faults(self.store, config.seed)
         self.sender = Sender(self.store, self.faults, config.seed)
         self.parcels = Parcels(self.store, self.clock, self.sender, config.seed)
+        self.shelves = Shelves(self.store)
         self.mailbox = Mailbox(self.store, self.clock, self.faults)
         self.ledger = Ledger(self.store, self.clock, self.faults)
         self.stripe = Stripe(self.store, self.clock, self.sender, multicapture=config.multicapture)

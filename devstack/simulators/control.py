@@ -18,6 +18,7 @@ from devstack.simulators.faults import BadFault
 from devstack.simulators.journey import Scan
 from devstack.simulators.parcels import UnknownParcel, UnknownProfile
 from devstack.simulators.sender import PROVIDERS
+from devstack.simulators.shelves import BadShelf
 from devstack.simulators.store import Json
 from devstack.simulators.wire import Refusal
 
@@ -67,6 +68,8 @@ class Control:
             ("GET", "/_sim/parcels/{code}", self.parcel),
             ("POST", "/_sim/parcels/{code}/handed_over", self.hand_over),
             ("POST", "/_sim/parcels/{code}/scans", self.scan),
+            ("GET", "/_sim/shelves", self.shelves),
+            ("POST", "/_sim/shelves", self.arm_shelf),
             ("POST", "/_sim/payments/{intent}/authenticate", self.authenticate),
             ("POST", "/_sim/payments/{intent}/settle", self.settle),
             ("POST", "/_sim/payments/{intent}/dispute", self.dispute),
@@ -99,7 +102,7 @@ class Control:
                 return Response(refusal.answer.body, refusal.answer.status, media_type="application/json")
             except UnknownParcel as error:
                 return JSONResponse({"error": f"no parcel bears the number {error}"}, 404)
-            except (BadFault, UnknownProfile, BadRequest) as error:
+            except (BadFault, BadShelf, UnknownProfile, BadRequest) as error:
                 return JSONResponse({"error": str(error)}, 422)
 
         return endpoint
@@ -211,6 +214,16 @@ class Control:
         with self._world.store.transaction():
             code = request.path_params["code"]
             return JSONResponse(self._world.parcels.scan(code, sent, None if at is None else epoch(at)), 201)
+
+    async def shelves(self, request: Request) -> Response:
+        """What pickers will find that the books do not know."""
+        return JSONResponse({"surprises": self._world.shelves.listed()})
+
+    async def arm_shelf(self, request: Request) -> Response:
+        """Let something be wrong with units of an order: missing, damaged, or something else in their place."""
+        sent = await _body(request)
+        with self._world.store.transaction():
+            return JSONResponse(self._world.shelves.arm(sent), 201)
 
     # The customer and the bank
 

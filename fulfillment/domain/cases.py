@@ -21,6 +21,8 @@ class CaseKind(StrEnum):
     DISPUTE = "dispute"
     UNMATCHED_EVENT = "unmatched_event"
     OUT_OF_STOCK = "out_of_stock"
+    SHORT_PICK = "short_pick"
+    DAMAGED_PICK = "damaged_pick"
     STOCK_DRIFT = "stock_drift"
     RECEIPT_LATE = "receipt_late"
     CARRIER_DOWN = "carrier_down"
@@ -106,6 +108,8 @@ OWNER: Final[Mapping[CaseKind, Owner]] = MappingProxyType(
         _K.DISPUTE: Owner.SUPPORT,
         _K.UNMATCHED_EVENT: Owner.OPS,
         _K.OUT_OF_STOCK: Owner.CUSTOMER,
+        _K.SHORT_PICK: Owner.WAREHOUSE,
+        _K.DAMAGED_PICK: Owner.WAREHOUSE,
         _K.STOCK_DRIFT: Owner.OPS,
         _K.RECEIPT_LATE: Owner.OPS,
         _K.CARRIER_DOWN: Owner.OPS,

@@ -15,8 +15,8 @@ class Product:
     `backorder_limit` is how many units may wait for stock at once, None for no limit; before `available_from` none
     leave. `reorder_point` and `reorder_maximum` are set by hand and count until enough of it was sold to reckon them.
     `length_mm`, `width_mm` and `height_mm` are of the packed unit, in any turn; None where nobody measured it. Every
-    unit of what is `serial` has a number of its own, which is scanned with it.
-    Vendors sell in packs of `pack_size`, and `minimum_order` units at least.
+    unit of what is `serial` has a number of its own, which is scanned with it. Such a unit, and what is `fragile`, is
+    looked at before it leaves. Vendors sell in packs of `pack_size`, and `minimum_order` units at least.
     """
 
     sku: str

@@ -39,6 +39,14 @@ class ShortageChoice(StrEnum):
     DROP = "drop"
 
 
+class ConditionCheck(StrEnum):
+    """Which units must be looked at before they leave."""
+
+    ALWAYS = "always"
+    RULE = "rule"  # those that are worth much, break easily or have a serial number
+    OFF = "off"
+
+
 class SourcingRule(StrEnum):
     """Which location is asked first."""
 
@@ -104,6 +112,13 @@ class Policy:
     split_min_value: int = 0
     count_review_over_units: int = 5
     count_review_over_value: int = 5000
+
+    condition_check: ConditionCheck = ConditionCheck.RULE
+    condition_check_value: int = 10000
+    pick_lease: timedelta = timedelta(minutes=30)
+    most_totes: int = 12
+    count_within: timedelta = timedelta(hours=4)
+    inspection_within: timedelta = timedelta(hours=24)
 
     split_capture: SplitCapture = SplitCapture.ONE_PER_SHIPMENT
     payment_retry_wait: timedelta = timedelta(hours=24)

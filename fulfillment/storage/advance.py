@@ -18,9 +18,10 @@ from fulfillment.domain.promise import promised, ship_by
 from fulfillment.domain.shipment import WaitsFor, WorkStatus
 from fulfillment.storage import holds, journal, promises, transits
 from fulfillment.storage.coverage import covered
+from fulfillment.storage.lapsing import reclaim
 from fulfillment.storage.locations import CALENDAR, calendar_from
 from fulfillment.storage.movements import Place, move
-from fulfillment.storage.orders import OUT_OF_STOCK, short_lines
+from fulfillment.storage.orders import OUT_OF_STOCK, lock_order, short_lines
 from fulfillment.storage.tables import (
     allocations,
     backorders,
@@ -167,6 +168,9 @@ class Advanced:
 def advance(conn: Connection, order: Row[Any], *, now: datetime, policy: Policy) -> Advanced:
     """Confirm the locked order if it is paid, and release what may go. Harmless when nothing changed."""
     parts = conn.execute(_PARTS, {"the_order": order.order_id, "now": now}).all()
+    if order.status in UNPAID and _may_confirm(parts) and not reclaim(conn, order, now=now, policy=policy):
+        # Nothing is to be paid yet, but what was there has run out meanwhile and is there no more.
+        return advance(conn, lock_order(conn, order.order_id), now=now, policy=policy)
     standing = holds.active(conn, order.order_id) if not parts or parts[0].held else ()
     status, promise_date = OrderStatus(order.status), order.promise_date
     happened: list[Happened] = []

@@ -8,6 +8,7 @@ from typing import Any, Final
 from sqlalchemy import Connection, Engine, Row, bindparam, select, update
 from sqlalchemy.dialects.postgresql import insert
 
+from fulfillment.domain.cases import CaseKind
 from fulfillment.domain.counts import (
     NEXT,
     Count,
@@ -19,11 +20,11 @@ from fulfillment.domain.counts import (
 )
 from fulfillment.domain.inventory import Deed, Movement
 from fulfillment.domain.policy import DEFAULT, Policy
-from fulfillment.storage import shortfall
+from fulfillment.storage import cases, shortfall
 from fulfillment.storage.movements import Place, fold, is_done, read_level
 from fulfillment.storage.shortfall import Overtaken
 from fulfillment.storage.stock import Receipt, change, check_place, served
-from fulfillment.storage.tables import skus, stock_counts, stock_movements
+from fulfillment.storage.tables import rejections, skus, stock_counts, stock_movements
 
 _S = CountState
 _PREFIX: Final = "count:"  # of the key of every movement that says what somebody saw
@@ -46,6 +47,21 @@ _LATER: Final = (
 )
 _LIST: Final = select(stock_counts).order_by(stock_counts.c.planned_at, stock_counts.c.count_id)
 _OPEN: Final = stock_counts.c.state.not_in([_S.POSTED.value, _S.CANCELLED.value])
+_OF_SHELF: Final = select(stock_counts.c.count_id).where(
+    stock_counts.c.sku == bindparam("the_sku"), stock_counts.c.location_id == bindparam("there"), _OPEN
+)
+# Whoever took units out because of this shelf: what was short there is known now.
+_ASKED_FOR: Final = (
+    select(rejections.c.shipment_id).distinct().where(rejections.c.count_id == bindparam("the_count"))
+)
+
+
+def ask(conn: Connection, place: Place, *, count_id: str, by: str, reason: str, now: datetime) -> str:
+    """Let a shelf be counted, and return the count's id: that of the open one where there is one already."""
+    sku, location_id = place
+    planned = {"count_id": count_id, "sku": sku, "location_id": location_id, "reason": reason}
+    conn.execute(_PLAN, planned | {"state": _S.PLANNED.value, "planned_by": by, "planned_at": now})
+    return str(conn.execute(_OF_SHELF, {"the_sku": sku, "there": location_id}).scalar_one())
 
 
 class CountStore:
@@ -230,6 +246,8 @@ class CountStore:
 
     def _become(self, conn: Connection, row: Row[Any], state: CountState, **said: Any) -> Count:
         ended = {} if NEXT[state] else {"closed_at": self._now()}
+        if ended:
+            _close_cases(conn, row.count_id, f"count {state}", now=self._now())
         conn.execute(_CHANGE, {"the_count": row.count_id, "state": state.value, **said, **ended})
         return _count(_locked(conn, row.count_id))
 
@@ -239,6 +257,11 @@ def _locked(conn: Connection, count_id: str) -> Row[Any]:
     if row is None:
         raise UnknownCount(count_id)
     return row
+
+
+def _close_cases(conn: Connection, count_id: str, resolution: str, *, now: datetime) -> None:
+    for shipment_id in conn.execute(_ASKED_FOR, {"the_count": count_id}).scalars():
+        cases.resolve(conn, CaseKind.SHORT_PICK, subject=shipment_id, resolution=resolution, now=now)
 
 
 def _check(row: Row[Any], to: CountState) -> None:

@@ -4,7 +4,8 @@ Three steps, each a round of its own: read what is wanted, claim it (`claims.py`
 claimed. The reservation is the record: after a crash in between, a repeat finds it and writes the same plan.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime
 from typing import Any, Final
@@ -24,7 +25,14 @@ from fulfillment.storage import claims, holds, journal, locks, shortages, sourci
 from fulfillment.storage.claims import Ask, Claimed
 from fulfillment.storage.movements import Place as Shelf
 from fulfillment.storage.movements import move
-from fulfillment.storage.orders import OUT_OF_STOCK, line_from, lock_order, order_from, short_lines
+from fulfillment.storage.orders import (
+    OUT_OF_STOCK,
+    line_from,
+    lines_of,
+    lock_order,
+    order_from,
+    short_lines,
+)
 from fulfillment.storage.sourcing import Place, Terms
 from fulfillment.storage.tables import (
     allocations,
@@ -62,6 +70,7 @@ _LINES: Final = (
 _CLAIMS_MADE: Final = select(func.count(reservations.c.operation_key.distinct())).where(
     reservations.c.order_id == bindparam("the_order")
 )
+_LAST_N: Final = select(func.max(shipments.c.n)).where(shipments.c.order_id == bindparam("the_order"))
 _PLAN: Final = insert(shipments)
 _QUEUE: Final = insert(backorders)
 _PLACE_UNITS: Final = insert(unit_ranges)
@@ -108,6 +117,15 @@ class Wanted:
     key: str
     ahead: Mapping[str, date]
     held: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Again:
+    """What became of units that were claimed anew; the `gone` ones are found nowhere and may not wait."""
+
+    planned: tuple[PlannedShipment, ...]
+    waiting: tuple[PlannedShipment, ...]
+    gone: tuple[UnitRange, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -217,6 +235,87 @@ def add(
     _place_units(conn, order.order_id, [*planned, *waiting], ())
     _hold_back(conn, want, until, now=now, policy=policy)
     return tuple(part.shipment for part in [*planned, *waiting])
+
+
+def again(
+    conn: Connection,
+    order: Row[Any],
+    lost: Sequence[UnitRange],
+    *,
+    not_from: Collection[str] = (),
+    now: datetime,
+    policy: Policy,
+) -> Again:
+    """Claim units of the locked, confirmed order anew that have left their shipment, and plan their new shipments.
+
+    What no location has but those in `not_from` waits, or is returned as `gone` where it may not: it is nowhere yet.
+    """
+    real = order_from(order, lines_of(conn, order.order_id))
+    numbers = _Numbers(lost)
+    want = _added(conn, order, numbers.lines(real), now=now, policy=policy)
+    asked = replace(ask(want, now=now, policy=policy), plan=_elsewhere(want, not_from, policy))
+    (claimed,) = claims.judge(conn, [asked])
+    if isinstance(claimed, Exception):
+        raise claimed
+    sourced = numbers.real(_shipped(want, claimed, policy))
+    want = replace(want, order=real)
+    first_n = conn.execute(_LAST_N, {"the_order": order.order_id}).scalar_one() + 1
+    planned = _plan(want, sourced.from_location, first_n=first_n)
+    waiting = _waiting(conn, want, sourced, n=first_n + len(planned), policy=policy)
+    _write(conn, want, [*planned, *waiting], now=now, policy=policy)
+    if claimed.amounts:
+        _allocate(conn, want, claimed, planned, now=now)
+    until = _queue(conn, want, waiting, now=now, policy=policy)
+    if planned or waiting:
+        _place_units(conn, order.order_id, [*planned, *waiting], ())
+    _hold_back(conn, want, until, now=now, policy=policy)
+    return Again(
+        planned=tuple(part.shipment for part in planned),
+        waiting=tuple(part.shipment for part in waiting),
+        gone=sourced.cancelled,
+    )
+
+
+def _elsewhere(want: Wanted, not_from: Collection[str], policy: Policy) -> claims.Plan:
+    return lambda levels: _amounts(
+        want.order, _source(want, [level for level in levels if level.location_id not in not_from], policy)
+    )
+
+
+class _Numbers:
+    """Units of lines as a line of their own, numbered from one, and back: sourcing knows whole lines only."""
+
+    def __init__(self, lost: Sequence[UnitRange]) -> None:
+        self._units: dict[int, list[int]] = {}
+        for some in lost:
+            self._units.setdefault(some.line_no, []).extend(range(some.first, some.first + some.count))
+
+    def lines(self, order: Order) -> list[OrderLine]:
+        """Return lines of just these units; what they cost is near enough to choose a location by."""
+        return [
+            replace(order.line(line_no), quantity=len(units), discount=0, tax=0, shipping_share=0)
+            for line_no, units in self._units.items()
+        ]
+
+    def real(self, sourced: Sourced) -> Sourced:
+        """Return the answer in the numbers the units truly have."""
+        return replace(
+            sourced,
+            from_location={place: self._renumbered(some) for place, some in sourced.from_location.items()},
+            backordered=self._renumbered(sourced.backordered),
+            cancelled=self._renumbered(sourced.cancelled),
+        )
+
+    def _renumbered(self, ranges: Sequence[UnitRange]) -> tuple[UnitRange, ...]:
+        found: list[UnitRange] = []
+        for some in ranges:
+            for unit in self._units[some.line_no][some.first - 1 : some.first - 1 + some.count]:
+                last = found[-1] if found else None
+                if last and last.line_no == some.line_no and last.first + last.count == unit:
+                    found[-1] = replace(last, count=last.count + 1)
+                else:
+                    found.append(UnitRange(line_no=some.line_no, first=unit, count=1))
+        return tuple(found)
 
 
 def stored(conn: Connection, order_id: str) -> Reservation:
@@ -438,19 +537,22 @@ def _queue(
         now=now,
         policy=policy,
     )
+    of_line: Counter[int] = Counter()
+    for units in part.units:
+        of_line[units.line_no] += units.count
     rows = [
         {
             "order_id": order.order_id,
-            "line_no": units.line_no,
+            "line_no": line_no,
             "shipment_id": part.shipment.shipment_id,
-            "sku": sku_of[units.line_no],
+            "sku": sku_of[line_no],
             "location_id": part.shipment.location_id,
-            "quantity": units.count,
-            "promise_date": until[sku_of[units.line_no]],
+            "quantity": count,
+            "promise_date": until[sku_of[line_no]],
             "placed_at": order.placed_at,
             "state": "waiting",
         }
-        for units in part.units
+        for line_no, count in of_line.items()
     ]
     conn.execute(_QUEUE, rows)
     return until

@@ -29,7 +29,7 @@ from fulfillment.domain.order import ENDED, OrderStatus, UnitRange
 from fulfillment.domain.policy import Policy, Shortage
 from fulfillment.domain.promise import Source
 from fulfillment.domain.shipment import WaitsFor, WorkStatus, shipment_id
-from fulfillment.storage import journal, locks, promises, shortages, signals, sourcing
+from fulfillment.storage import journal, locks, promises, put_backs, shortages, signals, sourcing
 from fulfillment.storage.movements import Place, is_done, lock_levels, move, read_level
 from fulfillment.storage.orders import OUT_OF_STOCK, lines_of, order_from
 from fulfillment.storage.sourcing import Terms
@@ -408,7 +408,7 @@ def _wait(
     """Queue the units at the place their promise gives them; what the order has still goes on as the policy says."""
     day = _expected(conn, place, order, terms, policy=policy, now=deed.at)
     if _waits_itself(conn, loss):
-        waits = _wait_again(conn, place, order, loss, day)
+        waits = _wait_again(conn, place, order, loss, day, now=deed.at)
     else:
         waits = _follow(conn, place, order, loss, day)
     revised = _promise_later(conn, order, loss, day, waits, now=deed.at)
@@ -462,7 +462,9 @@ def _waits_itself(conn: Connection, loss: _Loss) -> bool:
     return bool(carries == loss.units or conn.execute(_WAITS_ITSELF, this).scalar_one())
 
 
-def _wait_again(conn: Connection, place: Place, order: Row[Any], loss: _Loss, day: date) -> str:
+def _wait_again(
+    conn: Connection, place: Place, order: Row[Any], loss: _Loss, day: date, *, now: datetime
+) -> str:
     rows = [
         _queue_row(place, order, loss.shipment_id, part.line_no, day)
         | {"quantity": part.queued + part.lost - part.came, "filled": part.filled - part.came}
@@ -470,7 +472,9 @@ def _wait_again(conn: Connection, place: Place, order: Row[Any], loss: _Loss, da
     ]
     conn.execute(_QUEUE_AGAIN, rows)
     back = {"work_status": WorkStatus.SCHEDULED.value, "waits_for": WaitsFor.STOCK.value}
-    conn.execute(_SHIPMENT, {"the_shipment": loss.shipment_id, **back, "picker": None, "picked_at": None})
+    put_backs.ask(conn, [loss.shipment_id], why=OUT_OF_STOCK, now=now)
+    nobody = {"picker": None, "pick_until": None, "picked_at": None}
+    conn.execute(_SHIPMENT, {"the_shipment": loss.shipment_id, **back, **nobody})
     return loss.shipment_id
 
 

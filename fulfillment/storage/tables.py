@@ -624,6 +624,7 @@ shipments = Table(
     ),  # part of the value beside what its units cost
     Column("reworks", Integer, nullable=False, server_default="0"),  # how often the floor had to begin again
     Column("picker", Text),
+    _moment("pick_until", nullable=True),  # whoever is silent for longer has lost it
     Column("outcome", Text),
     Column("cancelled_reason", Text),
     _moment("ship_by"),
@@ -883,6 +884,124 @@ tracking_events = Table(
     _moment("received_at"),
     CheckConstraint("source <> 'staff' OR (\"by\" <> '' AND why <> '')", name="corrected_by"),
     Index("ix_tracking_events_unknown", "provider", "raw_code", postgresql_where=text("unknown")),
+)
+
+# --- the floor ----------------------------------------------------------------------------------------
+
+# Where units of a SKU lie at a location: aisle, bay and level, for example A-03-2.
+bins = Table(
+    "bins",
+    metadata,
+    Column("sku", Text, ForeignKey("skus.sku"), primary_key=True),
+    Column("location_id", Text, ForeignKey("locations.location_id"), primary_key=True),
+    Column("bin", Text, nullable=False),
+)
+
+# One walk of one picker, with a tote for each shipment.
+pick_walks = Table(
+    "pick_walks",
+    metadata,
+    Column("walk_id", Text, primary_key=True),
+    Column("location_id", Text, ForeignKey("locations.location_id"), nullable=False),
+    Column("mode", Text, nullable=False),
+    Column("picker", Text, nullable=False),
+    _moment("started_at"),
+    CheckConstraint("mode IN ('single', 'batch', 'wave')", name="mode"),
+    Index("ix_pick_walks_picker", "picker", "started_at"),
+)
+
+pick_totes = Table(
+    "pick_totes",
+    metadata,
+    Column("walk_id", Text, ForeignKey("pick_walks.walk_id"), primary_key=True),
+    Column("tote", Integer, primary_key=True),
+    Column("shipment_id", Text, ForeignKey("shipments.shipment_id"), nullable=False),
+    Column(
+        "reworks", Integer, nullable=False
+    ),  # of the shipment when it was taken: what is older counts no more
+    UniqueConstraint("walk_id", "shipment_id", name="uq_pick_totes_shipment"),
+    CheckConstraint("tote >= 1", name="tote"),
+)
+
+# A scan that counted; `reworks` as in the tote. The answer is kept: the same scan again gets it again.
+pick_scans = Table(
+    "pick_scans",
+    metadata,
+    Column("scan_id", Text, primary_key=True),
+    Column("walk_id", Text, ForeignKey("pick_walks.walk_id"), nullable=False),
+    Column("shipment_id", Text, ForeignKey("shipments.shipment_id"), nullable=False),
+    Column("reworks", Integer, nullable=False),
+    Column("sku", Text, nullable=False),
+    Column("quantity", Integer, nullable=False),
+    Column("answer", JSONB, nullable=False),
+    Column("by", Text, nullable=False),
+    _moment("at"),
+    CheckConstraint("quantity > 0", name="something"),
+    Index("ix_pick_scans_shipment", "shipment_id"),
+)
+
+condition_checks = Table(
+    "condition_checks",
+    metadata,
+    Column("check_id", Text, primary_key=True),
+    Column("shipment_id", Text, ForeignKey("shipments.shipment_id"), nullable=False),
+    Column("reworks", Integer, nullable=False),
+    Column("sku", Text, nullable=False),
+    Column("quantity", Integer, nullable=False),
+    Column("stage", Text, nullable=False),
+    Column("grade", Text, nullable=False),
+    Column("defect", Text, nullable=False, server_default=""),
+    Column("note", Text, nullable=False, server_default=""),
+    Column("photo", Text, nullable=False, server_default=""),
+    Column("by", Text, nullable=False),
+    _moment("at"),
+    CheckConstraint("quantity > 0", name="something"),
+    CheckConstraint("stage IN ('pick', 'pack')", name="stage"),
+    CheckConstraint("grade IN ('A', 'B', 'C', 'D')", name="grade"),
+    Index("ix_condition_checks_shipment", "shipment_id"),
+)
+
+# Units that were taken out of a shipment at the shelf or the bench, and what became of them.
+rejections = Table(
+    "rejections",
+    metadata,
+    Column("rejection_id", Text, primary_key=True),
+    _order_id(),
+    Column("shipment_id", Text, ForeignKey("shipments.shipment_id"), nullable=False),
+    Column("sku", Text, nullable=False),
+    Column("location_id", Text, nullable=False),
+    Column("quantity", Integer, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("found_sku", Text),
+    Column("note", Text, nullable=False, server_default=""),
+    Column("photo", Text, nullable=False, server_default=""),
+    Column("count_id", Text),
+    Column("answer", JSONB, nullable=False),
+    Column("by", Text, nullable=False),
+    _moment("at"),
+    _moment("inspected_at", nullable=True),
+    CheckConstraint("quantity > 0", name="something"),
+    CheckConstraint(
+        "reason IN ('not_found', 'mismatch', 'damaged', 'quality_doubt', 'expired', 'recalled', 'worn')",
+        name="reason",
+    ),
+    Index("ix_rejections_shipment", "shipment_id"),
+    Index("ix_rejections_count", "count_id"),
+)
+
+# Goods in somebody's hands of a shipment that was cancelled or changed: they go back to the shelf.
+put_backs = Table(
+    "put_backs",
+    metadata,
+    Column("shipment_id", Text, ForeignKey("shipments.shipment_id"), primary_key=True),
+    Column("reworks", Integer, primary_key=True),
+    Column("location_id", Text, nullable=False),
+    Column("why", Text, nullable=False),
+    Column("picker", Text),
+    _moment("asked_at"),
+    _moment("confirmed_at", nullable=True),
+    Column("confirmed_by", Text),
+    Index("ix_put_backs_open", "location_id", postgresql_where=text("confirmed_at IS NULL")),
 )
 
 # --- the record, messages in and out -----------------------------------------------------------------

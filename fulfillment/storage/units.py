@@ -6,12 +6,13 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import Connection, Row, bindparam, case, func, insert, select, update
+from sqlalchemy import Connection, Row, bindparam, case, delete, func, insert, select, update
 
-from fulfillment.domain.inventory import Movement
+from fulfillment.domain.inventory import Deed, Movement
 from fulfillment.domain.order import OrderLine
 from fulfillment.domain.shipment import BEFORE_HAND_OVER, WaitsFor, WorkStatus
 from fulfillment.storage import backorders as queue
+from fulfillment.storage import put_backs
 from fulfillment.storage.movements import lock_levels, move
 from fulfillment.storage.orders import lines_of
 from fulfillment.storage.tables import (
@@ -58,6 +59,11 @@ _RANGE: Final = update(unit_ranges).where(
 _CANCEL_RANGE: Final = _RANGE.values(shipment_id=None, cancelled_reason=bindparam("why"))
 _SHORTEN_RANGE: Final = _RANGE.values(first_unit=bindparam("from_unit"), quantity=bindparam("units_left"))
 _ADD_RANGE: Final = insert(unit_ranges)
+_REMOVE_RANGE: Final = delete(unit_ranges).where(
+    unit_ranges.c.order_id == bindparam("the_order"),
+    unit_ranges.c.line_no == bindparam("the_line"),
+    unit_ranges.c.first_unit == bindparam("the_first"),
+)
 
 _QUEUED: Final = select(backorders).where(
     backorders.c.shipment_id.in_(bindparam("those", expanding=True)),
@@ -131,6 +137,7 @@ _REWORK: Final = (
     .values(
         work_status=_W.RELEASED.value,
         picker=None,
+        pick_until=None,
         picked_at=None,
         packed_at=None,
         labeled_at=None,
@@ -203,6 +210,36 @@ def cancel(
         emptied=emptied,
         reworked=reworked,
     )
+
+
+def leave(
+    conn: Connection, order_id: str, units: Sequence[Placed], kind: Movement, *, reason: str, deed: Deed
+) -> tuple[str, ...]:
+    """Take these units of the locked order out of their shipments, their claims by a movement of this kind.
+
+    They are nowhere then, and the caller finds them another place in the same transaction. What is left goes on as it
+    was; a shipment of which nothing is left is cancelled for this reason. Return those.
+    """
+    shelf = _out_of_the_queue(conn, order_id, units)
+    for (shipment_id, sku, there), count in sorted(shelf.items()):
+        conn.execute(_UNALLOCATE, {"the_shipment": shipment_id, "the_sku": sku, "units": count})
+        key = f"{deed.key}:{shipment_id}"
+        move(conn, kind, {(sku, there): count}, key=key, cause=shipment_id, by=deed.by, at=deed.at)
+    for unit in units:
+        _remove_range(conn, order_id, unit)
+    lines = {line.line_no: line for line in lines_of(conn, order_id)}
+    emptied, _ = _settle_shipments(conn, units, lines, reason=reason, now=deed.at, anew=False)
+    drop_fees(conn, order_id, emptied)
+    return emptied
+
+
+def _remove_range(conn: Connection, order_id: str, unit: Placed) -> None:
+    this = {"the_order": order_id, "the_line": unit.line_no, "the_first": unit.first}
+    if unit.count == unit.of:
+        conn.execute(_REMOVE_RANGE, this)
+    else:
+        left = {"from_unit": unit.first + unit.count, "units_left": unit.of - unit.count}
+        conn.execute(_SHORTEN_RANGE, this | left)
 
 
 def _cancel_ranges(conn: Connection, order_id: str, units: Sequence[Placed], reason: str) -> None:
@@ -287,10 +324,16 @@ def _settle_shipments(
     *,
     reason: str,
     now: datetime,
+    anew: bool = True,
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Give the shipments the value of what is left in them; return those without units and those begun anew."""
+    """Give the shipments the value of what is left in them; return those without units and those begun anew.
+
+    Where the floor does not begin `anew` it goes on with what is left.
+    """
     rows = conn.execute(_LEFT_IN, {"those": _shipments(units)}).all()
     emptied = tuple(row.shipment_id for row in rows if row.line_no is None)
+    if anew:
+        put_backs.ask(conn, _shipments(units), why=reason, now=now)
     if emptied:
         conn.execute(_EMPTY, {"those": emptied, "cancelled_reason": reason, "closed_at": now})
     worth: Counter[str] = Counter()
@@ -301,7 +344,7 @@ def _settle_shipments(
     for shipment_id, row in standing.items():
         _revalue(conn, row, worth[shipment_id] + row.fee)
     queue.announce(conn, set(standing), now=now)
-    begun = tuple(sorted(s for s, row in standing.items() if row.work_status in _BEGUN))
+    begun = tuple(sorted(s for s, row in standing.items() if anew and row.work_status in _BEGUN))
     if begun:
         conn.execute(_REWORK, {"those": begun})
     return tuple(sorted(emptied)), begun

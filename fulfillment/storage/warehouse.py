@@ -13,7 +13,7 @@ from fulfillment.domain.address import Address
 from fulfillment.domain.hand_over import STAFF, Proof
 from fulfillment.domain.policy import DEFAULT, Policy
 from fulfillment.domain.shipment import ON_THE_FLOOR, InvalidTransition, Stop, WorkStatus, parcel_id
-from fulfillment.storage import hand_over, journal, locks, signals, verification
+from fulfillment.storage import checks, hand_over, journal, locks, signals, verification, walks
 from fulfillment.storage.hand_over import HandedOver
 from fulfillment.storage.stops import check_may_go_on
 from fulfillment.storage.tables import (
@@ -77,21 +77,40 @@ class WarehouseStore:
         return tuple(_work_item(row, items.get(row.shipment_id, ()), now) for row in rows)
 
     def start_picking(self, shipment_id: str, *, by: str, scan_id: str = "") -> None:
-        """Take a released shipment to pick it.
+        """Take a released shipment to pick it: it is in these hands until they are silent for too long.
 
         Raises:
             Stop: it is held, cancelled or not paid; what to do with the goods is in the message.
             InvalidTransition: it is not on the floor yet.
+            InOtherHands: somebody else picks it.
         """
-        step = _Step("start_picking", _W.RELEASED, _W.PICKING, "picking", "We are picking your items.")
         with self._engine.begin() as conn:
-            self._do(conn, step, shipment_id, by=by, scan_id=scan_id, picker=by)
+            self.begin(conn, shipment_id, by=by, scan_id=scan_id)
+
+    def begin(self, conn: Connection, shipment_id: str, *, by: str, scan_id: str = "") -> None:
+        """Do as `start_picking` does, in a transaction of the caller."""
+        step = _Step("start_picking", _W.RELEASED, _W.PICKING, "picking", "We are picking your items.")
+        now = self._now()
+        hands: dict[str, Any] = {"picker": by, "pick_until": now + self._policy.pick_lease}
+        if not self._do(conn, step, shipment_id, by=by, scan_id=scan_id, **hands):
+            walks.take_over(conn, _shipment(conn, shipment_id), hands, now=now)
 
     def picked(self, shipment_id: str, *, by: str, scan_id: str = "") -> None:
-        """Note that every piece is in the tote. Raises as `start_picking` does."""
-        step = _Step("picked", _W.PICKING, _W.PICKED, "picked", "Your items are picked.")
+        """Note that every piece is in the tote. Raises as `start_picking` does.
+
+        Raises:
+            CheckNeeded: the condition of some of it was not looked at, or not found good.
+            PickRefused: it is picked on a walk, and some of it was not scanned.
+        """
         with self._engine.begin() as conn:
-            self._do(conn, step, shipment_id, by=by, scan_id=scan_id, picked_at=self._now())
+            self.finish(conn, shipment_id, by=by, scan_id=scan_id)
+
+    def finish(self, conn: Connection, shipment_id: str, *, by: str, scan_id: str = "") -> None:
+        """Do as `picked` does, in a transaction of the caller."""
+        step = _Step("picked", _W.PICKING, _W.PICKED, "picked", "Your items are picked.")
+        locks.order_of_shipment(conn, shipment_id)
+        walks.check_all_is_there(conn, _shipment(conn, shipment_id), by=by, now=self._now())
+        self._do(conn, step, shipment_id, by=by, scan_id=scan_id, picked_at=self._now(), pick_until=None)
 
     def pack(
         self, shipment_id: str, *, weight_g: int, by: str, carton_id: str = "", weight_reason: str = ""
@@ -159,6 +178,7 @@ class WarehouseStore:
         now = self._now()
         check_may_go_on(conn, shipment, now)
         _check_step(shipment, step.of, step.to)
+        checks.require(conn, shipment, policy=self._policy)
         here = (shipments.c.shipment_id == shipment_id) & (shipments.c.work_status == step.of.value)
         conn.execute(update(shipments).where(here).values(work_status=step.to.value, **stamps))
         data = {"shipment_id": shipment_id}

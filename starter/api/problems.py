@@ -23,11 +23,21 @@ from fulfillment.domain.errors import FulfillmentError, UnknownOrder
 from fulfillment.domain.holds import NoSuchHold
 from fulfillment.domain.inventory import CannotRegrade, InsufficientStock, PackedAlready, UnknownSku
 from fulfillment.domain.order import InvalidOrder
+from fulfillment.domain.picking import (
+    CheckNeeded,
+    InOtherHands,
+    NotScanned,
+    PhotoNeeded,
+    PickRefused,
+    UnknownWalk,
+    WrongScan,
+)
 from fulfillment.domain.refund import UnknownRefund
 from fulfillment.domain.shipment import Stop
 from fulfillment.domain.transfers import TransferRefused, UnknownTransfer
 from fulfillment.storage.locks import UnknownShipment
 from fulfillment.storage.orders import OrderExists
+from fulfillment.storage.rejections import UnknownRejection
 from fulfillment.storage.returns import NotReturnable
 from fulfillment.storage.shortfall import Overtaken
 from fulfillment.storage.stock import UnknownLocation
@@ -129,6 +139,27 @@ CODES: Final[Mapping[str, Meaning]] = MappingProxyType(
             status=409,
             title="Stop: do not go on with this shipment",
             instead="Do with the goods what `detail` says.",
+        ),
+        "wrong_scan": Meaning(
+            status=409,
+            title="Something else is picked here",
+            instead="Put it back, and scan what `expected` says.",
+        ),
+        "in_other_hands": Meaning(
+            status=409, title="Somebody else picks this", instead="Take another one, or wait until `until`."
+        ),
+        "not_scanned": Meaning(
+            status=409,
+            title="Not all of it lies in its tote",
+            instead="Scan what `detail` names, or say as a rejection what is wrong with it.",
+        ),
+        "check_needed": Meaning(
+            status=409,
+            title="Its condition must be looked at first",
+            instead="Send a check of each of `skus`, then the step again.",
+        ),
+        "photo_needed": Meaning(
+            status=422, title="A picture is needed", instead="Send the reference of a picture as `photo`."
         ),
         "not_at_bench": Meaning(
             status=409, title="Nobody packs this", instead="Begin to pack it: `POST .../bench`."
@@ -277,6 +308,7 @@ def of_business(error: FulfillmentError) -> Problem:
             | UnknownRefund()
             | UnknownCount()
             | UnknownTransfer()
+            | UnknownRejection()
         ):
             return Problem("not_found", _sentence(error))
         case InvalidOrder(param=param, why=why) | InvalidCalendar(param=param, why=why):
@@ -302,9 +334,29 @@ def of_business(error: FulfillmentError) -> Problem:
             return Problem("stock_refused", _sentence(error))
         case Stop():
             return Problem("stop", str(error))
+        case PickRefused():
+            return _of_picking(error)
         case _:
             code = getattr(error, "code", "")
             return Problem(code if code in CODES else "not_allowed", _sentence(error))
+
+
+def _of_picking(error: PickRefused) -> Problem:
+    match error:
+        case WrongScan():
+            return Problem("wrong_scan", _sentence(error), more={"expected": error.expected})
+        case InOtherHands():
+            more = {"picker": error.picker, "until": error.until.isoformat()}
+            return Problem("in_other_hands", _sentence(error), more=more)
+        case CheckNeeded():
+            return Problem("check_needed", _sentence(error), more={"skus": list(error.skus)})
+        case NotScanned():
+            return Problem("not_scanned", _sentence(error), more={"missing": error.missing})
+        case PhotoNeeded():
+            return Problem("photo_needed", _sentence(error))
+        case UnknownWalk():
+            return Problem("not_found", _sentence(error))
+    return Problem("not_allowed", _sentence(error))
 
 
 def _sentence(error: FulfillmentError) -> str:

@@ -26,6 +26,7 @@ from fulfillment.domain.holds import Hold, HoldReason
 from fulfillment.domain.inventory import Disposition, Grade
 from fulfillment.domain.order import Customer, Order, OrderLine, UnitRange
 from fulfillment.domain.payment import DeclineGroup, OrderPayment
+from fulfillment.domain.picking import CheckGrade, PickMode, Rejection, Settled
 from fulfillment.domain.policy import ShortageChoice
 from fulfillment.domain.promise import Promise, Source
 from fulfillment.domain.refund import Refund, RefundCause, RefundState
@@ -459,9 +460,75 @@ class ProofIn(_Request):
 
 
 class ScanIn(_Request):
-    """A step on the floor. `scan_id` is the scanner's own id of the scan: sending it twice is harmless."""
+    """A step on the floor. `scan_id` is the scanner's own id of the scan: sending it twice is harmless.
+
+    `picker` is who has the goods in hand, where several people work under one key.
+    """
 
     scan_id: Annotated[str, _text(64, least=0)] = ""
+    picker: OptionalLine = ""
+
+
+class RejectionIn(_Request):
+    """Units of a SKU that cannot leave, and why. `scan_id` is the scanner's own id: sending it twice is harmless.
+
+    `photo` is a reference to a picture, needed of what is damaged or worn; `found_sku` is what lay there instead.
+    """
+
+    scan_id: Id
+    sku: Sku
+    quantity: Quantity = 1
+    reason: Rejection
+    found_sku: Sku | None = None
+    note: Note = ""
+    photo: OptionalLine = ""
+
+
+class LookIn(_Request):
+    """What somebody saw of units of a SKU. Below grade A a reference to a picture is needed as `photo`."""
+
+    check_id: Id
+    sku: Sku
+    quantity: Quantity = 1
+    grade: CheckGrade
+    defect: OptionalLine = ""
+    note: Note = ""
+    photo: OptionalLine = ""
+
+
+class WalkIn(_Request):
+    """Work for one picker. `walk_id` is the device's own: sending it twice is harmless."""
+
+    walk_id: Id
+    location_id: Id
+    picker: Id
+    mode: PickMode = PickMode.SINGLE
+    size: Annotated[int, Field(ge=1, le=100)] = 1
+
+
+class PickScanIn(_Request):
+    """Units that were scanned and put into a tote. `scan_id` is the scanner's own: sending it twice is harmless."""
+
+    scan_id: Id
+    tote: Annotated[int, Field(ge=1, le=100)]
+    sku: Sku
+    picker: Id
+    quantity: Quantity = 1
+
+
+class BinIn(_Request):
+    """Where units of a SKU lie: aisle, bay and level, for example `A-03-2`."""
+
+    sku: Sku
+    location_id: Id
+    bin: Annotated[str, _text(32)]
+
+
+class InspectionIn(_Request):
+    """What becomes of units that were set aside: back to the shelf, written off, or left as they are."""
+
+    to: Settled
+    note: Note = ""
 
 
 class ReceiptIn(_Request):

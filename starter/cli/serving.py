@@ -23,8 +23,10 @@ from fulfillment.storage.idempotency import IdempotencyKeys
 from fulfillment.storage.orders import OrderStore
 from fulfillment.storage.packing import PackingStore
 from fulfillment.storage.payment_news import PaymentInbox
+from fulfillment.storage.picking import PickingStore
 from fulfillment.storage.records import RecordStore
 from fulfillment.storage.refunds import RefundStore
+from fulfillment.storage.rejections import RejectionStore
 from fulfillment.storage.replenishment import ReplenishmentStore
 from fulfillment.storage.returns import ReturnStore
 from fulfillment.storage.shipping import ShippingBooks
@@ -149,6 +151,8 @@ def _doors(
         views=OrderViews(engine, now),
         facts=signals,
         floor=WarehouseStore(engine, now),
+        picking=PickingStore(engine, now, WarehouseStore(engine, now)),
+        rejections=RejectionStore(engine, now),
         benches=PackingStore(engine, now),
         labels=ShippingBooks(engine, now, real_now),
         stock=StockStore(engine, now),

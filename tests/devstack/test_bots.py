@@ -34,6 +34,7 @@ class Shop:
         self.scans: dict[str, dict[str, str]] = {}
         self.expected_g: int | None = None
         self.held: set[str] = set()
+        self.rejected: list[tuple[str, dict[str, Any]]] = []
         self.looked = 0
         self.spoil: Callable[[str, str], None] = lambda shipment, step: None
         self.spoil_after: Callable[[str, str], None] = lambda shipment, step: None
@@ -46,7 +47,12 @@ class Shop:
 
     def _item(self, shipment: str, status: str) -> dict[str, Any]:
         held = ["fraud"] if shipment in self.held else []
-        return {"shipment_id": shipment, "work_status": status, "items": PIECES, "held": held}
+        item = {"shipment_id": shipment, "work_status": status, "items": self._pieces(shipment), "held": held}
+        return item | {"order_id": shipment.rpartition("-")[0]}
+
+    def _pieces(self, shipment: str) -> list[dict[str, Any]]:
+        mugs = 3 - sum(body["quantity"] for whose, body in self.rejected if whose == shipment)
+        return [PIECES[0] | {"quantity": mugs}, PIECES[1]]
 
     def post(self, path: str, body: Any = None) -> Any:
         if path == "/v1/receipts":
@@ -55,6 +61,9 @@ class Shop:
         shipment, _, step = path.removeprefix("/v1/warehouse/shipments/").partition("/")
         if step.startswith("bench"):
             return self._bench(shipment, body.get("scans", []))
+        if step == "rejections":
+            self.rejected.append((shipment, body))
+            return {"left": 3}
         self.spoil(shipment, step)
         self.steps.append((shipment, step))
         self.status[shipment] = AFTER[step]
@@ -70,7 +79,7 @@ class Shop:
         seen = self.scans.setdefault(shipment, {})
         seen |= {scan["scan_id"]: scan["code"] for scan in scans}
         there = list(seen.values())
-        lines = [piece | {"verified": there.count(piece["sku"])} for piece in PIECES]
+        lines = [piece | {"verified": there.count(piece["sku"])} for piece in self._pieces(shipment)]
         return {"shipment_id": shipment, "round": 0, "lines": lines, "expected_g": self.expected_g}
 
 
@@ -79,9 +88,11 @@ class World:
 
     def __init__(self) -> None:
         self.parcels: list[str] = []
+        self.surprises: list[dict[str, Any]] = []
 
     def get(self, path: str, **params: str | int | None) -> Any:
-        raise AssertionError(path)
+        assert path == "/_sim/shelves"
+        return {"surprises": self.surprises}
 
     def post(self, path: str, body: Any = None) -> Any:
         self.parcels.append(path.split("/")[3])
@@ -115,6 +126,17 @@ def test_a_shipment_is_started_picked_packed_and_handed_over_in_this_order(world
 
     assert [step for _, step in shop.steps] == ["start", "picked", "packed", "handed_over"]
     assert shop.weights == {"SO-1-1": 1600}
+
+
+def test_what_is_wrong_on_the_shelf_is_said_once_and_the_rest_goes_on(world: World) -> None:
+    shop = Shop("SO-1-1", "SO-2-1")
+    world.surprises = [{"id": 1, "order": "SO-1", "sku": "MUG-12", "reason": "damaged", "units": 1}]
+
+    at_work(shop, world, lambda: len(world.parcels) == 2)
+
+    said = {"sku": "MUG-12", "reason": "damaged", "quantity": 1, "scan_id": "surprise-1"}
+    assert shop.rejected == [("SO-1-1", said | {"photo": "photos/surprise-1.jpg"})]
+    assert shop.weights == {"SO-1-1": 1200, "SO-2-1": 1600}
 
 
 def test_every_unit_is_scanned_into_its_carton_and_the_parcel_weighs_what_it_should(world: World) -> None:
@@ -245,7 +267,8 @@ def served() -> Iterator[tuple[str, Shop, World]]:
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            self._answer(shop.get(self.path))
+            door: Shop | World = world if self.path.startswith("/_sim") else shop
+            self._answer(door.get(self.path))
 
         def do_POST(self) -> None:
             body = json.loads(self.rfile.read(int(self.headers.get("content-length") or 0)) or "null")

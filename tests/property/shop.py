@@ -32,17 +32,20 @@ from fulfillment.domain.inventory import Condition, Disposition
 from fulfillment.domain.order import OrderLine, UnitRange
 from fulfillment.domain.payment import DeclineGroup, PaymentStatus, RefundStatus
 from fulfillment.domain.payment_news import DisputeHint, MethodHint, ReviewHint
+from fulfillment.domain.picking import Rejection, Settled
 from fulfillment.domain.policy import OnExpiry, Policy, SplitCapture
 from fulfillment.domain.record import PlaceHold, ReleaseHold
 from fulfillment.domain.refund import RefundCause, RefundState, RequestRefund
 from fulfillment.domain.shipment import WorkStatus
 from fulfillment.domain.tracking import CarrierStatus, Scan
 from fulfillment.storage.audit import AuditStore
+from fulfillment.storage.rejections import Reject
 from fulfillment.storage.tables import (
     disputes,
     labels,
     order_lines,
     refunds,
+    rejections,
     shipments,
     stock_levels,
     unit_ranges,
@@ -561,6 +564,26 @@ def step_of_the_floor(shop: Shop, shipment_id: str, status: WorkStatus) -> None:
             pass
 
 
+def reject_units(shop: Shop, chance: Random) -> None:
+    """Whoever picks or packs finds that units cannot leave, sometimes scanned twice; or what was set aside is looked at."""
+    desk = shop.house.rejections
+    if chance.random() < 0.2 and (kept := one(chance, shop.rows(rejections))):
+        desk.inspected(kept["rejection_id"], chance.choice(list(Settled)), by="rex")
+    elif work := one(chance, shop.house.floor.work()):
+        item = chance.choice(work.items)
+        request = Reject(
+            shipment_id=work.shipment_id,
+            sku=item.sku,
+            units=chance.randint(1, item.quantity),
+            reason=chance.choice(list(Rejection)),
+            by="pia",
+            scan_id=shop.name("reject"),
+            photo="photo",
+        )
+        for _ in range(chance.choice([1, 2])):
+            desk.reject(request)
+
+
 def carrier_news(shop: Shop, chance: Random) -> None:
     """The carrier scans a parcel; now and then one that nobody handed over, or the same again."""
     gone = shop.rows(labels, state="used")
@@ -745,6 +768,7 @@ RULES: dict[Rule, int] = {
     review: 2,
     bank_trouble: 10,
     carrier_news: 8,
+    reject_units: 8,
     lose_label_answer: 1,
     receive: 5,
     adjust: 3,
@@ -766,6 +790,7 @@ MEANWHILE: tuple[Rule, ...] = (
     floor,
     receive,
     adjust,
+    reject_units,
     hold,
     release,
     confirm_3d_secure,

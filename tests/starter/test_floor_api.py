@@ -84,6 +84,45 @@ async def test_a_weight_that_cannot_be_is_refused(warehouse: Any, weight: Any) -
     assert response.json()["param"] == "weight_g"
 
 
+REJECTION = {"scan_id": "scan-1", "sku": "MUG-12", "quantity": 1, "reason": "not_found"}
+
+
+async def test_units_that_cannot_leave_are_taken_out_and_the_picker_is_told_what_to_do(
+    warehouse: Any, world: World
+) -> None:
+    response = await warehouse.post(f"{SHIPMENT}/rejections", json=REJECTION)
+
+    assert response.status_code == 200
+    said = response.json()
+    assert (said["resourced"], said["left"], said["say"]) == (1, 2, "Go on with the rest.")
+    assert [fact.order_id for fact in world.processes.delivered] == ["SO-10483"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "param"),
+    [
+        ({"reason": "ugly"}, "reason"),
+        ({"quantity": 0}, "quantity"),
+        ({"scan_id": ""}, "scan_id"),
+        ({"by": "pia"}, "by"),
+    ],
+)
+async def test_a_broken_rejection_is_refused(warehouse: Any, changes: dict[str, Any], param: str) -> None:
+    response = await warehouse.post(f"{SHIPMENT}/rejections", json=REJECTION | changes)
+
+    assert response.status_code == 422
+    assert response.json()["param"] == param
+
+
+@pytest.mark.parametrize(("rejection", "status"), [("scan-1", 200), ("scan-2", 404)])
+async def test_what_was_set_aside_is_inspected(warehouse: Any, rejection: str, status: int) -> None:
+    response = await warehouse.post(
+        f"/v1/warehouse/rejections/{rejection}/inspection", json={"to": "restock"}
+    )
+
+    assert response.status_code == status
+
+
 # --- labels ------------------------------------------------------------------------------------------------
 
 LABEL = "/v1/warehouse/parcels/SO-10483-P1/label"

@@ -20,6 +20,7 @@ from fulfillment.domain.location import Location
 from fulfillment.domain.order import Order, OrderStatus
 from fulfillment.domain.packing import Bench, NotAtBench, UnitScan
 from fulfillment.domain.payment_news import PaymentHint
+from fulfillment.domain.picking import PutBack, Rejected, Settled, UnknownWalk, Walk
 from fulfillment.domain.promise import CartPart, CartPromise
 from fulfillment.domain.replenishment import Ordered, ShelfPoint, StockRow
 from fulfillment.domain.shipment import InvalidTransition, Stop, WorkStatus
@@ -30,6 +31,7 @@ from fulfillment.storage.hand_over import HandedOver
 from fulfillment.storage.idempotency import InProgress, Mismatch, New, Replay
 from fulfillment.storage.locks import UnknownShipment
 from fulfillment.storage.orders import Accepted, OrderExists
+from fulfillment.storage.rejections import Reject, UnknownRejection
 from fulfillment.storage.stock import Receipt, StockEvent
 from fulfillment.storage.views import BadCursor, OrderFilter
 from fulfillment.storage.warehouse import Item, WorkItem
@@ -250,6 +252,29 @@ class Books:
         if self.stopped:
             raise Stop(shipment_id, self.stopped)
 
+    def reject(self, request: Reject) -> Rejected:
+        self._step(request.shipment_id)
+        return Rejected(
+            shipment_id=request.shipment_id,
+            sku=request.sku,
+            units=request.units,
+            reason=request.reason,
+            resourced=request.units,
+            left=2,
+            added=("SO-10483-2",),
+            count_id="CNT-scan-1",
+        )
+
+    def inspected(self, rejection_id: str, to: Settled, *, by: str, note: str = "") -> None:
+        if rejection_id != "scan-1":
+            raise UnknownRejection(rejection_id)
+
+    def put_backs(self, location_id: str | None = None) -> tuple[PutBack, ...]:
+        return ()
+
+    def walk(self, walk_id: str) -> Walk:
+        raise UnknownWalk(walk_id)
+
     # --- stock
 
     def receive(
@@ -414,6 +439,8 @@ class World:
             views=books,
             facts=books,
             floor=books,
+            picking=books,
+            rejections=books,
             benches=EmptyBenches(),
             labels=books,
             stock=books,

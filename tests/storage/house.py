@@ -26,9 +26,11 @@ from fulfillment.storage.outbox import OutboxStore
 from fulfillment.storage.packing import PackingStore
 from fulfillment.storage.payment_news import PaymentInbox
 from fulfillment.storage.payments import PaymentStore
+from fulfillment.storage.picking import PickingStore
 from fulfillment.storage.reconciliation import ReconciliationStore
 from fulfillment.storage.records import RecordStore
 from fulfillment.storage.refunds import RefundStore
+from fulfillment.storage.rejections import RejectionStore
 from fulfillment.storage.replenishment import ReplenishmentStore
 from fulfillment.storage.returns import ReturnStore
 from fulfillment.storage.shipping import ShippingBooks
@@ -56,6 +58,8 @@ class House:
         self.refunds = RefundStore(engine, self.now)
         self.records = RecordStore(engine, self.now)
         self.floor, self.views = WarehouseStore(engine, self.now), OrderViews(engine, self.now)
+        self.picking = PickingStore(engine, self.now, self.floor)
+        self.rejections = RejectionStore(engine, self.now)
         self.benches = PackingStore(engine, self.now)
         self.shipping = ShippingBooks(engine, self.now, self.now)
         self.signals, self.outbox = SignalStore(engine, self.now), OutboxStore(engine, self.now, clock)

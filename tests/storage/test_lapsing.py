@@ -10,6 +10,7 @@ from fulfillment.domain.policy import DEFAULT
 from fulfillment.domain.record import StopShipments
 from fulfillment.domain.shipment import WaitsFor
 from fulfillment.storage import lapsing
+from fulfillment.storage.advance import advance
 from fulfillment.storage.orders import lock_order
 from fulfillment.storage.tables import (
     backorders,
@@ -22,7 +23,7 @@ from fulfillment.storage.tables import (
     stock_movements,
     unit_ranges,
 )
-from tests.storage.house import MUG, House, only
+from tests.storage.house import MUG, TEA, House, only
 from tests.storage.paying import a_snapshot, claim, pay
 from tests.storage.proof import check_books
 
@@ -71,6 +72,27 @@ def test_p07_a_claim_nobody_pays_for_is_given_back_and_its_order_stays_payable(h
     assert house.row(orders)["status"] == "payment_failed"
     assert len(house.rows(order_events, kind="claim_expired")) == 1
     assert len(house.rows(stock_movements, kind="reservation_released", sku=MUG)) == 1
+
+
+def test_what_ran_out_is_claimed_again_before_an_order_goes_on_that_need_not_be_paid_yet(
+    house: House,
+) -> None:
+    """Guard: confirming claims again. Without it the tea leaves, when the mug has come, though nobody kept it."""
+    house.stocked(mugs=1)
+    declined(house, mugs=1)
+    house.stock.adjust(MUG, "wh-reno", -1, key="fix", by="pia", reason="broken")
+    house.change(shipments, {"waits_for": WaitsFor.STOCK.value}, shipment_id="SO-1-1")
+    house.wait(TTL)
+    house.reconciliation.sweep()
+
+    with house.engine.begin() as conn:
+        advance(conn, lock_order(conn, "SO-1"), now=house.now(), policy=DEFAULT)
+
+    carried = {row["line_no"]: row["shipment_id"] for row in house.rows(unit_ranges)}
+    is_confirmed = house.row(orders)["status"] == "confirmed"
+    assert carried[2] == "SO-1-1"
+    assert level(house, TEA).allocated == (1 if is_confirmed else 0)
+    check_books(house)
 
 
 @pytest.mark.parametrize("status", [PaymentStatus.AUTHORIZING, PaymentStatus.ACTION_REQUIRED])

@@ -95,3 +95,15 @@ def test_the_control_room_shows_what_is_armed(simulator: Any) -> None:
 
     assert "before html_502" in page
     assert "SO-605" in page
+
+
+def test_what_is_wrong_on_a_shelf_is_remembered(mortal: Any) -> None:
+    surprise = {"order": "SO-1", "sku": "MUG-12", "reason": "damaged"}
+
+    mortal.start()
+    mortal.http.post("/_sim/shelves", json=surprise)
+    mortal.kill()
+    mortal.start()
+
+    assert mortal.http.get("/_sim/shelves").json() == {"surprises": [surprise | {"id": 1, "units": 1}]}
+    assert mortal.http.post("/_sim/shelves", json={"order": "SO-1"}).status_code == 422

@@ -36,6 +36,8 @@ def app(desk: Desk) -> FastAPI:
             views=house.views,
             facts=house.signals,
             floor=house.floor,
+            picking=house.picking,
+            rejections=house.rejections,
             benches=house.benches,
             labels=house.shipping,
             stock=house.stock,
