@@ -201,7 +201,9 @@ def _falls(known: list[Seen], days: int) -> Iterator[list[Seen]]:
     for age in range(len(AGES)):
         late, before = [seen for seen in known if seen.age <= age], [seen for seen in known if seen.age > age]
         (_, n), (k_before, n_before) = _counted(late, days), _counted(before, days)
-        if n >= _FEW and n_before >= _FEW and _highest(late, days) < k_before / n_before:
+        if min(n, n_before) < _FEW:
+            continue
+        if _highest(late, days) < lower_bound(k_before / n_before, n_before):
             yield late
 
 

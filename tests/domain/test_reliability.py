@@ -131,3 +131,29 @@ def test_a_lane_leads_from_a_location_to_three_characters_of_a_postal_code_and_i
     lane = Lane.to("wh-reno", there)
 
     assert (lane.location_id, lane.country, lane.area, lane.zone) == ("wh-reno", "US", "021", "0")
+
+
+def test_what_came_lately_counts_alone_once_what_came_before_cannot_explain_it() -> None:
+    before, late = Seen(weight=60, days=2, out_for=0, age=3), Seen(weight=6, days=6, out_for=0, age=0)
+    still_good = Seen(weight=4, days=2, out_for=0, age=0)
+
+    fell = reliability(saw(before, late, still_good), 3, STATED)
+    steady = reliability(
+        saw(before, Seen(weight=9.5, days=2, out_for=0), Seen(weight=0.5, days=6, out_for=0)), 3, STATED
+    )
+
+    assert fell.parcels == 10
+    assert fell.likely == pytest.approx((4 + 8) / 20)
+    assert steady.parcels == 70
+
+
+def test_a_service_that_has_always_been_poor_has_not_fallen() -> None:
+    seen = [Seen(weight=5, days=days, out_for=0, age=age) for age in range(4) for days in (2, 6)]
+
+    assert reliability(saw(*seen), 3, STATED).parcels == 40
+
+
+def test_a_few_late_parcels_are_no_fall() -> None:
+    seen = saw(Seen(weight=60, days=2, out_for=0, age=4), Seen(weight=4, days=9, out_for=0))
+
+    assert reliability(seen, 3, STATED).parcels == 64

@@ -99,3 +99,18 @@ def test_of_a_country_without_postal_codes_the_whole_country_is_one_lane(roads: 
     seen = roads.seen(Lane(location_id="wh-reno", country="HK", area=""))
 
     assert seen[Circle.LANE].parcels == pytest.approx(2)
+
+
+def test_what_was_done_on_longer_ways_is_taken_as_if_it_had_led_here(roads: Roads) -> None:
+    roads.went(area="900", days=5, stated_days=4)
+
+    here = roads.seen()[Circle.SERVICE].seen
+
+    assert [one.days for one in here] == [4]  # a day later than stated; three are stated for this way
+
+
+def test_what_left_weeks_ago_is_told_from_what_left_lately(roads: Roads) -> None:
+    for age in (0, 7, 20, 40, 80):
+        roads.went(age=age)
+
+    assert sorted(one.age for one in roads.seen()[Circle.LANE].seen) == [0, 1, 2, 3, 4]
