@@ -18,6 +18,7 @@ from fulfillment.domain.change import (
 )
 from fulfillment.domain.holds import Hold
 from fulfillment.domain.record import (
+    AnswerCase,
     ChangePaymentMethod,
     CloseOrder,
     Confirm,
@@ -33,6 +34,7 @@ from fulfillment.domain.record import (
     StopShipments,
     WaitForAll,
 )
+from fulfillment.domain.settlement import Found, Settle, Settled, Unsettled
 from fulfillment.domain.tracking import CarrierStatus
 
 
@@ -72,6 +74,18 @@ class OrderRecords(Protocol):
     def open_case(self, request: OpenCase) -> Case: ...
 
     def resolve_case(self, request: ResolveCase) -> None: ...
+
+    def answer_case(self, request: AnswerCase) -> Case:
+        """Note what a person answered a case with."""
+        ...
+
+    def settle(self, request: Settle) -> Settled:
+        """Decide once what the customer gets for a shipment: another one, or the money."""
+        ...
+
+    def found(self, request: Found) -> Unsettled:
+        """Let what replaces a shipment stay here where it has not left."""
+        ...
 
     def revise_promise(self, request: RevisePromise) -> date | None:
         """Promise a later day, if one may be told today; return the day that is promised now."""
@@ -158,6 +172,21 @@ class RecordActivities:
     def resolve_case(self, request: ResolveCase) -> None:
         with told_to_temporal():
             self._records.resolve_case(request)
+
+    @activity.defn
+    def answer_case(self, request: AnswerCase) -> Case:
+        with told_to_temporal():
+            return self._records.answer_case(request)
+
+    @activity.defn
+    def settle_shipment(self, request: Settle) -> Settled:
+        with told_to_temporal():
+            return self._records.settle(request)
+
+    @activity.defn
+    def found_again(self, request: Found) -> Unsettled:
+        with told_to_temporal():
+            return self._records.found(request)
 
     @activity.defn
     def revise_promise(self, request: RevisePromise) -> date | None:

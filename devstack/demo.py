@@ -1,4 +1,4 @@
-"""`waybill demo`: the whole world on this computer, 29 orders, blows on the way, and the proof at the end."""
+"""`waybill demo`: the whole world on this computer, 34 orders, blows on the way, and the proof at the end."""
 
 import asyncio
 import os
@@ -33,6 +33,7 @@ from devstack.stack import Stack, StackSpec, forget
 from devstack.state import AlreadyRunning, Clock, State
 from fulfillment import temporal
 from fulfillment.domain.clock import ShopClock
+from fulfillment.domain.notifications import NotificationState
 from fulfillment.http import api_client
 from fulfillment.settings import load_settings, shop_now
 from fulfillment.storage.audit import AuditStore
@@ -55,6 +56,7 @@ _STORIES_WITHIN: Final = 20.0
 _SCRIPTED_STOP: Final = 5.0
 _KEYED_STOP: Final = 10.0
 _LONGEST: Final = 150.0
+_A_NIGHT: Final = timedelta(hours=13)  # quiet hours, and time to send
 _LOOK_EVERY: Final = 0.4
 _BLINK: Final = 1.0
 _BEAT: Final = 0.1
@@ -308,7 +310,8 @@ class Demo:
     # --- the proof
 
     def _prove(self, engine: Engine, hands: Hands) -> list[Line]:
-        self._say("waiting for rest, then the audit ..")
+        self._say("waiting for the morning's mails and for rest, then the audit ..")
+        self._wait_for_the_morning(engine)
         audit: AuditReport = _beside(partial(run_audit, self._settings), self.stack)
         hands.board.look()
         books = AuditStore(engine, self._now, speed=self._clock.speed).books()
@@ -336,6 +339,16 @@ class Demo:
             ),
         )
         return [*of_scenarios, *of_the_audit[:-1], *of_the_whole, of_the_audit[-1]]
+
+    def _wait_for_the_morning(self, engine: Engine) -> None:
+        """Let the news of the night arrive: no customer is woken, and a night lasts some seconds here."""
+        until = self._now() + _A_NIGHT
+        books = AuditStore(engine, self._now, speed=self._clock.speed).books
+        while self._now() < until and any(
+            message.state == NotificationState.PENDING and message.not_before < until
+            for message in books().messages
+        ):
+            time.sleep(_BEAT)
 
     def _stay(self) -> None:
         """On a terminal the stack stays until somebody says so."""

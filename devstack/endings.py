@@ -155,6 +155,16 @@ def relabeled(ending: Ending) -> str | None:
     return came_in(1)(ending) if given_back else "no label was given back"
 
 
+def made_good(settled: str) -> Expect:
+    """Expect that a part was made good in this way."""
+
+    def expect(ending: Ending) -> str | None:
+        found = [part.settled for part in ending.view.shipments if part.settled]
+        return None if found == [settled] else f"was made good with {found or 'nothing'}, not {settled}"
+
+    return expect
+
+
 def has_lines(lines: int) -> Expect:
     """Expect the order to have so many lines in the end."""
 

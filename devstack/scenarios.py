@@ -20,6 +20,7 @@ from devstack.endings import (
     has_lines,
     in_scan_order,
     lost_a_part,
+    made_good,
     never_charged,
     noted,
     refunded,
@@ -32,8 +33,9 @@ from devstack.endings import (
 from devstack.seed import CATALOGUE, LEHIGH, RENO
 from fulfillment.domain.cases import CaseKind
 from fulfillment.domain.catalogue import Product
-from fulfillment.domain.order import Outcome
+from fulfillment.domain.order import ENDED, Outcome
 from fulfillment.domain.shipment import WorkStatus
+from fulfillment.domain.tracking import MOVING
 from fulfillment.domain.view import OrderView
 from fulfillment.http import ApiRefused
 
@@ -108,11 +110,14 @@ COMPASS: Final = Product(sku="CMPS-1", name="Field compass", weight_g=70, price=
                          backorderable=True, lead_time_days=1)  # fmt: skip
 LANTERN: Final = Product(sku="LNTN-0", name="Oil lantern, old series", weight_g=510, price=4200,
                          vendor="Lumen Works", archived=True, on_hand=1)  # fmt: skip
+SPYGLASS: Final = Product(sku="SPYG-1", name="Spyglass, the last one", weight_g=320, price=6100,
+                          vendor="Lumen Works", archived=True, on_hand=1)  # fmt: skip
 GOODS: Final = (
     Goods(product=STOOL, location_id=RENO),
     Goods(product=TENT, location_id=LEHIGH),
     Goods(product=COMPASS, location_id=RENO),
     Goods(product=LANTERN, location_id=RENO),
+    Goods(product=SPYGLASS, location_id=RENO),
 )
 _PRODUCTS: Final = MappingProxyType(
     {product.sku: product for product in (*CATALOGUE, *(goods.product for goods in GOODS))}
@@ -304,17 +309,90 @@ def _held_and_released(world: World, order_id: str) -> None:
     world.note(order_id, "support released it")
 
 
+def _first_travels(profile: str) -> Story:
+    """Let this befall the first parcel only: what is sent instead travels as it should."""
+    return lambda world, order_id: world.travels(f"{order_id}:buy_label:{order_id}-P1", profile)
+
+
 def _carrier_admits_the_loss(world: World, order_id: str) -> None:
-    world.see(order_id, lambda view: view.attention is CaseKind.NO_SCAN)
+    world.see(order_id, _is_moving)
     world.pause(_TRACE)
     world.scan(order_id, status="failure", status_detail="lost")
     world.note(order_id, "the carrier traced it and calls it lost")
+    world.see(order_id, _is_over)
+
+
+def _broken_box_arrives(world: World, order_id: str) -> None:
+    """Nobody decides: after a day the playbook does. The broken one is delivered all the same."""
+    world.see(order_id, lambda view: view.attention is CaseKind.DAMAGED)
+    world.see(order_id, lambda view: any(part.settled for part in view.shipments))
+    world.note(order_id, "nobody decided: the policy made it good")
+    world.scan(order_id, status="delivered", status_detail="delivered")
+    world.see(order_id, _is_over)
+
+
+def _comes_back_and_goes_elsewhere(world: World, order_id: str) -> None:
+    world.see(order_id, _is_moving)
+    world.scan(order_id, status="return_to_sender", status_detail="return")
+    world.see(order_id, lambda view: view.attention is CaseKind.RETURN_TO_SENDER)
+    world.pause(_CUSTOMER_LOOKS)
+    body = {"kind": "return_to_sender", "answer": "reship", "ship_to": asdict(_NEW_HOME)}
+    world.ask(f"/v1/orders/{order_id}/cases/answer", body)
+    world.note(order_id, "the customer wants it again, at another address")
+    _dock_takes_it_in(world, order_id)
+    world.see(order_id, _is_over)
+
+
+def _refused_at_the_door(world: World, order_id: str) -> None:
+    world.see(order_id, _is_moving)
+    world.scan(order_id, status="in_transit", status_detail="refused")
+    world.see(order_id, lambda view: view.attention is CaseKind.REFUSED)
+    world.scan(order_id, status="return_to_sender", status_detail="return")
+    world.pause(_TRACE)
+    _dock_takes_it_in(world, order_id)
+    world.see(order_id, _is_over)
+
+
+def _dock_takes_it_in(world: World, order_id: str) -> None:
+    """The first parcel is at our dock again, and nothing is wrong with what is in it."""
+    view = world.see(order_id, lambda view: bool(view.shipments))
+    first = view.shipments[0]
+    for units in first.units:
+        body = {
+            "order_id": order_id,
+            "line_no": units.line_no,
+            "units": list(range(units.first, units.first + units.count)),
+            "disposition": "restock",
+            "location_id": first.location_id,
+            "key": f"{order_id}:back:{units.line_no}:{units.first}",
+        }
+        world.ask("/v1/returned_units", body)
+    world.note(order_id, "the dock took it in again")
+
+
+def _was_never_at_the_door(world: World, order_id: str) -> None:
+    world.see(order_id, lambda view: view.outcome == Outcome.DELIVERED)
+    world.ask(f"/v1/orders/{order_id}/not_received", {"note": "nothing at the door"})
+    world.see(order_id, lambda view: view.attention is CaseKind.NOT_RECEIVED)
+    world.pause(_CUSTOMER_LOOKS)
+    answer = {"kind": "not_received", "answer": "refund"}
+    world.ask(f"/v1/orders/{order_id}/cases/answer", answer)
+    world.note(order_id, "support gave the money back")
+    world.see(order_id, _is_over)
 
 
 def _nonsense_from_the_ui(world: World, order_id: str) -> None:
     world.see(order_id, lambda view: bool(view.shipments))
     world.signal(order_id, "cancel", {"raisin": 42})
     world.note(order_id, 'somebody sent it the signal cancel {"raisin": 42}')
+
+
+def _is_moving(view: OrderView) -> bool:
+    return any(part.parcel and part.parcel.carrier_status in MOVING for part in view.shipments)
+
+
+def _is_over(view: OrderView) -> bool:
+    return view.status in ENDED
 
 
 def stands(view: OrderView, status: WorkStatus) -> bool:
@@ -397,12 +475,12 @@ SCENARIOS: Final = (
     Scenario(
         order_id="SO-10486",
         name="lost parcel",
-        ends="lost, money given back, customer told",
+        ends="another one sent for nothing, delivered",
         buyer=Buyer(name="Finn Olsen", line1="8 Pier 2", city="Seattle", region="WA", postal_code="98101"),
         lines=(("LAMP-HD", 1),),
-        before=_travels("lost"),
+        before=_first_travels("lost"),
         then=_carrier_admits_the_loss,
-        expects=(ended(Outcome.LOST), refunded, told("lost"), had(CaseKind.NO_SCAN)),
+        expects=(*_DELIVERED, had(CaseKind.LOST), made_good("reship"), told("reshipped")),
     ),
     Scenario(
         order_id="SO-10487",
@@ -486,7 +564,7 @@ SCENARIOS: Final = (
         buyer=Buyer(name="Ola Berg", line1="26 Vine St", city="Boise", region="ID", postal_code="83702"),
         lines=(("SOCK-2", 1),),
         before=_travels("failed_attempt"),
-        expects=(*_DELIVERED, had(CaseKind.FAILED_ATTEMPT)),
+        expects=(*_DELIVERED, had(CaseKind.FAILED_ATTEMPT), told("failed_attempt")),
     ),
     Scenario(
         order_id="SO-10496",
@@ -604,6 +682,55 @@ SCENARIOS: Final = (
             noted("may not approve its own"),
             told("refunded"),
         ),
+    ),
+    Scenario(
+        order_id="SO-10509",
+        name="lost, and it was the last one",
+        ends="lost, money given back",
+        buyer=Buyer(name="Dee Hart", line1="3 Star St", city="Boise", region="ID", postal_code="83702"),
+        lines=(("SPYG-1", 1),),
+        before=_first_travels("lost"),
+        then=_carrier_admits_the_loss,
+        expects=(ended(Outcome.LOST), refunded, had(CaseKind.LOST), told("lost")),
+    ),
+    Scenario(
+        order_id="SO-10510",
+        name="damaged on its way",
+        ends="made good by itself after a day",
+        buyer=Buyer(name="Eli Voss", line1="29 Ash St", city="Denver", region="CO", postal_code="80202"),
+        lines=(("MUG-12", 2),),
+        before=_first_travels("damaged"),
+        then=_broken_box_arrives,
+        expects=(*_DELIVERED, had(CaseKind.DAMAGED), made_good("reship"), told("reshipped")),
+    ),
+    Scenario(
+        order_id="SO-10511",
+        name="comes back, wanted again",
+        ends="sent to another address, charged once",
+        buyer=Buyer(name="Bo Lang", line1="1 Old St", city="Portland", region="OR", postal_code="97205"),
+        lines=(("TEE-BLK-M", 1),),
+        before=_first_travels("lost"),
+        then=_comes_back_and_goes_elsewhere,
+        expects=(*_DELIVERED, made_good("reship"), told("returning", "reshipped"), noted("took it in")),
+    ),
+    Scenario(
+        order_id="SO-10512",
+        name="refused at the door",
+        ends="came back, money given back",
+        buyer=Buyer(name="Gil Pratt", line1="64 Rye St", city="Boise", region="ID", postal_code="83702"),
+        lines=(("HOOD-GRY-M", 1),),
+        before=_first_travels("lost"),
+        then=_refused_at_the_door,
+        expects=(ended(Outcome.RETURNED), refunded, had(CaseKind.REFUSED), told("refused", "refunded")),
+    ),
+    Scenario(
+        order_id="SO-10513",
+        name="delivered, but not received",
+        ends="goes on, money given back",
+        buyer=Buyer(name="Hope Finch", line1="11 Gate St", city="Boise", region="ID", postal_code="83702"),
+        lines=(("SOCK-2", 1),),
+        then=_was_never_at_the_door,
+        expects=(ended(Outcome.DELIVERED), refunded, made_good("refund"), told("not_received", "refunded")),
     ),
 )
 

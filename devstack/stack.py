@@ -309,6 +309,8 @@ class Stack:
             "stripe-webhook-secret": keys["stripe_webhook_secret"],
             "easypost-webhook-url": f"{web}/webhooks/easypost",
             "easypost-webhook-secret": keys["easypost_webhook_secret"],
+            "twilio-webhook-url": f"{web}/webhooks/twilio/messages",
+            "twilio-webhook-secret": keys["twilio_token"],
         }
         return [word for name, value in options.items() for word in (f"--{name}", str(value))]
 
@@ -359,6 +361,11 @@ class Stack:
             "WAYBILL_EASYPOST_URL": f"{simulator}/easypost/v2",
             "WAYBILL_EASYPOST_KEY": keys["easypost_key"],
             "WAYBILL_EASYPOST_WEBHOOK_SECRET": keys["easypost_webhook_secret"],
+            "WAYBILL_WEBHOOKS_TO_PRIVATE": "true",
+            "WAYBILL_TWILIO_URL": f"{simulator}/twilio",
+            "WAYBILL_TWILIO_ACCOUNT": "AC_simulated",
+            "WAYBILL_TWILIO_TOKEN": keys["twilio_token"],
+            "WAYBILL_TWILIO_FROM": "+15005550006",
             "WAYBILL_SMTP_HOST": "127.0.0.1",
             "WAYBILL_SMTP_PORT": str(self.ports["smtp"]),
         }

@@ -21,6 +21,7 @@ _KEPT_SECRETS: dict[str, Callable[[], str]] = {
     "stripe_webhook_secret": lambda: f"whsec_{secrets.token_hex(16)}",
     "easypost_key": lambda: f"EZTK{secrets.token_hex(20)}",
     "easypost_webhook_secret": lambda: secrets.token_urlsafe(24),
+    "twilio_token": lambda: secrets.token_hex(16),
 }
 
 

@@ -148,6 +148,7 @@ _TROUBLE: Final[Mapping[CaseKind, str]] = MappingProxyType(
         CaseKind.DAMAGED: "damaged on its way",
         CaseKind.RETURN_TO_SENDER: "it is coming back",
         CaseKind.CARRIER_PROBLEM: "the carrier has a problem",
+        CaseKind.CUSTOMER_UNREACHABLE: "nobody can reach the customer",
         CaseKind.LOST: "lost; its money goes back",
         CaseKind.BAD_SIGNAL: "bad signal rejected; it goes on",
     }

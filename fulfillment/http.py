@@ -4,6 +4,8 @@ A connection that was never made changed nothing. Once a change has been sent, e
 leaves its outcome unknown. Nothing here tries again: retries are Temporal's.
 """
 
+import ipaddress
+import socket
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -33,6 +35,7 @@ _POOL: Final = httpx.Limits(
 )
 _NOT_SENT: Final = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError)
 _LOCAL: Final = frozenset({"localhost", "127.0.0.1", "::1"})
+_HOOK_TIMEOUT: Final = 20.0
 _LARGEST_FILE: Final = 5_000_000  # bytes
 _USUAL_WAIT: Final = timedelta(seconds=1)
 
@@ -307,6 +310,54 @@ def api_client(base_url: str, key: str = "", *, read_timeout: float = 30.0) -> A
             trust_env=not _is_local(base_url),
         )
     )
+
+
+class Hook:
+    """Posts to addresses that others chose. They may name nothing in our own network, unless `to_private`.
+
+    A name is resolved here and the connection made to what was looked at: a name that says something else a moment
+    later (DNS rebinding) gains nothing. Redirects are not followed, and no proxy is asked.
+    """
+
+    def __init__(self, *, to_private: bool = False) -> None:
+        self._to_private = to_private
+        timeout = httpx.Timeout(_HOOK_TIMEOUT, connect=_CONNECT_TIMEOUT)
+        self._client = httpx.Client(timeout=timeout, limits=_POOL, trust_env=False)
+
+    def post(self, url: str, body: bytes, headers: Mapping[str, str]) -> tuple[int, Mapping[str, str]]:
+        """Return the status and the headers of the answer, names in small letters; its body is not read.
+
+        Raises:
+            ProviderUnavailable: nobody answered, or the address is none that we go to.
+        """
+        asked = httpx.URL(url)
+        try:
+            where = asked if self._to_private else asked.copy_with(host=_public_address(asked))
+            request = self._client.build_request(
+                "POST",
+                where,
+                content=body,
+                headers={**headers, "host": asked.netloc.decode()},
+                extensions={"sni_hostname": asked.host},
+            )
+            response = self._client.send(request, stream=True)
+            response.close()
+        except (httpx.RequestError, httpx.InvalidURL, OSError) as error:
+            raise ProviderUnavailable(f"no answer: {error or type(error).__name__}") from error
+        return response.status_code, {name.lower(): value for name, value in response.headers.items()}
+
+    def close(self) -> None:
+        """Close every connection."""
+        self._client.close()
+
+
+def _public_address(url: httpx.URL) -> str:
+    """Return an address of a host, all of whose addresses are public."""
+    port = url.port or (443 if url.scheme == "https" else 80)
+    found = [info[4][0] for info in socket.getaddrinfo(url.host, port, type=socket.SOCK_STREAM)]
+    if inside := [one for one in found if not ipaddress.ip_address(one).is_global]:
+        raise ProviderUnavailable(f"{url.host} is {inside[0]}, which is not on the internet")
+    return str(found[0])
 
 
 def metrics_text(url: str) -> str:

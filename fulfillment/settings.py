@@ -65,8 +65,13 @@ class Settings(BaseSettings):
     smtp_port: int = Field(default=587, gt=0, lt=65536)
     smtp_user: str = ""
     smtp_password: str = Field(default="", repr=False)
+    twilio_url: str = "https://api.twilio.com"
+    twilio_account: str = ""
+    twilio_token: str = Field(default="", repr=False)
+    twilio_from: str = ""
     mail_from: str = "Northwind Outfitters <orders@northwind.example>"
     public_url: str = "http://localhost:8000"
+    webhooks_to_private: bool = False
     simulator_url: str = ""
     temporal_metrics_url: str = ""
     temporal_ui_url: str = ""

@@ -10,6 +10,7 @@ from fastapi import Depends, Request
 from fulfillment.domain.address import Address
 from fulfillment.domain.calendars import Calendar
 from fulfillment.domain.carriers import Carrier, CarrierUse
+from fulfillment.domain.cases import Case, CaseKind, CasesAlike
 from fulfillment.domain.change import LineQuantity, NewLine
 from fulfillment.domain.corrections import Corrected, CorrectTracking
 from fulfillment.domain.counts import Count
@@ -19,6 +20,7 @@ from fulfillment.domain.holds import HeldAlike, HoldReason
 from fulfillment.domain.inventory import Disposition, Grade, Level
 from fulfillment.domain.label import LabelDocument
 from fulfillment.domain.location import Location
+from fulfillment.domain.notifications import Block, Channel, Preferences, Told
 from fulfillment.domain.order import Order
 from fulfillment.domain.packing import Bench, UnitScan
 from fulfillment.domain.payment_news import Hint
@@ -34,6 +36,7 @@ from fulfillment.domain.picking import (
     ToPick,
     Walk,
 )
+from fulfillment.domain.playbooks import Answer
 from fulfillment.domain.policy import ShortageChoice
 from fulfillment.domain.promise import CartPromise
 from fulfillment.domain.refund import Refund, RequestRefund
@@ -41,6 +44,7 @@ from fulfillment.domain.replenishment import Ordered, ShelfPoint, StockRow
 from fulfillment.domain.tracking import Scan
 from fulfillment.domain.transfers import Transfer
 from fulfillment.domain.view import EventView, OrderRow, OrderView
+from fulfillment.domain.webhooks import Endpoint, ShopEvent
 from fulfillment.storage.hand_over import HandedOver
 from fulfillment.storage.idempotency import InProgress, Mismatch, New, Replay
 from fulfillment.storage.orders import Accepted
@@ -93,6 +97,19 @@ class Processes(Protocol):
 
     async def answer_shortage(
         self, order_id: str, *, choice: ShortageChoice, by: str, request_id: str
+    ) -> VerbAnswer: ...
+
+    async def answer_case(
+        self,
+        order_id: str,
+        *,
+        kind: CaseKind,
+        answer: Answer,
+        subject: str = "",
+        note: str = "",
+        ship_to: Address | None = None,
+        by: str,
+        request_id: str,
     ) -> VerbAnswer: ...
 
     async def start_refund(self, refund_id: str) -> None:
@@ -370,6 +387,22 @@ class RefundBooks(Protocol):
     def book_by_hand(self, refund_id: str, *, reference: str, by: str, request_id: str = "") -> Refund: ...
 
 
+class Missing(Protocol):
+    """Where it is noted that something was not received."""
+
+    def report(
+        self, order_id: str, *, parcel: int | None = None, by: str, request_id: str, note: str = ""
+    ) -> Case: ...
+
+
+class Cases(Protocol):
+    """Which cases are open, and which are alike."""
+
+    def groups(self, kind: CaseKind | None = None) -> tuple[CasesAlike, ...]: ...
+
+    def like(self, order_id: str, kind: CaseKind, *, until: datetime) -> CasesAlike: ...
+
+
 class Held(Protocol):
     """Which orders are held, and which are held alike."""
 
@@ -391,6 +424,52 @@ class ParcelNews(Protocol):
         edd: date | None,
         body: Mapping[str, Any],
     ) -> tuple[Unheard, ...]: ...
+
+
+class Contacts(Protocol):
+    """How customers are reached, and what came back."""
+
+    def preferences(self, customer_id: str) -> Preferences: ...
+
+    def prefer(self, wanted: Preferences, *, by: str) -> Preferences: ...
+
+    def unsubscribe(self, order_id: str) -> None: ...
+
+    def blocked(self, order_id: str) -> dict[Channel, str]: ...
+
+    def unblock(self, channel: Channel, recipient: str, *, by: str) -> bool: ...
+
+    def reach_at(self, order_id: str, *, email: str, phone: str, by: str) -> None: ...
+
+    def stop(self, event_id: str, phone: str, said: str) -> None: ...
+
+    def start(self, event_id: str, phone: str, said: str) -> None: ...
+
+    def heard(self, event_id: str) -> None: ...
+
+    def arrived(self, notification_id: int, ref: str, *, delivered: bool) -> None: ...
+
+    def bounced(
+        self, notification_id: int, ref: str, why: str, reason: Block | None, *, again: bool = False
+    ) -> None: ...
+
+    def bounced_mail(self, recipient: str, told: Told | None, why: str, reason: Block | None) -> bool: ...
+
+
+class Webhooks(Protocol):
+    """Where the storefront's events go, and the events themselves."""
+
+    def add(self, url: str, kinds: Sequence[str], *, by: str, after: int | None = None) -> Endpoint: ...
+
+    def endpoints(self) -> tuple[Endpoint, ...]: ...
+
+    def rotate(self, endpoint_id: str, *, by: str) -> Endpoint: ...
+
+    def enable(self, endpoint_id: str, *, by: str, after: int | None = None) -> Endpoint: ...
+
+    def remove(self, endpoint_id: str, *, by: str) -> None: ...
+
+    def events(self, after: int, limit: int, kinds: Sequence[str] = ()) -> tuple[ShopEvent, ...]: ...
 
 
 class Corrections(Protocol):
@@ -462,8 +541,12 @@ class Doors:
     sourcing: Sourcing
     payment_news: PaymentNews
     refunds: RefundBooks
+    missing: Missing
+    cases: Cases
     held: Held
     parcel_news: ParcelNews
+    contacts: Contacts
+    webhooks: Webhooks
     corrections: Corrections
     unknown_codes: UnknownCodes
     idempotency: Keys
@@ -475,6 +558,7 @@ class Doors:
     shop_name: str
     stripe_secrets: tuple[str, ...]
     easypost_secrets: tuple[str, ...]
+    twilio_tokens: tuple[str, ...]
 
 
 def doors_of(request: Request) -> Doors:

@@ -19,6 +19,7 @@ from temporalio.exceptions import ApplicationError, WorkflowAlreadyStartedError
 from temporalio.service import RPCError, RPCStatusCode
 
 from fulfillment.domain.address import Address
+from fulfillment.domain.cases import CaseKind
 from fulfillment.domain.change import LineQuantity, NewLine
 from fulfillment.domain.clock import ShopClock
 from fulfillment.domain.errors import FulfillmentError
@@ -26,6 +27,7 @@ from fulfillment.domain.findings import Unheard
 from fulfillment.domain.holds import HoldReason
 from fulfillment.domain.money import format_minor
 from fulfillment.domain.order import Order
+from fulfillment.domain.playbooks import Answer
 from fulfillment.domain.policy import Policy, ShortageChoice
 from workflows import contract
 from workflows.contract import OrderStart, PlaceAnswer, RefundStart, VerbAnswer
@@ -35,6 +37,7 @@ from workflows.refund import RefundWorkflow
 log = structlog.stdlib.get_logger(__name__)
 
 ANSWER_WITHIN = timedelta(seconds=10)
+_TIME = "goes_on"  # in the memo of a run: which time it is that its order goes on
 
 
 class VerbRefused(FulfillmentError):
@@ -150,13 +153,7 @@ class Orders:
     def _start(self, order: Order) -> WithStartWorkflowOperation[OrderWorkflow, Any]:
         return WithStartWorkflowOperation(
             OrderWorkflow.run,
-            OrderStart(
-                order_id=order.order_id,
-                currency=order.currency,
-                total=order.total,
-                policy=self._policy,
-                clock=self._clock,
-            ),
+            self._order_start(order),
             id=contract.order_workflow_id(order.order_id),
             task_queue=contract.ORDERS_QUEUE,
             id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
@@ -165,6 +162,40 @@ class Orders:
             static_summary=_summary(order),
             search_attributes=_attributes(order),
         )
+
+    def _order_start(self, order: Order, *, goes_on: bool = False) -> OrderStart:
+        return OrderStart(
+            order_id=order.order_id,
+            currency=order.currency,
+            total=order.total,
+            policy=self._policy,
+            clock=self._clock,
+            goes_on=goes_on,
+        )
+
+    async def go_on(self, order_id: str, time: int) -> None:
+        """Start an order once more that goes on after its end; safe to repeat for the same time.
+
+        A run that is just closing keeps the next one waiting: the relay asks again.
+        """
+        order = await asyncio.to_thread(self._orders.get, order_id)
+        try:
+            await self._client.start_workflow(
+                OrderWorkflow.run,
+                self._order_start(order, goes_on=True),
+                id=contract.order_workflow_id(order_id),
+                task_queue=contract.ORDERS_QUEUE,
+                id_reuse_policy=contract.ONCE_MORE,
+                task_timeout=contract.TASK_TIMEOUT,
+                memo={_TIME: time},
+                static_summary=_summary(order),
+                search_attributes=_attributes(order),
+            )
+        except WorkflowAlreadyStartedError:
+            running = await self._handle(order_id).describe()
+            if await running.memo_value(_TIME, 0, type_hint=int) != time:
+                return
+        await asyncio.to_thread(self._orders.started, order_id)
 
     async def cancel(
         self,
@@ -231,6 +262,27 @@ class Orders:
         """Say what becomes of an order of which not everything is there. Raises as `cancel` does."""
         body = {"choice": choice.value}
         return await self._ask(order_id, contract.ANSWER_SHORTAGE, body, by, request_id)
+
+    async def answer_case(
+        self,
+        order_id: str,
+        *,
+        kind: CaseKind,
+        answer: Answer,
+        subject: str = "",
+        note: str = "",
+        ship_to: Address | None = None,
+        by: str,
+        request_id: str,
+    ) -> VerbAnswer:
+        """Say what becomes of a case; what is sent again goes to `ship_to`. Raises as `cancel` does."""
+        if ship_to is not None:
+            await asyncio.to_thread(
+                self._addresses.propose_address, order_id, ship_to, by=by, request_id=request_id
+            )
+        body: dict[str, Any] = {"kind": kind.value, "answer": answer.value, "subject": subject, "note": note}
+        body["elsewhere"] = ship_to is not None
+        return await self._ask(order_id, contract.ANSWER_CASE, body, by, request_id)
 
     async def start_refund(self, refund_id: str) -> None:
         """Let an approved refund be paid; harmless to repeat. With Temporal away the sweep starts it later."""

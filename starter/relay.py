@@ -26,6 +26,8 @@ class AcceptedOrders(Protocol):
 
     def unstarted(self, limit: int) -> Sequence[str]: ...
 
+    def going_on(self, limit: int) -> Sequence[tuple[str, int]]: ...
+
 
 class RecordedFacts(Protocol):
     """What we need of the recorded facts."""
@@ -43,7 +45,9 @@ class Relay:
     async def run(self) -> None:
         """Go on until cancelled."""
         await asyncio.gather(
-            self._again_and_again(self._start_accepted), self._again_and_again(self._hand_on_facts)
+            self._again_and_again(self._start_accepted),
+            self._again_and_again(self._hand_on_facts),
+            self._again_and_again(self._let_go_on),
         )
 
     async def _again_and_again(self, work: Callable[[], Awaitable[bool]]) -> None:
@@ -76,6 +80,12 @@ class Relay:
             await asyncio.sleep(TROUBLE_PAUSE)
         finally:
             del self._starting[order_id]
+
+    async def _let_go_on(self) -> bool:
+        """Few orders go on after their end, and one that is just closing waits for the next round."""
+        for order_id, time in await asyncio.to_thread(self._accepted.going_on, STARTS_IN_FLIGHT):
+            await self._orders.go_on(order_id, time)
+        return False
 
     async def _hand_on_facts(self) -> bool:
         facts = await asyncio.to_thread(self._recorded.undelivered, FACTS_AT_ONCE)

@@ -21,7 +21,9 @@ from starter import webhooks
 from starter.access import Guard, anyone
 from starter.api import (
     carriers,
+    cases,
     changes,
+    contacts,
     counts,
     events,
     holds,
@@ -36,18 +38,21 @@ from starter.api import (
     stock,
     transfers,
     warehouse,
+    webhook_endpoints,
 )
 from starter.api.live import Watch
 from starter.api.problems import Problem, ProblemAnswer
 from starter.doors import Doors
-from starter.pages import prints, service, tracking
+from starter.pages import prints, service, tracking, unsubscribing
 from starter.pages import stock as stock_page
 
 MAX_BODY_BYTES: Final = 64 * 1024
 ROUTERS: Final = (
     orders.router,
     changes.router,
+    contacts.router,
     holds.router,
+    cases.router,
     refunds.router,
     parcels.router,
     events.router,
@@ -60,8 +65,10 @@ ROUTERS: Final = (
     counts.router,
     transfers.router,
     carriers.router,
+    webhook_endpoints.router,
     webhooks.router,
     tracking.router,
+    unsubscribing.router,
     stock_page.router,
     prints.router,
     service.router,

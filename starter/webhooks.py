@@ -12,6 +12,7 @@ from prometheus_client import Counter
 
 from fulfillment.domain.findings import Unheard
 from fulfillment.providers.carriers.easypost import webhook as easypost
+from fulfillment.providers.notifications.twilio import webhook as twilio
 from fulfillment.providers.payments.stripe import webhook as stripe
 from starter.access import anyone
 from starter.api.delivery import hand_on
@@ -52,6 +53,57 @@ async def from_easypost(request: Request, doors: Standing, after: BackgroundTask
     if not report.tracking_number:
         return Response(status_code=202)
     return await _recorded(lambda: _parcel_news(doors, report, json.loads(body)), doors, after)
+
+
+@router.post("/twilio/status", status_code=204, summary="News of text messages")
+async def from_twilio(request: Request, doors: Standing, notification: str = "") -> Response:
+    """Note what became of a text message; `notification` is its number, which we gave Twilio with it."""
+    body = await _signed_by_twilio(request, doors)
+    try:
+        report = twilio.parse_report(body, notification)
+    except twilio.BadEvent as error:
+        raise _unreadable("twilio", error) from error
+    await run_in_threadpool(_text_news, doors, report)
+    return Response(status_code=204)
+
+
+@router.post("/twilio/messages", status_code=204, summary="Text messages from customers")
+async def texted(request: Request, doors: Standing) -> Response:
+    """Obey STOP and START. Nothing else is answered, and nobody's words are kept."""
+    body = await _signed_by_twilio(request, doors)
+    try:
+        heard = twilio.parse_heard(body)
+    except twilio.BadEvent as error:
+        raise _unreadable("twilio", error) from error
+    await run_in_threadpool(_wish, doors, heard)
+    return Response(status_code=204)
+
+
+async def _signed_by_twilio(request: Request, doors: Doors) -> bytes:
+    """Return the body of a request that Twilio signed for the address by which it knows us."""
+    body, query = await request.body(), request.url.query
+    url = f"{doors.public_url.rstrip('/')}{request.url.path}{'?' if query else ''}{query}"
+    if not twilio.verify(url, body, request.headers, doors.twilio_tokens):
+        _log.warning("webhook with a bad signature", path=request.url.path, size=len(body))
+        raise Problem("bad_signature")
+    return body
+
+
+def _text_news(doors: Doors, report: twilio.Report) -> None:
+    if report.failure is None:
+        return doors.contacts.arrived(report.notification_id, report.sid, delivered=report.delivered)
+    why = report.failure
+    return doors.contacts.bounced(report.notification_id, report.sid, why.words, why.block, again=why.again)
+
+
+def _wish(doors: Doors, heard: twilio.Heard) -> None:
+    match heard.wish:
+        case twilio.Wish.STOP:
+            doors.contacts.stop(heard.sid, heard.phone, heard.keyword)
+        case twilio.Wish.START:
+            doors.contacts.start(heard.sid, heard.phone, heard.keyword)
+        case _:
+            doors.contacts.heard(heard.sid)
 
 
 def _check(

@@ -162,6 +162,7 @@ def test_a_workflow_starts_with_nothing_personal() -> None:
         "total",
         "policy",
         "clock",
+        "goes_on",
     }
 
 

@@ -4,10 +4,11 @@ import asyncio
 import signal
 import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import structlog
+from sqlalchemy import Engine
 
 from fulfillment import temporal
 from fulfillment.logs import configure
@@ -50,21 +51,25 @@ async def work(settings: Settings, queues: Sequence[str], outside: wiring.World)
     client = await temporal.connect()
     working = workers(client, wiring.deeds(books, outside, settings.clock), queues)
     with_orders = contract.ORDERS_QUEUE in queues
-    sending, no_more = (
-        _send_messages(wiring.outbox_relay(books, settings).run) if with_orders else (None, None)
-    )
+    no_more = threading.Event()
+    sending = [*_senders(books, settings, no_more)] if with_orders else []
     await run_until(stopped, working, ready=lambda: _say_ready(settings.ready_file, queues))
-    if sending and no_more:
-        no_more.set()
-        await asyncio.to_thread(sending.join)
+    no_more.set()
+    for thread in sending:
+        await asyncio.to_thread(thread.join)
     books.dispose()
 
 
-def _send_messages(run: Callable[[threading.Event], None]) -> tuple[threading.Thread, threading.Event]:
-    no_more = threading.Event()
-    sending = threading.Thread(target=run, args=(no_more,), name="outbox")
-    sending.start()
-    return sending, no_more
+def _senders(books: Engine, settings: Settings, no_more: threading.Event) -> Iterator[threading.Thread]:
+    """Start what tells customers and the storefront, each on a thread of its own, until `no_more` is set."""
+    runs = {
+        "outbox": wiring.outbox_relay(books, settings).run,
+        "webhooks": wiring.courier(books, settings).run,
+    }
+    for name, run in runs.items():
+        thread = threading.Thread(target=run, args=(no_more,), name=name)
+        thread.start()
+        yield thread
 
 
 def _say_ready(ready_file: Path | None, queues: Sequence[str]) -> None:

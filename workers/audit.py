@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Final
+from urllib.parse import parse_qsl, urlsplit
 
 from sqlalchemy.exc import OperationalError
 from temporalio.client import Client, WorkflowExecutionDescription, WorkflowExecutionStatus
@@ -17,7 +18,14 @@ from temporalio.service import RPCError, RPCStatusCode
 from fulfillment import temporal
 from fulfillment.domain.clock import ShopClock
 from fulfillment.domain.invariants import Books, Check, Evidence, Ledger, Runs, Verdict, judge
-from fulfillment.domain.invariants.facts import Effect, LedgerLabel, LedgerMessage, LedgerPayment, Run
+from fulfillment.domain.invariants.facts import (
+    Effect,
+    LedgerLabel,
+    LedgerMessage,
+    LedgerPayment,
+    LedgerText,
+    Run,
+)
 from fulfillment.domain.invariants.orders import at_rest
 from fulfillment.domain.invariants.sources import everything_was_read
 from fulfillment.http import ApiError, api_client
@@ -202,7 +210,14 @@ def read_ledger(simulator_url: str) -> Ledger:
         payments=tuple(_payment(row) for row in said["payments"]),
         labels=tuple(_label(row) for row in said["labels"]),
         messages=tuple(LedgerMessage(message_id=m["id"], accepted=m["accepted"]) for m in said["messages"]),
+        texts=tuple(_text(row) for row in said["texts"]),
     )
+
+
+def _text(row: Mapping[str, Any]) -> LedgerText:
+    about = dict(parse_qsl(urlsplit(row["about"]).query)).get("notification", "")
+    number = int(about) if about.isdigit() else None
+    return LedgerText(sid=row["sid"], notification_id=number, failed=row["status"] == "undelivered")
 
 
 def _payment(row: Mapping[str, Any]) -> LedgerPayment:

@@ -14,10 +14,13 @@ from activities.records import RecordActivities
 from activities.replenishment import ReplenishmentActivities
 from activities.shipping import Carrier, ShippingActivities
 from fulfillment.domain.clock import ShopClock
+from fulfillment.domain.notifications import Channel
 from fulfillment.providers.carriers.easypost.client import EasyPostCarrier
 from fulfillment.providers.carriers.karrio.client import KarrioCarrier
 from fulfillment.providers.notifications.messages import Renderer
 from fulfillment.providers.notifications.smtp.client import SmtpChannel
+from fulfillment.providers.notifications.twilio.client import TwilioChannel
+from fulfillment.providers.notifications.webhooks.client import WebhookChannel
 from fulfillment.providers.payments.stripe.client import StripeGateway
 from fulfillment.settings import Settings, real_now, shop_now
 from fulfillment.storage.drift import DriftStore
@@ -30,7 +33,9 @@ from fulfillment.storage.replenishment import ReplenishmentStore
 from fulfillment.storage.shipping import ShippingBooks
 from fulfillment.storage.stock import StockStore
 from fulfillment.storage.views import OrderViews
-from workers.relay import Relay
+from fulfillment.storage.webhooks import WebhookStore
+from workers.courier import Courier
+from workers.relay import Relay, Sender
 from workers.worker import DATABASE_THREADS, PROVIDER_THREADS, Deeds
 
 # The settings without which the providers in use cannot be spoken to, by the carrier.
@@ -104,6 +109,9 @@ def deeds(books: Engine, outside: World, clock: ShopClock) -> Deeds:
             records.change_service,
             records.open_case,
             records.resolve_case,
+            records.answer_case,
+            records.settle_shipment,
+            records.found_again,
             records.revise_promise,
             records.declare_lost,
             records.change_payment_method,
@@ -134,15 +142,40 @@ def outbox_relay(books: Engine, settings: Settings) -> Relay:
     """Return what sends the messages."""
     settings.needed("smtp_host")
     now = _now(settings.clock)
-    channel = SmtpChannel(
+    senders = _senders(settings)
+    renderer = Renderer(mail_from=settings.mail_from, public_url=settings.public_url)
+    outbox = OutboxStore(books, now, settings.clock, channels=tuple(senders))
+    return Relay(outbox, senders, renderer, OrderViews(books, now).view)
+
+
+def courier(books: Engine, settings: Settings) -> Courier:
+    """Return what brings the webhooks to the storefront."""
+    channel = WebhookChannel(
+        source=settings.public_url, real_now=real_now, to_private=settings.webhooks_to_private
+    )
+    return Courier(WebhookStore(books, _now(settings.clock), settings.clock), channel)
+
+
+def _senders(settings: Settings) -> dict[Channel, Sender]:
+    """Return the channels this shop has: e-mail, and text messages where it has an account for them."""
+    mail = SmtpChannel(
         host=settings.smtp_host,
         port=settings.smtp_port,
         mail_from=settings.mail_from,
         user=settings.smtp_user,
         password=settings.smtp_password,
     )
-    renderer = Renderer(mail_from=settings.mail_from, public_url=settings.public_url)
-    return Relay(OutboxStore(books, now, settings.clock), channel, renderer, OrderViews(books, now).view)
+    if not settings.twilio_account:
+        return {Channel.EMAIL: mail}
+    settings.needed("twilio_token", "twilio_from")
+    texts = TwilioChannel(
+        account=settings.twilio_account,
+        token=settings.twilio_token.split()[0],  # while one replaces another, the first is the one to use
+        sender=settings.twilio_from,
+        callback_url=f"{settings.public_url.rstrip('/')}/webhooks/twilio/status",
+        base_url=settings.twilio_url,
+    )
+    return {Channel.EMAIL: mail, Channel.SMS: texts}
 
 
 def _now(clock: ShopClock) -> Callable[[], datetime]:

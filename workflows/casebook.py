@@ -1,10 +1,16 @@
 """The open cases of one order, as its workflow knows them."""
 
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from fulfillment.domain.cases import Case, CaseKind, attention
+from fulfillment.domain.playbooks import due_at
+from fulfillment.domain.policy import Policy
 from fulfillment.domain.record import OpenCase, ResolveCase
 from workflows import steps
+
+_K = CaseKind
+# The deed that places a hold, or hears the bank's no, tells of them; so does the one that ends it.
+_COME_AND_GO_WITH_HOLDS = (_K.PAYMENT_DECLINED, _K.FRAUD_REVIEW, _K.OUT_OF_STOCK, _K.ON_HOLD)
 
 
 class Casebook:
@@ -13,6 +19,7 @@ class Casebook:
     def __init__(self, order_id: str) -> None:
         self._order_id = order_id
         self._open: dict[tuple[str, CaseKind], Case] = {}
+        self._ended: set[str] = set()  # by id: the books may have been read before
 
     @property
     def cases(self) -> tuple[Case, ...]:
@@ -24,13 +31,24 @@ class Casebook:
         """The kind of the most urgent one."""
         return attention(self._open.values())
 
+    def stands(self, subject: str, *kinds: CaseKind) -> bool:
+        """Test whether a case of one of these kinds is open about `subject`."""
+        return any((subject, kind) in self._open for kind in kinds)
+
+    def take_over(self, cases: tuple[Case, ...]) -> None:
+        """Take over what the books opened beside the workflow; what ended since they were read stays ended."""
+        for case in cases:
+            if case.kind not in _COME_AND_GO_WITH_HOLDS and case.case_id not in self._ended:
+                self._open[case.subject, case.kind] = case
+
     async def open(
-        self, subject: str, kind: CaseKind, *, now: datetime, within: timedelta, note: str = ""
+        self, subject: str, kind: CaseKind, *, now: datetime, policy: Policy, note: str = ""
     ) -> None:
-        """Open a case; a second detection joins the first."""
-        if (subject, kind) not in self._open:
+        """Open a case, due as its playbook says; a second detection joins the first."""
+        if not self.stands(subject, kind):
+            due = due_at(kind, now, policy)
             self._open[subject, kind] = await steps.open_case(
-                OpenCase(order_id=self._order_id, subject=subject, kind=kind, due_at=now + within, note=note)
+                OpenCase(order_id=self._order_id, subject=subject, kind=kind, due_at=due, note=note)
             )
 
     def joined(
@@ -44,12 +62,17 @@ class Casebook:
 
     def over(self, subject: str, kind: CaseKind) -> None:
         """Note that the books ended a case beside the workflow."""
-        self._open.pop((subject, kind), None)
+        self._end(subject, kind)
+
+    def _end(self, subject: str, kind: CaseKind) -> Case | None:
+        if case := self._open.pop((subject, kind), None):
+            self._ended.add(case.case_id)
+        return case
 
     async def resolve(self, subject: str, *kinds: CaseKind, resolution: str) -> None:
         """End the cases of these kinds about `subject`, where there are any."""
         for kind in kinds:
-            if self._open.pop((subject, kind), None):
+            if self._end(subject, kind):
                 await steps.resolve_case(
                     ResolveCase(order_id=self._order_id, subject=subject, kind=kind, resolution=resolution)
                 )

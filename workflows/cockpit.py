@@ -13,6 +13,7 @@ from fulfillment.domain.holds import Hold
 from workflows import contract
 from workflows.shipment import ShipmentProcess
 from workflows.verbs import (
+    AnswerCase,
     AnswerShortage,
     CancelOrder,
     ChangeItems,
@@ -43,6 +44,7 @@ _FORMS = {
     contract.CHANGE_ITEMS: ChangeItems.FORM,
     contract.CHANGE_SERVICE: ChangeService.FORM,
     contract.ANSWER_SHORTAGE: AnswerShortage.FORM,
+    contract.ANSWER_CASE: AnswerCase.FORM,
 }
 _STEPS = ("received", "confirmed", "in_transit", "delivered")
 

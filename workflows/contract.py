@@ -23,6 +23,8 @@ CARRIERS_QUEUE: Final = "carriers-easypost"
 
 # The id of an order is used once: the same order placed again finds its workflow, even a closed one.
 ONCE: Final = WorkflowIDReusePolicy.REJECT_DUPLICATE
+# One that goes on after its end has a run more, under the same number. Two beside each other it never has.
+ONCE_MORE: Final = WorkflowIDReusePolicy.ALLOW_DUPLICATE
 
 # After a crash in the middle of a database step its order stands this long; the server's own default is ten seconds.
 TASK_TIMEOUT: Final = timedelta(seconds=5)
@@ -47,6 +49,7 @@ CHANGE_ITEMS: Final = "change_items"
 CHANGE_ADDRESS: Final = "change_address"
 CHANGE_SERVICE: Final = "change_service"
 ANSWER_SHORTAGE: Final = "answer_shortage"
+ANSWER_CASE: Final = "answer_case"
 
 STAGE: Final = SearchAttributeKey.for_keyword("Stage")
 ATTENTION: Final = SearchAttributeKey.for_keyword("Attention")
@@ -81,6 +84,7 @@ class OrderStart:
     total: int
     policy: Policy
     clock: ShopClock
+    goes_on: bool = False  # it had ended, and something came up: the books say how far it is
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,6 +15,7 @@ from workflows import contract
 from workflows.contract import PlaceAnswer, VerbAnswer
 from workflows.facts import NotPlannedYet
 from workflows.verbs import (
+    AnswerCase,
     AnswerShortage,
     CancelOrder,
     ChangeAddress,
@@ -361,3 +362,18 @@ class Desk(ABC):
     def answer_shortage_signal(self, request: Any = None, *_more: Any) -> None:
         """As the update, without an answer."""
         self._note_or_reject(contract.ANSWER_SHORTAGE, AnswerShortage.read, request)
+
+    @workflow.update(name=contract.ANSWER_CASE, description=AnswerCase.FORM)
+    async def answer_case(self, request: Any = None, *_more: Any) -> VerbAnswer:
+        """Say what becomes of a case."""
+        return await self._ask(AnswerCase.read(request))
+
+    @answer_case.validator
+    def check_answer_case(self, request: Any = None, *_more: Any) -> None:
+        """Refuse in a sentence what cannot be read, or a case that is not there or takes no such answer."""
+        self._check(AnswerCase.read(request))
+
+    @workflow.signal(name=contract.ANSWER_CASE, description=AnswerCase.FORM)
+    def answer_case_signal(self, request: Any = None, *_more: Any) -> None:
+        """As the update, without an answer."""
+        self._note_or_reject(contract.ANSWER_CASE, AnswerCase.read, request)

@@ -7,6 +7,8 @@ from typing import Any, Self
 
 from fulfillment.domain.cases import CaseKind
 from fulfillment.domain.errors import FulfillmentError
+from fulfillment.domain.playbooks import Deed
+from fulfillment.domain.settlement import Settled
 from fulfillment.domain.tracking import CarrierStatus, Flag
 
 
@@ -141,11 +143,15 @@ class Replanned:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Overdue:
-    """Something should have happened by now and has not. Of a delay, `day` is the one promised instead."""
+    """Something should have happened by now and has not. Of a delay, `day` is the one promised instead.
+
+    `deed` is what the playbook of an open case does at its due time; without it the case is yet to be opened.
+    """
 
     shipment_id: str
     subject: str
     kind: CaseKind
+    deed: Deed | None = None
     day: date | None = None
     reason: str = ""
 
@@ -158,6 +164,7 @@ class Overdue:
         """
         try:
             kind = CaseKind(_text(body, "kind"))
+            deed = Deed(_text(body, "deed")) if body.get("deed") else None
             day = date.fromisoformat(body["day"]) if body.get("day") else None
         except (ValueError, TypeError) as error:
             raise BadFact(f"overdue: {error}") from error
@@ -165,9 +172,17 @@ class Overdue:
             shipment_id=_text(body, "shipment_id"),
             subject=_text(body, "subject"),
             kind=kind,
+            deed=deed,
             day=day,
             reason=str(body.get("reason") or ""),
         )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decided:
+    """A person said what the customer gets for a shipment, and the books have it."""
+
+    settled: Settled
 
 
 def _text(body: Any, field: str) -> str:

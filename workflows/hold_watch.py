@@ -186,9 +186,9 @@ class HoldWatch:
                 await self.release(hold.reason, by="policy", request_id=request_id, defaulted=True)
 
     async def _escalate(self, hold: Hold) -> None:
-        within = self._order.policy.support_answer_within
+        now, policy = self._order.now(), self._order.policy
         await self._order.cases.open(
-            self._order.order_id, CaseKind.ON_HOLD, now=self._order.now(), within=within, note=hold.note
+            self._order.order_id, CaseKind.ON_HOLD, now=now, policy=policy, note=hold.note
         )
 
 

@@ -9,7 +9,7 @@ from temporalio import workflow
 from temporalio.exceptions import ActivityError, FailureError
 
 from activities.errors import why_refused
-from fulfillment.domain.cases import CaseKind
+from fulfillment.domain.cases import Case, CaseKind
 from fulfillment.domain.change import (
     AddLines,
     CancelUnits,
@@ -27,8 +27,11 @@ from fulfillment.domain.inventory import ShortLine
 from fulfillment.domain.operation import Authorization
 from fulfillment.domain.order import Outcome
 from fulfillment.domain.payment import DeclineGroup, PaymentStatus
+from fulfillment.domain.playbooks import PLAYBOOKS, Answer, why_not
 from fulfillment.domain.policy import ShortageChoice, SplitCapture
+from fulfillment.domain.record import AnswerCase as AnswerCaseRequest
 from fulfillment.domain.record import ChangePaymentMethod, CloseOrder, StopShipments
+from fulfillment.domain.settlement import Cause, Settle, Settlement
 from fulfillment.domain.shipment import BEFORE_HAND_OVER, WaitsFor
 from workflows import cockpit, contract, facts, steps
 from workflows.casebook import Casebook
@@ -37,8 +40,10 @@ from workflows.contract import OrderResult, OrderStart, PlaceAnswer, Placed, Ver
 from workflows.desk import Desk
 from workflows.hold_watch import HoldWatch
 from workflows.money import StoppedOnTheWay, Till
+from workflows.playbooks import CAUSE, UNDECIDED
 from workflows.shipment import ShipmentProcess
 from workflows.verbs import (
+    AnswerCase,
     AnswerShortage,
     CancelOrder,
     ChangeAddress,
@@ -115,8 +120,11 @@ class OrderWorkflow(Desk):
 
     async def _process(self) -> OrderResult:
         try:
-            await self._reserve_stock()
-            await self._get_paid()
+            if self._start.goes_on:
+                await self._go_on_after_its_end()
+            else:
+                await self._reserve_stock()
+                await self._get_paid()
             await self._fulfil_every_shipment()
             return await self._settle()
         except OrderEnded as end:
@@ -131,6 +139,18 @@ class OrderWorkflow(Desk):
         if not self._shipments:
             self._answer = PlaceAnswer(placed=Placed.SHORT, short=self._short)
             raise OrderEnded(Outcome.REJECTED, "nothing of it can ever ship")
+        self._hear_what_came_early()
+
+    async def _go_on_after_its_end(self) -> None:
+        """Go on where the books are: somebody did not get what was delivered."""
+        state = await steps.read_state(self.order_id)
+        self.promise_date = state.promise_date
+        for part in state.shipments:
+            self._shipments[part.plan.shipment_id] = shipment = ShipmentProcess(self, part.plan)
+            shipment.resumed(part)
+        self._answer = PlaceAnswer(placed=Placed.CONFIRMED, promise_date=self.promise_date)
+        self._stage = "in_transit"
+        self._take_over(state)
         self._hear_what_came_early()
 
     async def _get_paid(self) -> None:
@@ -225,22 +245,20 @@ class OrderWorkflow(Desk):
         """Every shipment runs beside its sisters, those that are added later too; each returns its outcome."""
         running: dict[str, asyncio.Task[Outcome]] = {}
         while not all(shipment.outcome for shipment in self._shipments.values()):
-            for shipment in self._shipments.values():
-                if shipment.id not in running:
-                    running[shipment.id] = asyncio.create_task(shipment.run())
-            await workflow.wait_condition(lambda: self._something_ended_or_came(running))
+            for shipment in self._to_run(running):
+                running[shipment.id] = asyncio.create_task(shipment.run())
+            await workflow.wait_condition(lambda: bool(self._to_run(running)) or not self._open_ones())
             for task in running.values():
                 if task.done():
                     task.result()  # it raises nothing of its own: this raises its bug
             await self._nobody_is_served()
 
-    def _something_ended_or_came(self, running: dict[str, "asyncio.Task[Outcome]"]) -> bool:
-        ended = [shipment for shipment in self._shipments.values() if shipment.outcome]
-        return (
-            len(running) < len(self._shipments)
-            or len(ended) == len(running)
-            or any(task.done() and task.exception() for task in running.values())
-        )
+    def _open_ones(self) -> list[ShipmentProcess]:
+        return [shipment for shipment in self._shipments.values() if shipment.outcome is None]
+
+    def _to_run(self, running: dict[str, "asyncio.Task[Outcome]"]) -> list[ShipmentProcess]:
+        """What goes on and does not run: it was added, or had ended and goes on; or its run has a bug."""
+        return [s for s in self._open_ones() if s.id not in running or running[s.id].done()]
 
     async def _settle(self) -> OrderResult:
         outcomes = {shipment.outcome for shipment in self._shipments.values()}
@@ -315,11 +333,7 @@ class OrderWorkflow(Desk):
     async def _report_unreadable(self, what: str) -> None:
         self._say(f"rejected: {what}")
         await self.cases.open(
-            self.order_id,
-            CaseKind.BAD_SIGNAL,
-            now=self.now(),
-            within=self.policy.support_answer_within,
-            note=what,
+            self.order_id, CaseKind.BAD_SIGNAL, now=self.now(), policy=self.policy, note=what
         )
         self.show()
 
@@ -346,6 +360,8 @@ class OrderWorkflow(Desk):
                 return await self._change_service(verb)
             case AnswerShortage():
                 return await self._answer_shortage(verb)
+            case AnswerCase():
+                return await self._answer_case(verb)
         raise TypeError(f"nobody knows how to {verb}")
 
     async def _cancel(self, verb: CancelOrder) -> VerbAnswer:
@@ -500,6 +516,56 @@ class OrderWorkflow(Desk):
         choice = self.policy.shortage_default
         await self._answer_shortage(AnswerShortage(choice=choice, by="policy", request_id=request_id))
 
+    async def _answer_case(self, verb: AnswerCase) -> VerbAnswer:
+        case = self._case_of(verb)
+        assert case  # else it was refused
+        if verb.answer in (Answer.RESHIP, Answer.REFUND):
+            return await self._make_good(verb, case)
+        answered = await steps.answer_case(
+            AnswerCaseRequest(
+                order_id=self.order_id,
+                subject=case.subject,
+                kind=case.kind,
+                answer=verb.answer,
+                by=verb.by,
+                request_id=verb.request_id,
+                note=verb.note,
+            )
+        )
+        if verb.answer is Answer.DONE:
+            self.cases.over(case.subject, case.kind)
+            return VerbAnswer(text=f"{case.kind} of {case.subject} is over.")
+        self.cases.take_over((answered,))
+        return VerbAnswer(text=f"We wait until {answered.due_at:%a %d %b %H:%M}.")
+
+    async def _make_good(self, verb: AnswerCase, case: Case) -> VerbAnswer:
+        """Let the books decide, which refuse a second decision; the shipment then does what follows."""
+        settled = await steps.settle_shipment(
+            Settle(
+                order_id=self.order_id,
+                shipment_id=case.subject,
+                cause=CAUSE.get(case.kind, Cause.LOST),
+                wanted=Settlement(verb.answer),
+                by=verb.by,
+                request_id=verb.request_id,
+            )
+        )
+        self._take_over(settled.state)
+        self._shipments[case.subject].note(facts.Decided(settled=settled))
+        answer = VerbAnswer(text=settled.text, added=settled.added)
+        if not (verb.elsewhere and settled.added):
+            return answer
+        return _both(
+            answer, await self._change_address(ChangeAddress(by=verb.by, request_id=verb.request_id))
+        )
+
+    def _case_of(self, verb: AnswerCase) -> Case | None:
+        """Return the open case that an answer is about; None when there is none, or more than one."""
+        found = [
+            case for case in self.cases.cases if case.kind is verb.kind and verb.subject in ("", case.subject)
+        ]
+        return found[0] if len(found) == 1 else None
+
     async def _hold(self, verb: HoldOrder) -> VerbAnswer:
         due_at = self.now() + self.policy.hold_default_after
         await self.holds.place(verb.reason, due_at, by=verb.by, request_id=verb.request_id, note=verb.note)
@@ -566,11 +632,19 @@ class OrderWorkflow(Desk):
                 self._shipments[shipment_id] = ShipmentProcess(self, part.plan)
             self._shipments[shipment_id].replanned(part)
         self.holds.take_over(state.holds)
+        self.cases.take_over(state.cases)
+        for shipment in self._shipments.values():
+            if shipment.outcome and self.cases.stands(shipment.id, *UNDECIDED):
+                shipment.goes_on()
         if self.promise_date:
             self.promise_date = state.promise_date or self.promise_date
         self.show()
 
     # --- what its shipments, its holds and its till need of it -------------------------------------------
+
+    def replan(self, state: OrderState) -> None:
+        """Take over the order as an answer of the books has it."""
+        self._take_over(state)
 
     def now(self) -> datetime:
         """Return the shop's time."""
@@ -702,6 +776,11 @@ class OrderWorkflow(Desk):
                 return f"{self.order_id} waits for no payment."
             case AnswerShortage() if not self.holds.stands(HoldReason.STOCK):
                 return f"{self.order_id} waits for no answer about what is missing."
+            case AnswerCase() if self._case_of(verb) is None:
+                standing = ", ".join(f"{case.kind} of {case.subject}" for case in self.cases.cases)
+                return f"{self.order_id} has no one open case like that, only {standing or 'none'}."
+            case AnswerCase() if no := why_not(verb.kind, verb.answer):
+                return no
             case ChangeItems() | ChangeAddress() | ChangeService() if self.promise_date is None:
                 return f"{self.order_id} is not confirmed yet. Cancel it and place another, or wait until it is paid."
             case CancelOrder() | HoldOrder() | ChangeItems() | ChangeAddress() | ChangeService():
@@ -750,7 +829,9 @@ class OrderWorkflow(Desk):
             (contract.CHANGE_SERVICE, ChangeService(service="?", fee=0, by="?", request_id="")),
             (contract.ANSWER_SHORTAGE, AnswerShortage(choice=ShortageChoice.WAIT, by="?", request_id="")),
         )
-        return {name: self._why_not(verb) or "yes" for name, verb in samples}
+        actions = {name: self._why_not(verb) or "yes" for name, verb in samples}
+        waits = not self._ended and any(PLAYBOOKS[case.kind].answers for case in self.cases.cases)
+        return actions | {contract.ANSWER_CASE: "yes" if waits else f"{self.order_id} has no case to answer."}
 
     def show(self) -> None:
         """Bring search attributes and current details up to date; what did not change costs nothing."""

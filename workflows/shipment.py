@@ -14,27 +14,41 @@ from activities.errors import is_refusal, why_refused
 from fulfillment.domain.address import AddressRefused
 from fulfillment.domain.carrier_choice import RateExpired
 from fulfillment.domain.cases import CaseKind
-from fulfillment.domain.change import ShipmentState
+from fulfillment.domain.change import OrderState, ShipmentState
 from fulfillment.domain.operation import Authorization
 from fulfillment.domain.order import Outcome
 from fulfillment.domain.payment import AuthorizationExpired, Held, PaymentStatus
+from fulfillment.domain.playbooks import Deed
 from fulfillment.domain.policy import OnExpiry, Policy
 from fulfillment.domain.provider_errors import LabelRefused
 from fulfillment.domain.record import DeclareLost, RevisePromise
 from fulfillment.domain.reservation import PlannedShipment
+from fulfillment.domain.settlement import Cause, Found, Settle, Settled, Settlement
 from fulfillment.domain.shipment import InvalidTransition, Stop, WaitsFor, WorkStatus
-from fulfillment.domain.tracking import ENDED, CarrierStatus
+from fulfillment.domain.tracking import ENDED, PHYSICAL, CarrierStatus, Flag
 from workflows import options, steps
 from workflows.casebook import Casebook
 from workflows.compensation import Compensations
-from workflows.facts import HandedOver, Milestone, Overdue
+from workflows.facts import Decided, HandedOver, Milestone, Overdue
 from workflows.money import StoppedOnTheWay, Till
-from workflows.playbooks import CASE_OF_FLAG, CASE_OF_STATUS, ENDED_BY_A_SCAN
+from workflows.playbooks import (
+    ABOUT_THE_GOODS,
+    CAUSE,
+    ENDED_BY_A_SCAN,
+    STAND_WITH_THE_NEWS,
+    UNDECIDED,
+    troubles,
+)
 
-Fact = Milestone | Overdue
+Fact = Milestone | Overdue | Decided
 
 # "Cancelled" is what a carrier says of a label; a parcel under way it does not end.
 _ENDS = ENDED - {CarrierStatus.CANCELLED}
+_ENDED_AS = {
+    Outcome.DELIVERED: CarrierStatus.DELIVERED,
+    Outcome.LOST: CarrierStatus.LOST,
+    Outcome.RETURNED: CarrierStatus.RETURNED,
+}
 # A day is over everywhere when it is over at UTC-12; the recipient's own zone is not known here.
 _LAST_MIDNIGHT = timedelta(hours=12)
 _NOBODY_TAKES_IT = "no carrier takes the parcel as it is"
@@ -89,6 +103,10 @@ class OrderDesk(Protocol):
         """Take over the order as the books have it now."""
         ...
 
+    def replan(self, state: OrderState) -> None:
+        """Take over the order as an answer of the books has it."""
+        ...
+
     def uncover(self, shipments: tuple[str, ...]) -> None:
         """Note that these shipments lost the money that was reserved for them."""
         ...
@@ -118,6 +136,7 @@ class ShipmentProcess:
         self.handed_over = False
         self.left_at: datetime | None = None
         self.refunded = False
+        self.settlement: Settlement | None = None  # what the customer got for it instead
         self._order = order
         self._undo = Compensations()
         self._expires_at: datetime | None = None
@@ -128,6 +147,8 @@ class ShipmentProcess:
         self._was_ready = False
         self._label_of = ""
         self._captured_early = False
+        self._captured = False
+        self._given_up = False
         self._surplus_is_due = False
         self._undo_of_money_noted = False
         self._facts: deque[Fact] = deque()
@@ -172,6 +193,21 @@ class ShipmentProcess:
         if self.parcel_id and now.work_status in _NOT_PACKED:
             self._sent_back, self.parcel_id = True, None
 
+    def resumed(self, now: ShipmentState) -> None:
+        """Go on where the books are: the order's workflow ended before, and the order did not."""
+        self.handed_over = self._captured = now.work_status in (WorkStatus.HANDED_OVER, WorkStatus.CLOSED)
+        self.parcel_id, self.carrier, self.tracking_number = now.parcel_id, now.carrier, now.tracking_number
+        self.outcome = Outcome(now.outcome) if now.outcome else None
+        self.carrier_status = _ENDED_AS.get(self.outcome) if self.outcome else None
+        self.settlement = Settlement(now.settled) if now.settled else None
+        if now.work_status == WorkStatus.CANCELLED:
+            self.outcome = Outcome.CANCELLED
+        self.replanned(now)
+
+    def goes_on(self) -> None:
+        """Follow it again: what it ended with is not the end."""
+        self.outcome = None
+
     def rework(self) -> None:
         """Note that its label is true no more and must be bought again."""
         self._sent_back = not self.handed_over
@@ -205,8 +241,10 @@ class ShipmentProcess:
         self.carrier, self.tracking_number = fact.carrier, fact.tracking_number
 
     def note(self, fact: Fact) -> None:
-        """Note news; `run` acts on it."""
+        """Note news; `run` acts on it. What was given up and is seen again is followed again."""
         self._facts.append(fact)
+        if self.outcome is Outcome.LOST and isinstance(fact, Milestone) and fact.status in PHYSICAL:
+            self.goes_on()
 
     # --- what it does ---------------------------------------------------------------------------------
 
@@ -227,7 +265,9 @@ class ShipmentProcess:
     async def _go_its_way(self) -> None:
         while not self.handed_over:
             await self._leave()
-        await self._capture()
+        if not self._captured:
+            await self._capture()
+            self._captured = True
         self.outcome = await self._follow_to_the_door()
 
     async def _leave(self) -> None:
@@ -255,6 +295,8 @@ class ShipmentProcess:
         self.doing = "is being stopped"
         await self._order.waits_no_more_for_money(self.id)
         await self.undo()
+        if self.plan.replaces:  # the money of what it was sent for goes back, unless that has turned up
+            await self._refund()
         self.outcome = Outcome.CANCELLED
 
     async def _wait_for_ops(self, failure: FailureError) -> None:
@@ -349,7 +391,7 @@ class ShipmentProcess:
             await self._until(lambda: not self._order.waits_for_address)
             return
         dear = trouble is CaseKind.RATE_EXPIRED
-        span = self._order.policy.rate_decide_within if dear else timedelta(days=1)
+        span = self._order.policy.rate_decided_within if dear else timedelta(days=1)
         await self._open(trouble, "every offer costs more than was quoted" if dear else _NOBODY_TAKES_IT)
         again = asyncio.create_task(self._order.sleep(span, f"ask again for a label for {parcel_id}"))
         await self._until(again.done)
@@ -444,13 +486,27 @@ class ShipmentProcess:
                 return True
 
     async def _follow_to_the_door(self) -> Outcome:
-        """Act on the carrier's news until the parcel has an end."""
+        """Act on the carrier's news, and on what people decide, until the parcel has an end and nothing is open."""
         late = asyncio.create_task(self._watch_the_promise())
         while True:
-            await workflow.wait_condition(lambda: bool(self._facts))
-            if outcome := await self._act_on(self._facts.popleft()):
+            await workflow.wait_condition(lambda: bool(self._facts) or self._end() is not None)
+            if self._facts:
+                await self._act_on(self._facts.popleft())
+            elif outcome := self._end():
                 late.cancel()
                 return outcome
+
+    def _end(self) -> Outcome | None:
+        """How it ended; None while it is under way, or something about it is to be decided."""
+        if self.carrier_status not in _ENDS or self._order.cases.stands(self.id, *UNDECIDED):
+            return None
+        match self.carrier_status:
+            case CarrierStatus.DELIVERED:
+                return Outcome.DELIVERED
+            case CarrierStatus.RETURNED:
+                return Outcome.RETURNED
+            case _:
+                return Outcome.LOST
 
     async def _watch_the_promise(self) -> None:
         """A parcel that has not come by the day after its promise is late, whatever the carrier says."""
@@ -461,51 +517,111 @@ class ShipmentProcess:
                 due = self._order.now() + timedelta(days=1)
             await self._order.sleep(due - self._order.now(), f"{self.id} should have arrived")
 
-    async def _act_on(self, fact: Fact) -> Outcome | None:
-        if isinstance(fact, Milestone):
-            return await self._milestone(fact)
-        return await self._overdue(fact)
+    async def _act_on(self, fact: Fact) -> None:
+        match fact:
+            case Milestone():
+                await self._milestone(fact)
+            case Overdue(deed=Deed() as deed):
+                await self._due(fact.kind, deed)
+            case Overdue():
+                await self._overdue(fact)
+            case Decided():
+                await self._settled(fact.settled)
+        self._order.show()
 
-    async def _milestone(self, news: Milestone) -> Outcome | None:
+    async def _milestone(self, news: Milestone) -> None:
         self.carrier_status, self.edd = news.status, news.edd or self.edd
         await self._resolve(*ENDED_BY_A_SCAN, resolution="a scan came")
+        if self._turned_up(news):
+            await self._found()
         if news.status in _ENDS:
             return await self._arrived(news.status)
-        if case := CASE_OF_STATUS.get(news.status):
-            await self._open(case, news.reason)
-        for flag in sorted(news.flags):
-            if case := CASE_OF_FLAG.get(flag):
-                await self._open(case, news.reason)
+        await self._open_what_it_is(news)
         if self.edd and self._order.promise_date and self.edd > self._order.promise_date:
             await self._comes_later(self.edd, news.reason or "the carrier is running late")
-        self._order.show()
         return None
 
-    async def _arrived(self, status: CarrierStatus) -> Outcome:
-        await self._resolve(*CaseKind, resolution=status)
-        if status is CarrierStatus.DELIVERED:
-            return Outcome.DELIVERED
-        await self._refund()  # whatever became of the goods, the customer has not got them
-        return Outcome.LOST if status in (CarrierStatus.LOST, CarrierStatus.DESTROYED) else Outcome.RETURNED
+    async def _open_what_it_is(self, news: Milestone) -> None:
+        """Open the cases that the news is, and end those that it is no more."""
+        now = troubles(news.status, news.flags, news.reason)
+        if CaseKind.RETURN_TO_SENDER in now and self._order.cases.stands(self.id, CaseKind.REFUSED):
+            now = now - {CaseKind.RETURN_TO_SENDER} | {CaseKind.REFUSED}  # that is why it comes back
+        over = [kind for kind in STAND_WITH_THE_NEWS if kind not in now]
+        await self._resolve(*over, resolution=f"then it was {news.status}")
+        for kind in sorted(now):
+            await self._open(kind, news.reason)
 
-    async def _overdue(self, fact: Overdue) -> Outcome | None:
+    def _turned_up(self, news: Milestone) -> bool:
+        """Whether what was given up is there after all. What is damaged was never given up: it travels on."""
+        if self.settlement is None or Flag.DAMAGED in news.flags:
+            return False
+        return news.status is CarrierStatus.DELIVERED or (self._given_up and news.status in PHYSICAL)
+
+    async def _found(self) -> None:
+        """Let what was to replace it stay here, where it has not left."""
+        came_to = await steps.found_again(Found(order_id=self._order.order_id, shipment_id=self.id))
+        self.settlement, self._given_up = came_to.settlement, False
+        self._order.replan(came_to.state)
+
+    async def _arrived(self, status: CarrierStatus) -> None:
+        """Settle what it ended with: whatever became of the goods, the customer gets them or their money."""
+        if status is CarrierStatus.RETURNED:
+            await self._make_good(Cause.RETURNED)
+        elif status is not CarrierStatus.DELIVERED:
+            await self._open(CaseKind.LOST, f"the parcel is {status}")
+            await self._make_good(Cause.LOST)
+        over = (kind for kind in CaseKind if kind not in UNDECIDED)
+        await self._resolve(*over, resolution=status)
+
+    async def _make_good(self, cause: Cause) -> None:
+        """Send another one, or give the money back: as the policy says, unless it was decided before."""
+        request = Settle(
+            order_id=self._order.order_id,
+            shipment_id=self.id,
+            cause=cause,
+            by="policy",
+            request_id=f"{self.id}:{cause}",
+        )
+        await self._settled(await steps.settle_shipment(request))
+
+    async def _settled(self, settled: Settled) -> None:
+        """Take over what was decided about its goods. The cases that asked for it are over."""
+        self.settlement, self._given_up = settled.settlement, settled.cause is Cause.LOST
+        self._order.replan(settled.state)
+        if settled.settlement is Settlement.REFUND:
+            await self._refund()
+        await self._resolve(*sorted(ABOUT_THE_GOODS), resolution=settled.resolution)
+
+    async def _due(self, kind: CaseKind, deed: Deed) -> None:
+        """Do what the playbook of a case says is done when nobody acts."""
+        if not self._order.cases.stands(self.id, kind):
+            return
+        match deed:
+            case Deed.GIVE_UP:
+                await self._declare_lost()
+            case Deed.DECIDE if self.value > self._order.policy.keep_item_under:
+                return  # much is at stake: the carrier's trace is waited for
+            case Deed.DECIDE | Deed.MAKE_GOOD if kind is CaseKind.NOT_RECEIVED and self.plan.replaces:
+                return  # not received again: that is for a person, whom the sweep calls
+            case Deed.DECIDE | Deed.MAKE_GOOD:
+                await self._make_good(CAUSE[kind])
+
+    async def _overdue(self, fact: Overdue) -> None:
         if fact.kind is CaseKind.LOST:
-            return await self._declare_lost()
-        if fact.kind in (CaseKind.AUTHORIZATION_EXPIRING, CaseKind.WAREHOUSE_LATE):
-            return None  # it has left meanwhile
-        if fact.kind is CaseKind.DELAYED:
+            await self._declare_lost()
+        elif fact.kind in (CaseKind.AUTHORIZATION_EXPIRING, CaseKind.WAREHOUSE_LATE):
+            return  # it has left meanwhile
+        elif fact.kind is CaseKind.DELAYED and self.settlement is None:
             await self._comes_later(fact.day or self._a_new_guess(), fact.reason or "it is slower than usual")
         else:
             await self._open(fact.kind, "no news from the carrier")
-        self._order.show()
-        return None
 
-    async def _declare_lost(self) -> Outcome | None:
+    async def _declare_lost(self) -> None:
         """Give the parcel up, unless news came meanwhile: what all its scans say together counts."""
-        status = await steps.declare_lost(
-            DeclareLost(order_id=self._order.order_id, parcel_id=self._parcel())
-        )
-        return await self._arrived(status) if status in _ENDS else None
+        request = DeclareLost(order_id=self._order.order_id, parcel_id=self._parcel())
+        self.carrier_status = await steps.declare_lost(request)
+        if self.carrier_status in _ENDS:
+            await self._arrived(self.carrier_status)
 
     def _a_new_guess(self) -> date:
         tomorrow = (self._order.now() + timedelta(days=1)).date()
@@ -570,7 +686,7 @@ class ShipmentProcess:
 
     def _overdues(self) -> list[Overdue]:
         """What is late. The carrier's news waits until the parcel is followed: none of it may be lost."""
-        return [fact for fact in self._facts if isinstance(fact, Overdue)]
+        return [fact for fact in self._facts if isinstance(fact, Overdue) and fact.deed is None]
 
     async def _note_trouble(self, late: Overdue) -> None:
         if late.kind is CaseKind.AUTHORIZATION_EXPIRING:
@@ -581,10 +697,10 @@ class ShipmentProcess:
             await self._open(late.kind, "it should have left by now")
 
     async def _open(self, kind: CaseKind, note: str) -> None:
+        if self.settlement and kind in ABOUT_THE_GOODS:
+            return  # the customer has got another one, or their money
         now, policy = self._order.now(), self._order.policy
-        dear = kind is CaseKind.RATE_EXPIRED
-        within = policy.rate_decide_within if dear else policy.support_answer_within
-        await self._order.cases.open(self._subject(kind), kind, now=now, within=within, note=note)
+        await self._order.cases.open(self._subject(kind), kind, now=now, policy=policy, note=note)
         self._order.show()
 
     async def _resolve(self, *kinds: CaseKind, resolution: str) -> None:

@@ -37,6 +37,7 @@ from fulfillment.domain.money import format_minor
 from fulfillment.domain.operation import Authorization, Captured
 from fulfillment.domain.payment import RefundRefused
 from fulfillment.domain.record import (
+    AnswerCase,
     ChangePaymentMethod,
     CloseOrder,
     Confirm,
@@ -54,6 +55,7 @@ from fulfillment.domain.record import (
 )
 from fulfillment.domain.refund import RefundState
 from fulfillment.domain.reservation import Reservation
+from fulfillment.domain.settlement import Found, Settle, Settled, Unsettled
 from fulfillment.domain.shipment import Stop
 from fulfillment.domain.tracking import CarrierStatus
 from workflows import options
@@ -248,6 +250,25 @@ async def resolve_case(request: ResolveCase) -> None:
     await _in_database(
         RecordActivities.resolve_case, request, f"{request.kind} is over: {request.resolution}"
     )
+
+
+async def answer_case(request: AnswerCase) -> Case:
+    """Note what a person answered a case with."""
+    return await _in_database(
+        RecordActivities.answer_case, request, f"{request.kind} of {request.subject}: {request.answer}"
+    )
+
+
+async def settle_shipment(request: Settle) -> Settled:
+    """Decide what the customer gets for a shipment that did not serve them."""
+    return await _in_database(
+        RecordActivities.settle_shipment, request, f"{request.shipment_id} is {request.cause}: make it good"
+    )
+
+
+async def found_again(request: Found) -> Unsettled:
+    """Keep here what was to replace a shipment that has turned up."""
+    return await _in_database(RecordActivities.found_again, request, f"{request.shipment_id} has turned up")
 
 
 async def revise_promise(request: RevisePromise) -> date | None:

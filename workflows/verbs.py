@@ -1,12 +1,14 @@
 """What people may ask of an order: read leniently, refused in a sentence, never a reason to stop."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
+from fulfillment.domain.cases import CaseKind
 from fulfillment.domain.change import LineQuantity, NewLine
 from fulfillment.domain.errors import FulfillmentError
 from fulfillment.domain.holds import HoldReason
+from fulfillment.domain.playbooks import Answer
 from fulfillment.domain.policy import ShortageChoice
 
 
@@ -207,11 +209,46 @@ class AnswerShortage(Verb):
             BadCommand: something is missing, or there is no such choice.
         """
         fields = _Fields("answer_shortage", request, cls.FORM)
-        choice = fields.text("choice")
-        if choice not in tuple(ShortageChoice):
-            known = ", ".join(ShortageChoice)
-            raise BadCommand("answer_shortage", f"there is no choice `{choice}`, only {known}", cls.FORM)
+        choice = fields.one_of("choice", tuple(ShortageChoice))
         return cls(choice=ShortageChoice(choice), by=fields.text("by"), request_id=fields.text("request_id"))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AnswerCase(Verb):
+    """Say what becomes of a case. `subject` is the shipment it is about, empty for the only one of its kind.
+
+    The note says what was done, where that is the answer. What is sent again goes `elsewhere` when an address was
+    left in the books under this request's id.
+    """
+
+    kind: CaseKind
+    answer: Answer
+    subject: str
+    note: str
+    elsewhere: bool = False
+
+    FORM = '{"kind": "return_to_sender", "answer": "reship", "note": "", "by": "maria", "request_id": "r-9"}'
+
+    @classmethod
+    def read(cls, request: Any) -> Self:
+        """Read the command.
+
+        Raises:
+            BadCommand: something is missing, or there is no such kind or answer.
+        """
+        fields = _Fields("answer_case", request, cls.FORM)
+        answer, note = Answer(fields.one_of("answer", tuple(Answer))), fields.text("note", default="")
+        if answer is Answer.DONE and not note.strip():
+            raise BadCommand("answer_case", "`note` says what was done, and is missing", cls.FORM)
+        return cls(
+            kind=CaseKind(fields.one_of("kind", tuple(CaseKind))),
+            answer=answer,
+            subject=fields.text("subject", default=""),
+            note=note,
+            elsewhere=request.get("elsewhere") is True,
+            by=fields.text("by"),
+            request_id=fields.text("request_id"),
+        )
 
 
 class _Fields:
@@ -231,12 +268,15 @@ class _Fields:
             raise BadCommand(self._name, f"`{field}` is missing or not a text", self._form)
         return value
 
+    def one_of(self, field: str, words: Sequence[str]) -> str:
+        value = self.text(field)
+        if value not in words:
+            known = ", ".join(words)
+            raise BadCommand(self._name, f"there is no {field} `{value}`, only {known}", self._form)
+        return value
+
     def hold_reason(self) -> HoldReason:
-        value = self.text("reason")
-        if value not in tuple(HoldReason):
-            known = ", ".join(HoldReason)
-            raise BadCommand(self._name, f"there is no reason `{value}`, only {known}", self._form)
-        return HoldReason(value)
+        return HoldReason(self.one_of("reason", tuple(HoldReason)))
 
     def whole(self, field: str, value: Any, *, least: int) -> int:
         if not isinstance(value, int) or isinstance(value, bool) or value < least:

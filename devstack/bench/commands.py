@@ -16,15 +16,24 @@ JsonOption = Annotated[bool, typer.Option("--json", help="One JSON object instea
 
 @app.command("cost")
 def measure_cost(as_json: JsonOption = False) -> None:
-    """Count events, actions and workflows of a plain order; 1 when it is over its budget."""
+    """Count events, actions and workflows of a plain order, and what a second shipment adds; 1 over the budget."""
     counted = cost.measure()
-    budget = {"events": cost.BUDGET_EVENTS, "actions": cost.BUDGET_ACTIONS}
+    budget = {
+        "events": cost.BUDGET_EVENTS,
+        "actions": cost.BUDGET_ACTIONS,
+        "extra_events": cost.BUDGET_EXTRA_EVENTS,
+        "extra_actions": cost.BUDGET_EXTRA_ACTIONS,
+    }
     if as_json:
         print(json.dumps({**asdict(counted), "budget": budget}))
     else:
         print(f"{counted.events} events (at most {cost.BUDGET_EVENTS})")
         print(f"{counted.actions} actions (at most {cost.BUDGET_ACTIONS}): {counted.actions_by_type}")
         print(f"{counted.workflows} workflow")
+        print(
+            f"a second shipment adds {counted.extra_events} events (at most {cost.BUDGET_EXTRA_EVENTS}) "
+            f"and {counted.extra_actions} actions (at most {cost.BUDGET_EXTRA_ACTIONS})"
+        )
     raise typer.Exit(0 if counted.within_budget else 1)
 
 

@@ -4,10 +4,11 @@ import asyncio
 import os
 import threading
 import time
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from tempfile import mkdtemp
@@ -20,6 +21,7 @@ from devstack import packer, seed
 from devstack.stack import SERVERS, Stack, StackSpec, forget
 from fulfillment import temporal
 from fulfillment.domain.address import Address
+from fulfillment.domain.catalogue import Product
 from fulfillment.domain.order import Customer, Order, OrderLine
 from fulfillment.domain.policy import DEFAULT
 from fulfillment.domain.shipment import WorkStatus
@@ -88,6 +90,18 @@ class Shop:
     def order(self, order_id: str) -> Order:
         """Return a plain order: one line, one shipment."""
         return an_order(order_id, self.now())
+
+    def order_from_two_places(self, order_id: str) -> Order:
+        """Return an order of two lines, each of which lies in another warehouse: two shipments."""
+        skus = {"BENCH-R": seed.RENO, "BENCH-L": seed.LEHIGH}
+        for sku, location_id in skus.items():
+            product = Product(sku=sku, name=sku, weight_g=400, price=2400, on_hand=SHELVES)
+            self.stock.set_catalogue([product], by="bench", location_id=location_id)
+        lines = tuple(
+            OrderLine(line_no=n, sku=sku, name=sku, quantity=1, unit_price=2400)
+            for n, sku in enumerate(skus, start=1)
+        )
+        return replace(an_order(order_id, self.now()), lines=lines).checked()
 
     def ended(self, prefix: str) -> tuple[str, ...]:
         """Return the orders with this prefix that have ended."""
@@ -170,6 +184,7 @@ class RestlessFloor:
         self._loop = asyncio.get_running_loop()
         self._closing = threading.Event()
         self._mine: set[tuple[str, str]] = set()
+        self._handing_on: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
         self._pool = ThreadPoolExecutor(FLOOR_THREADS, thread_name_prefix="floor")
         self._watching = threading.Thread(target=self._watch, name="floor")
 
@@ -214,5 +229,6 @@ class RestlessFloor:
         return MILESTONES
 
     def _hand_on(self, order_id: str) -> None:
-        facts = self._shop.signals.for_order(order_id)
-        asyncio.run_coroutine_threadsafe(self._shop.processes.deliver(facts), self._loop).result()
+        with self._handing_on[order_id]:  # two parcels of one order are news at once: each fact is told once
+            facts = self._shop.signals.for_order(order_id)
+            asyncio.run_coroutine_threadsafe(self._shop.processes.deliver(facts), self._loop).result()

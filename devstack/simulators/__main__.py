@@ -18,7 +18,7 @@ def _arguments() -> argparse.Namespace:
     add("--speed", type=float, default=7200.0, help="shop seconds per real second")
     add("--anchor", type=epoch, help="the instant (ISO) at which shop time and real time agree")
     add("--seed", type=int, default=1)
-    for provider in ("stripe", "easypost"):
+    for provider in ("stripe", "easypost", "twilio"):
         add(f"--{provider}-webhook-url")
         add(f"--{provider}-webhook-secret")
     add("--multicapture", action="store_true", help="let a charge be captured in parts")

@@ -23,6 +23,7 @@ from devstack.simulators.sender import Sender
 from devstack.simulators.shelves import Shelves
 from devstack.simulators.store import Store
 from devstack.simulators.stripe import Stripe
+from devstack.simulators.twilio import Twilio
 from devstack.simulators.wire import Door
 
 log = logging.getLogger(__name__)
@@ -46,6 +47,8 @@ class SimulatorConfig:
     stripe_webhook_secret: str | None = None
     easypost_webhook_url: str | None = None
     easypost_webhook_secret: str | None = None
+    twilio_webhook_url: str | None = None
+    twilio_webhook_secret: str | None = None
     multicapture: bool = False
     webhook_noise: bool = False
 
@@ -62,7 +65,8 @@ class World:
         self.parcels = Parcels(self.store, self.clock, self.sender, config.seed)
         self.shelves = Shelves(self.store)
         self.mailbox = Mailbox(self.store, self.clock, self.faults)
-        self.ledger = Ledger(self.store, self.clock, self.faults)
+        self.twilio = Twilio(self.store, self.clock, self.sender)
+        self.ledger = Ledger(self.store, self.clock, self.faults, self.twilio)
         self.stripe = Stripe(self.store, self.clock, self.sender, multicapture=config.multicapture)
         self.easypost = EasyPost(self.store, self.clock, self.parcels, self.faults, config.seed)
         self._aim()
@@ -73,6 +77,7 @@ class World:
         config, aim = self.config, self.sender.aim
         aim("stripe", url=config.stripe_webhook_url, secret=config.stripe_webhook_secret)
         aim("easypost", url=config.easypost_webhook_url, secret=config.easypost_webhook_secret)
+        aim("twilio", url=config.twilio_webhook_url, secret=config.twilio_webhook_secret)
 
     async def keep_house(self) -> None:
         """Expire what is due, until cancelled."""
@@ -98,6 +103,7 @@ def create_app(config: SimulatorConfig) -> Starlette:
     doors = [
         Mount("/stripe/v1", app=Door(world.stripe, world.faults, world.store)),
         Mount("/easypost/v2", app=Door(world.easypost, world.faults, world.store)),
+        Mount("/twilio/2010-04-01", app=Door(world.twilio, world.faults, world.store)),
     ]
     return Starlette(routes=[*doors, *control.routes()], lifespan=_lifespan(world))
 

@@ -35,6 +35,7 @@ COUNTS: Final = {
     "scans": "SELECT count(*) FROM scans WHERE fired = 1",
     "scans_pending": "SELECT count(*) FROM scans WHERE fired = 0",
     "mails": "SELECT count(*) FROM mails",
+    "texts": "SELECT count(*) FROM texts",
 }
 Deed = Callable[[Request], Awaitable[Response]]
 
@@ -83,6 +84,7 @@ class Control:
             ("POST", "/_sim/keys/forget", self.forget_keys),
             ("POST", "/_sim/account", self.account),
             ("GET", "/_sim/mails", self.mails),
+            ("POST", "/_sim/texts", self.text),
             ("DELETE", "/_sim/mails", self.empty_mailbox),
             ("GET", "/mail", self.inbox),
             ("GET", "/mail/{number:int}", self.letter),
@@ -348,6 +350,13 @@ class Control:
             to=asked.get("to", ""), message_id=asked.get("message_id", ""), since_id=since, limit=limit
         )
         return JSONResponse({"mails": found})
+
+    async def text(self, request: Request) -> Response:
+        """Let somebody text the shop."""
+        sent = await _body(request)
+        with self._world.store.transaction():
+            sid = self._world.twilio.text_us(str(sent.get("from", "")), str(sent.get("body", "")))
+        return JSONResponse({"sid": sid}, 201)
 
     async def empty_mailbox(self, request: Request) -> Response:
         """Throw every mail away."""

@@ -3,13 +3,14 @@
 from devstack.simulators.clock import Clock, epoch, iso
 from devstack.simulators.faults import Faults
 from devstack.simulators.store import Json, Row, Store, load
+from devstack.simulators.twilio import Twilio
 
 
 class Ledger:
     """The providers' own books, which an audit compares the shop's with."""
 
-    def __init__(self, store: Store, clock: Clock, faults: Faults) -> None:
-        self._store, self._clock, self._faults = store, clock, faults
+    def __init__(self, store: Store, clock: Clock, faults: Faults, twilio: Twilio) -> None:
+        self._store, self._clock, self._faults, self._twilio = store, clock, faults, twilio
 
     def since(self, moment: str | None) -> Json:
         """Return everything that happened at or after a shop time; payments come with their whole history."""
@@ -19,6 +20,7 @@ class Ledger:
             "payments": self._payments(start),
             "labels": self._labels(start),
             "messages": self._messages(start),
+            "texts": self._twilio.sent(start),
             "faults": self._faults.fired(),
         }
 

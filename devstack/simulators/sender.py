@@ -1,6 +1,7 @@
 """Webhooks out: signed like the provider's own, tried again with growing gaps, and spoiled on request."""
 
 import asyncio
+import base64
 import contextlib
 import hashlib
 import heapq
@@ -9,16 +10,18 @@ import logging
 import random
 import time
 import unicodedata
+from collections.abc import Mapping
 from typing import Final
+from urllib.parse import urlencode
 
 from devstack.simulators.faults import Fault, Faults
 from devstack.simulators.poster import TROUBLE, Poster
-from devstack.simulators.store import Json, Row, Store, dump
+from devstack.simulators.store import Json, Row, Store, dump, load
 
 GAPS: Final = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 30.0)  # real seconds before tries 2 to 8
 FIRST_DELAY: Final = 0.02  # so that the API's answer is usually the first to arrive
 PARALLEL: Final = 24
-PROVIDERS: Final = ("stripe", "easypost")
+PROVIDERS: Final = ("stripe", "easypost", "twilio")
 log = logging.getLogger(__name__)
 
 
@@ -32,6 +35,12 @@ def easypost_signature(body: bytes, secret: str) -> str:
     """Return the value of X-Hmac-Signature; the secret is NFKD-normalised, as the official clients do."""
     key = unicodedata.normalize("NFKD", secret).encode()
     return "hmac-sha256-hex=" + hmac.new(key, body, hashlib.sha256).hexdigest()
+
+
+def twilio_signature(url: str, form: Mapping[str, str], token: str) -> str:
+    """Return the value of X-Twilio-Signature: of the address and the sorted fields, without a time."""
+    signed = url + "".join(name + form[name] for name in sorted(form))
+    return base64.b64encode(hmac.new(token.encode(), signed.encode(), hashlib.sha1).digest()).decode()
 
 
 class Sender:
@@ -140,10 +149,10 @@ class Sender:
         url, secret = self._targets[row["provider"]]
         if not url:
             return False
-        headers = {"content-type": "application/json", "user-agent": f"{row['provider']}-webhooks"}
-        headers |= _signed(row, secret)
+        url, body, headers = _request(row, url, secret)
+        headers |= {"user-agent": f"{row['provider']}-webhooks"}
         try:
-            status = await poster.post(url, row["body"], headers)
+            status = await poster.post(url, body, headers)
         except TROUBLE as error:
             log.debug("webhook %s: %s", row["event"], error)
             return False
@@ -165,8 +174,18 @@ class Sender:
         self._news.set()
 
 
-def _signed(row: Row, secret: str) -> dict[str, str]:
+def _request(row: Row, url: str, secret: str) -> tuple[str, bytes, dict[str, str]]:
+    """Return where an event goes, its body and its headers; Twilio posts forms to an address per message."""
     key = secret + "-forged" if row["flaw"] == "bad_signature" else secret
+    if row["provider"] != "twilio":
+        return url, row["body"], {"content-type": "application/json"} | _signed(row, key)
+    event = load(row["body"])
+    signature = twilio_signature(event["url"], event["form"], key)
+    headers = {"content-type": "application/x-www-form-urlencoded", "X-Twilio-Signature": signature}
+    return event["url"], urlencode(event["form"]).encode(), headers
+
+
+def _signed(row: Row, key: str) -> dict[str, str]:
     if row["provider"] == "easypost":
         return {"X-Hmac-Signature": easypost_signature(row["body"], key)}
     at = int(time.time()) - (3600 if row["flaw"] == "old_timestamp" else 0)

@@ -59,6 +59,11 @@ CREATE TABLE IF NOT EXISTS mails (
     id INTEGER PRIMARY KEY, message_id TEXT NOT NULL, recipients TEXT NOT NULL, subject TEXT NOT NULL,
     date TEXT NOT NULL, received REAL NOT NULL, text TEXT NOT NULL, html TEXT NOT NULL, raw BLOB NOT NULL);
 CREATE INDEX IF NOT EXISTS mails_by_message ON mails (message_id);
+CREATE TABLE IF NOT EXISTS texts (
+    sid TEXT PRIMARY KEY, account TEXT NOT NULL, recipient TEXT NOT NULL, sender TEXT NOT NULL,
+    body TEXT NOT NULL, status TEXT NOT NULL, error INTEGER, callback TEXT NOT NULL, created REAL NOT NULL,
+    at REAL NOT NULL);
+CREATE TABLE IF NOT EXISTS stopped (phone TEXT PRIMARY KEY);
 CREATE TABLE IF NOT EXISTS greylist (address TEXT PRIMARY KEY, refusals INTEGER NOT NULL);
 """
 

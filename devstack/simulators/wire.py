@@ -266,7 +266,7 @@ async def _read(scope: Scope, receive: Receive) -> Call | None:
     if sent is None:
         return None
     host = headers.get("host", "127.0.0.1")
-    path = scope["path"].removeprefix("/stripe").removeprefix("/easypost")
+    path = scope["path"].removeprefix("/stripe").removeprefix("/easypost").removeprefix("/twilio")
     return Call(
         method=scope["method"], path=path, headers=headers, params=params | sent, base_url=f"http://{host}"
     )

@@ -7,6 +7,8 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import Final
 
+from fulfillment.domain.errors import FulfillmentError
+
 
 class CaseKind(StrEnum):
     """What went wrong."""
@@ -28,12 +30,13 @@ class CaseKind(StrEnum):
     CARRIER_DOWN = "carrier_down"
     LABEL_REFUSED = "label_refused"
     RATE_EXPIRED = "rate_expired"
-    ADDRESS_PROBLEM = "address_problem"
     WAREHOUSE_LATE = "warehouse_late"
     NO_FIRST_SCAN = "no_first_scan"
     NO_SCAN = "no_scan"
     DELAYED = "delayed"
     FAILED_ATTEMPT = "failed_attempt"
+    PICKUP_WAITING = "pickup_waiting"
+    ADDRESS_PROBLEM = "address_problem"
     REFUSED = "refused"
     CUSTOMS = "customs"
     DAMAGED = "damaged"
@@ -41,6 +44,9 @@ class CaseKind(StrEnum):
     CARRIER_PROBLEM = "carrier_problem"
     LEFT_UNRECORDED = "left_unrecorded"  # the carrier has goods of which our books say that they are here
     LOST = "lost"
+    NOT_RECEIVED = "not_received"  # the customer says so of what the carrier calls delivered
+    CUSTOMER_UNREACHABLE = "customer_unreachable"  # what must be told arrives on no channel
+    WEBHOOK_FAILING = "webhook_failing"  # the storefront's endpoint takes none of its events
     BAD_SIGNAL = "bad_signal"
     STUCK = "stuck"
 
@@ -91,6 +97,8 @@ SEVERITY: Final[Mapping[CaseKind, int]] = MappingProxyType(
             _K.DAMAGED,
             _K.RETURN_TO_SENDER,
             _K.REFUSED,
+            _K.CUSTOMS,
+            _K.NOT_RECEIVED,
             _K.BAD_SIGNAL,
         ),
         2,
@@ -114,24 +122,32 @@ OWNER: Final[Mapping[CaseKind, Owner]] = MappingProxyType(
         _K.RECEIPT_LATE: Owner.OPS,
         _K.CARRIER_DOWN: Owner.OPS,
         _K.LABEL_REFUSED: Owner.SUPPORT,
-        _K.RATE_EXPIRED: Owner.SUPPORT,
-        _K.ADDRESS_PROBLEM: Owner.CUSTOMER,
+        _K.RATE_EXPIRED: Owner.SYSTEM,
         _K.WAREHOUSE_LATE: Owner.WAREHOUSE,
         _K.NO_FIRST_SCAN: Owner.WAREHOUSE,
         _K.NO_SCAN: Owner.SYSTEM,
         _K.DELAYED: Owner.SYSTEM,
         _K.FAILED_ATTEMPT: Owner.CUSTOMER,
+        _K.PICKUP_WAITING: Owner.CUSTOMER,
+        _K.ADDRESS_PROBLEM: Owner.CUSTOMER,
         _K.REFUSED: Owner.SUPPORT,
         _K.CUSTOMS: Owner.SUPPORT,
-        _K.DAMAGED: Owner.SUPPORT,
-        _K.RETURN_TO_SENDER: Owner.SUPPORT,
+        _K.DAMAGED: Owner.SYSTEM,
+        _K.RETURN_TO_SENDER: Owner.CUSTOMER,
         _K.CARRIER_PROBLEM: Owner.SUPPORT,
         _K.LEFT_UNRECORDED: Owner.SUPPORT,
         _K.LOST: Owner.SYSTEM,
+        _K.NOT_RECEIVED: Owner.SUPPORT,
+        _K.CUSTOMER_UNREACHABLE: Owner.SUPPORT,
+        _K.WEBHOOK_FAILING: Owner.OPS,
         _K.BAD_SIGNAL: Owner.SUPPORT,
         _K.STUCK: Owner.OPS,
     }
 )
+
+
+# Trouble with money that is no better when the order is over.
+OUTLIVES_ORDER: Final = frozenset({_K.DISPUTE, _K.REFUND_FAILED})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -144,11 +160,23 @@ class Case:
     opened_at: datetime
     due_at: datetime
     note: str = ""
+    called: Owner | None = None  # who must act since it escalated
 
     @property
     def owner(self) -> Owner:
         """Who must act."""
-        return OWNER[self.kind]
+        return self.called or OWNER[self.kind]
+
+
+class NoSuchCase(FulfillmentError):
+    """The order never had such a case."""
+
+    def __init__(self, order_id: str, kind: CaseKind) -> None:
+        super().__init__(f"{order_id} never had a case {kind}")
+
+
+class CaseRefused(FulfillmentError):
+    """The case cannot be answered or resolved so; the message says why, and what can be done instead."""
 
 
 def case_id(subject: str, kind: CaseKind, n: int = 1) -> str:
@@ -158,5 +186,41 @@ def case_id(subject: str, kind: CaseKind, n: int = 1) -> str:
 
 def attention(cases: Iterable[Case]) -> CaseKind | None:
     """Return the kind of the most urgent open case; None when all is well."""
-    urgent = min(cases, key=lambda c: (SEVERITY[c.kind], c.due_at, c.case_id), default=None)
+    urgent = most_urgent(cases)
     return urgent.kind if urgent else None
+
+
+def most_urgent(cases: Iterable[Case]) -> Case | None:
+    """Return the most urgent case, None when there is none."""
+    return min(cases, key=lambda c: (SEVERITY[c.kind], c.due_at, c.case_id), default=None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenCase:
+    """An open case of an order."""
+
+    order_id: str
+    case: Case
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CasesAlike:
+    """Cases of one kind with the same words, the one that is due first at the head."""
+
+    kind: CaseKind
+    note: str
+    cases: tuple[OpenCase, ...]
+
+    @property
+    def first_due_at(self) -> datetime:
+        """When the first of them is due."""
+        return min(one.case.due_at for one in self.cases)
+
+
+def alike(cases: Iterable[OpenCase]) -> tuple[CasesAlike, ...]:
+    """Return open cases by kind and note, the most urgent kind and the largest group first."""
+    groups: dict[tuple[CaseKind, str], list[OpenCase]] = {}
+    for one in sorted(cases, key=lambda one: (one.case.due_at, one.case.case_id)):
+        groups.setdefault((one.case.kind, one.case.note), []).append(one)
+    found = [CasesAlike(kind=kind, note=note, cases=tuple(those)) for (kind, note), those in groups.items()]
+    return tuple(sorted(found, key=lambda group: (SEVERITY[group.kind], -len(group.cases), group.note)))

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from enum import StrEnum
 
+from fulfillment.domain.cases import Case
 from fulfillment.domain.errors import FulfillmentError
 from fulfillment.domain.holds import Hold
 from fulfillment.domain.reservation import PlannedShipment
@@ -113,6 +114,10 @@ class ShipmentState:
     covered: bool  # money for all of its value is held or taken
     expires_at: datetime | None = None  # when the first of what is held for it runs out
     parcel_id: str | None = None
+    outcome: str | None = None
+    settled: str | None = None  # what the customer got for it instead
+    carrier: str = ""
+    tracking_number: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,6 +139,8 @@ class OrderState:
     lines: tuple[LineState, ...] = ()
     holds: tuple[Hold, ...] = ()
     promise_date: date | None = None
+    cases: tuple[Case, ...] = ()
+    outcome: str | None = None  # how it ended, once it has
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,15 +1,16 @@
 """One sentence about an order: what it waits for, since when, what comes next, who acts. And what may be done."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 from types import MappingProxyType
 from typing import Final
 
-from fulfillment.domain.cases import SEVERITY, Case, CaseKind, Owner
+from fulfillment.domain.cases import Case, CaseKind, Owner, most_urgent
 from fulfillment.domain.holds import Hold, HoldDefault, HoldReason
 from fulfillment.domain.order import ENDED, OrderStatus
 from fulfillment.domain.payment import OrderPayment
+from fulfillment.domain.playbooks import PLAYBOOKS
 from fulfillment.domain.shipment import BEFORE_HAND_OVER, WaitsFor, WorkStatus
 from fulfillment.domain.tracking import CarrierStatus
 from fulfillment.domain.view import OrderView, ParcelView, ShipmentSummary
@@ -32,6 +33,7 @@ class _Wait:
     since: datetime | None
     next: str
     who: Owner | None = None
+    alike: str = ""  # who else waits for the same reason
 
 
 def explain(view: OrderView, now: datetime) -> Explanation:
@@ -40,7 +42,9 @@ def explain(view: OrderView, now: datetime) -> Explanation:
         return _ended(view, now)
     wait = _held(view, now) or _in_trouble(view, now) or _under_way(view, now)
     since = f" since {_at(wait.since, now)}" if wait.since else ""
-    sentence = f"{view.order.order_id} waits for {wait.waits_for}{since}. {wait.next} {_who(wait.who)}"
+    sentence = (
+        f"{view.order.order_id} waits for {wait.waits_for}{since}. {wait.next} {_who(wait.who)}{wait.alike}"
+    )
     return Explanation(
         sentence=sentence, waits_for=wait.waits_for, since=wait.since, next=wait.next, who=wait.who
     )
@@ -50,7 +54,7 @@ def _ended(view: OrderView, now: datetime) -> Explanation:
     how = view.outcome or view.status
     at = view.completed_at
     sentence = f"{view.order.order_id} ended: {how}{f' {_at(at, now)}' if at else ''}."
-    waiting = min(view.cases, key=lambda c: (SEVERITY[c.kind], c.due_at, c.case_id), default=None)
+    waiting = most_urgent(view.cases)
     if waiting:
         wait = _of_case(waiting, now)
         return Explanation(
@@ -126,30 +130,61 @@ _CASES: Final[Mapping[CaseKind, tuple[str, str]]] = MappingProxyType(
         CaseKind.CAPTURE_FAILED: ("its money: it left, and the payment could not be taken", "it escalates"),
         CaseKind.OPERATION_UNKNOWN: ("the payment provider to say what happened", "it escalates"),
         CaseKind.REFUND_FAILED: ("a refund that the provider refuses", "it escalates"),
-        CaseKind.DISPUTE: ("evidence for a dispute that the customer's bank opened", "the money is lost"),
+        CaseKind.DISPUTE: ("an answer to a bank that takes money back, or is about to", "the money is lost"),
         CaseKind.UNMATCHED_EVENT: ("a home for an event of a provider", "it escalates"),
         CaseKind.OUT_OF_STOCK: ("an answer about missing stock", "the shop's rule for a shortage decides"),
         CaseKind.STOCK_DRIFT: ("a count: book and shelf differ", "it escalates"),
         CaseKind.RECEIPT_LATE: ("goods that a vendor should have brought", "it escalates"),
         CaseKind.CARRIER_DOWN: ("a label from a carrier that does not answer", "it escalates"),
         CaseKind.LABEL_REFUSED: ("a label the carrier refuses to make", "it escalates"),
-        CaseKind.RATE_EXPIRED: ("a person to say what a label may cost", "the best offer is bought"),
-        CaseKind.ADDRESS_PROBLEM: ("an address that the carrier can find", "what has not left is cancelled"),
+        CaseKind.RATE_EXPIRED: (
+            "a price for its label: the one that was offered is gone",
+            "the best offer is bought",
+        ),
         CaseKind.WAREHOUSE_LATE: ("the warehouse, which is past its ship-by time", "it escalates"),
-        CaseKind.NO_FIRST_SCAN: ("a first scan of a parcel that was handed over", "it escalates"),
+        CaseKind.NO_FIRST_SCAN: (
+            "a first scan of a parcel that was handed over",
+            "the customer is told, and a parcel that stays silent is given up as lost",
+        ),
         CaseKind.NO_SCAN: ("a sign of a parcel that has gone silent", "the parcel is given up as lost"),
-        CaseKind.DELAYED: ("a parcel that is late", "the promise is revised again"),
-        CaseKind.FAILED_ATTEMPT: ("a second delivery attempt", "the carrier may send it back"),
-        CaseKind.REFUSED: ("a parcel that was refused at the door", "it escalates"),
+        CaseKind.DELAYED: ("a parcel that is late", "support may offer something"),
+        CaseKind.FAILED_ATTEMPT: ("another delivery attempt", "support asks the carrier"),
+        CaseKind.PICKUP_WAITING: (
+            "the customer to pick a parcel up",
+            "they are reminded, and after its last day it comes back",
+        ),
+        CaseKind.ADDRESS_PROBLEM: (
+            "an address that the carrier can find",
+            "support asks; what has not left is cancelled in the end",
+        ),
+        CaseKind.REFUSED: (
+            "a parcel that was refused at the door and comes back",
+            "it counts as lost, and is made good",
+        ),
         CaseKind.CUSTOMS: ("customs to let a parcel through", "it escalates"),
-        CaseKind.DAMAGED: ("a decision about a damaged parcel", "it escalates"),
-        CaseKind.RETURN_TO_SENDER: ("a parcel that is coming back", "it escalates"),
+        CaseKind.DAMAGED: (
+            "a decision about a damaged parcel",
+            "another one is sent if there is one, else the money goes back",
+        ),
+        CaseKind.RETURN_TO_SENDER: (
+            "the customer to say what becomes of a parcel that is coming back",
+            "the money goes back when it is here",
+        ),
         CaseKind.CARRIER_PROBLEM: ("a problem at the carrier", "it escalates"),
         CaseKind.LEFT_UNRECORDED: (
             "a person: the carrier has goods that should not have left",
             "it escalates",
         ),
-        CaseKind.LOST: ("a lost parcel to be settled", "it escalates"),
+        CaseKind.LOST: ("a lost parcel to be made good", "it escalates"),
+        CaseKind.NOT_RECEIVED: (
+            "a parcel to turn up that the carrier calls delivered",
+            "it is made good where little is at stake, else the carrier traces it",
+        ),
+        CaseKind.CUSTOMER_UNREACHABLE: ("a way to reach the customer", "it escalates"),
+        CaseKind.WEBHOOK_FAILING: (
+            "an endpoint of the storefront that takes no events",
+            "it is switched off",
+        ),
         CaseKind.STUCK: ("a person: a step was refused that never should be", "it escalates"),
         CaseKind.BAD_SIGNAL: ("a command to be given again, it could not be read", "it escalates"),
     }
@@ -157,8 +192,14 @@ _CASES: Final[Mapping[CaseKind, tuple[str, str]]] = MappingProxyType(
 
 
 def _in_trouble(view: OrderView, now: datetime) -> _Wait | None:
-    urgent = min(view.cases, key=lambda c: (SEVERITY[c.kind], c.due_at, c.case_id), default=None)
-    return _of_case(urgent, now) if urgent else None
+    urgent = most_urgent(view.cases)
+    return replace(_of_case(urgent, now), alike=_alike(view.cases_alike)) if urgent else None
+
+
+def _alike(others: int) -> str:
+    if not others:
+        return ""
+    return f" {others} other {'order waits' if others == 1 else 'orders wait'} for the same reason."
 
 
 def _of_case(case: Case, now: datetime) -> _Wait:
@@ -315,7 +356,25 @@ def allowed_actions(view: OrderView) -> dict[str, str | None]:
         "change_service": _why_not_change(view),
         "answer_shortage": _why_not_answer_shortage(view),
         "refund": _why_not_refund(view),
+        "answer_case": _why_not_answer_case(view),
+        "not_received": _why_not_not_received(view),
     }
+
+
+def _why_not_answer_case(view: OrderView) -> str | None:
+    if any(PLAYBOOKS[case.kind].answers for case in view.cases):
+        return None
+    return f"{view.order.order_id} has no case that somebody could answer."
+
+
+def _why_not_not_received(view: OrderView) -> str | None:
+    if any(_arrived(shipment) for shipment in view.shipments):
+        return None
+    return f"Nothing of {view.order.order_id} is said to be delivered."
+
+
+def _arrived(shipment: ShipmentSummary) -> bool:
+    return bool(shipment.parcel and shipment.parcel.carrier_status is CarrierStatus.DELIVERED)
 
 
 def _over(view: OrderView) -> str | None:

@@ -14,6 +14,7 @@ from fulfillment.domain.cases import Case, CaseKind
 from fulfillment.domain.holds import HoldReason
 from fulfillment.domain.order import ENDED, OrderStatus
 from fulfillment.domain.payment import OrderPayment
+from fulfillment.domain.settlement import Settlement
 from fulfillment.domain.shipment import BEFORE_HAND_OVER, WorkStatus
 from fulfillment.domain.stage import Stage
 from fulfillment.domain.tracking import CarrierStatus, Flag
@@ -109,6 +110,9 @@ def shipment_headline(view: OrderView, shipment: ShipmentSummary, now: datetime)
         return Headline(text="Cancelled", line="This part will not be sent.", tone=Tone.ENDED)
     if shipment.work_status in BEFORE_HAND_OVER:
         return _held(view) or _before_hand_over(view, shipment, now)
+    if shipment.settled == Settlement.RESHIP:
+        line = "This one did not serve you, so we sent it again for nothing."
+        return Headline(text="A new one is on its way", line=line, tone=Tone.ENDED)
     return _after_hand_over(view, shipment, shipment.parcel, now) if shipment.parcel else _of_status(view)
 
 
@@ -129,7 +133,9 @@ _WHOLE_ORDER: Final = (
 
 
 def _furthest_behind(view: OrderView) -> ShipmentSummary | None:
-    return next((shipment for shipment in view.shipments if shipment.stage is view.stage), None)
+    """Return the part the stage is of: what was sent again stands for what it replaces."""
+    standing = (one for one in view.shipments if one.settled != Settlement.RESHIP)
+    return next((shipment for shipment in standing if shipment.stage is view.stage), None)
 
 
 def _of_status(view: OrderView) -> Headline:

@@ -69,6 +69,19 @@ class ReviewHint:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class FraudWarningHint:
+    """The bank of the card says that the payment `reference` was fraud, before anybody disputes it.
+
+    `reason` is the provider's word; `can_be_answered` is over once it is given back or disputed.
+    """
+
+    kind: str
+    reference: str
+    reason: str
+    can_be_answered: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class MethodHint:
     """The customer gave another way to pay on the provider's page; `method` is the provider's id of it."""
 
@@ -78,7 +91,7 @@ class MethodHint:
     method: str
 
 
-Hint = PaymentHint | RefundHint | DisputeHint | ReviewHint | MethodHint
+Hint = PaymentHint | RefundHint | DisputeHint | ReviewHint | FraudWarningHint | MethodHint
 
 _WORDS: Final[Mapping[str, type[Hint]]] = MappingProxyType(
     {
@@ -86,6 +99,7 @@ _WORDS: Final[Mapping[str, type[Hint]]] = MappingProxyType(
         "refund": RefundHint,
         "dispute": DisputeHint,
         "review": ReviewHint,
+        "fraud_warning": FraudWarningHint,
         "method": MethodHint,
     }
 )

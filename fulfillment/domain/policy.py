@@ -47,6 +47,13 @@ class ConditionCheck(StrEnum):
     OFF = "off"
 
 
+class MakeGood(StrEnum):
+    """What the customer gets for what was lost or damaged on its way."""
+
+    RESHIP = "reship"  # another one where it can leave at once, else their money
+    REFUND = "refund"
+
+
 class SourcingRule(StrEnum):
     """Which location is asked first."""
 
@@ -136,6 +143,7 @@ class Policy:
     risk_reject_score: int = 95
     risk_value: int = 50000
     risk_foreign_card: ForeignCard = ForeignCard.UNPROVEN
+    hold_escalate_after: timedelta = timedelta(hours=24)
     hold_default_after: timedelta = timedelta(hours=72)
 
     handling: timedelta = timedelta(hours=24)
@@ -153,9 +161,7 @@ class Policy:
     rate_life: timedelta = timedelta(hours=24)  # older offers are asked for anew
     rate_tolerance_percent: int = 10
     rate_tolerance_least: int = 200
-    rate_decide_within: timedelta = timedelta(hours=2)
     carrier_down_after: timedelta = timedelta(minutes=10)
-    carrier_switch_after: timedelta = timedelta(minutes=60)
     address_check: AddressCheck = AddressCheck.CORRECT
     address_give_up: timedelta = timedelta(days=7)
 
@@ -174,6 +180,23 @@ class Policy:
     lost_after_abroad: timedelta = timedelta(days=21)
     future_scan_tolerance: timedelta = timedelta(minutes=15)
 
+    lost_or_damaged: MakeGood = MakeGood.RESHIP
+    keep_item_under: int = 2500
+    carrier_switch_after: timedelta = timedelta(minutes=60)
+    rate_decided_within: timedelta = timedelta(hours=2)
+    trace_after: timedelta = timedelta(hours=24)
+    attempt_within: timedelta = timedelta(hours=24)
+    pickup_remind_after: timedelta = timedelta(days=2)
+    pickup_hold: timedelta = timedelta(days=7)
+    customs_wait: timedelta = timedelta(hours=48)
+    damage_decided_within: timedelta = timedelta(hours=24)
+    return_answer_within: timedelta = timedelta(hours=72)
+    rts_wait: timedelta = timedelta(days=21)  # 15 business days
+    late_offer_after: timedelta = timedelta(days=3)
+    claim_window: timedelta = timedelta(days=30)
+    not_received_wait: timedelta = timedelta(hours=48)
+    trace_wait: timedelta = timedelta(days=7)  # 5 business days
+
     service_level_z: float = 1.65  # 95 %
     demand_days: int = 56
     demand_days_at_least: int = 14
@@ -181,7 +204,15 @@ class Policy:
     review_days: int = 1
     orders_by_itself: bool = True  # else a person approves what is suggested
 
+    quiet_from: timedelta = timedelta(hours=21)  # after midnight, where the customer is
+    quiet_until: timedelta = timedelta(hours=8)
+    delay_told_every: timedelta = timedelta(hours=24)
+    message_retry_after: timedelta = timedelta(hours=1)
+    webhook_alarm_after: timedelta = timedelta(hours=1)
+
     support_answer_within: timedelta = timedelta(hours=24)
+    ops_answer_within: timedelta = timedelta(hours=1)
+    bad_signal_within: timedelta = timedelta(hours=4)
     unmatched_after: timedelta = timedelta(hours=1)
     tracking_link_life: timedelta = timedelta(days=90)
 

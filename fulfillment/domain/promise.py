@@ -29,6 +29,7 @@ class Source(StrEnum):
     COMPUTED = "computed"  # we do, by how far it has come and how long others took from there
     STOCK = "stock"
     CHANGE = "change"  # the customer changed the order
+    RESHIP = "reship"  # it is sent again
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

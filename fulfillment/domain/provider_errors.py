@@ -18,6 +18,7 @@ A business no (`Declined`, `LabelRefused`, `Undeliverable`) is a `FulfillmentErr
 from datetime import timedelta
 
 from fulfillment.domain.errors import FulfillmentError
+from fulfillment.domain.notifications import Block
 
 
 class ProviderError(Exception):
@@ -81,4 +82,8 @@ class VoidRefused(FulfillmentError):
 
 
 class Undeliverable(FulfillmentError):
-    """The message has no such recipient."""
+    """The message cannot reach its recipient. `block` says why nothing ever will, where that is so."""
+
+    def __init__(self, message: str, block: Block | None = None) -> None:
+        super().__init__(message)
+        self.block = block

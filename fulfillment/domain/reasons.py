@@ -92,3 +92,9 @@ CASE_OF_REASON: Final[Mapping[Reason, CaseKind]] = MappingProxyType(
         _R.UNKNOWN: _K.CARRIER_PROBLEM,
     }
 )
+
+
+def trouble_of(reason: str) -> CaseKind | None:
+    """Return the case that a reason is by itself: none for a delay or a loss, or in words that nobody knows."""
+    kind = CASE_OF_REASON[Reason(reason)] if reason in tuple(Reason) else None
+    return None if kind in (CaseKind.DELAYED, CaseKind.LOST) else kind

@@ -6,6 +6,7 @@ from datetime import date, datetime
 from fulfillment.domain.cases import CaseKind
 from fulfillment.domain.holds import Hold, HoldReason
 from fulfillment.domain.order import Outcome
+from fulfillment.domain.playbooks import Answer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,6 +104,19 @@ class ResolveCase:
     subject: str
     kind: CaseKind
     resolution: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AnswerCase:
+    """A person said what becomes of a case: waited for, brought elsewhere, sent again or refunded."""
+
+    order_id: str
+    subject: str
+    kind: CaseKind
+    answer: Answer
+    by: str
+    request_id: str
+    note: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -38,13 +38,17 @@ def claim_key(order_id: str, n: int) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlannedShipment:
-    """A shipment as sourcing made it; `value` is what its units cost the customer, in minor units."""
+    """A shipment as sourcing made it; `value` is what its units cost the customer, in minor units.
+
+    `replaces` is the shipment whose goods are sent again with it.
+    """
 
     shipment_id: str
     location_id: str
     value: int
     units: int
     waits_for: WaitsFor
+    replaces: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -67,6 +67,7 @@ class ShipmentView:
     waits_for: WaitsFor
     carrier: CarrierStatus | None
     units: int
+    replaced: bool = False  # its goods are sent again with another one
 
 
 def shipment_stage(shipment: ShipmentView) -> Stage:
@@ -84,7 +85,7 @@ def order_stage(status: OrderStatus, shipments: Sequence[ShipmentView]) -> Stage
         return Stage.RECEIVED
     if status in (OrderStatus.REJECTED, OrderStatus.EXPIRED, OrderStatus.CANCELLED):
         return Stage.CANCELLED
-    parts = {shipment_stage(shipment) for shipment in shipments if shipment.units}
+    parts = {shipment_stage(shipment) for shipment in shipments if shipment.units and not shipment.replaced}
     if not parts:
         return Stage.CONFIRMED
     return next(stage for stage in FURTHEST_BEHIND_FIRST if stage in parts)

@@ -69,6 +69,8 @@ class ShipmentSummary:
     ship_by: datetime
     outcome: str | None
     parcel: ParcelView | None
+    settled: str | None = None  # what the customer got for it instead: reship or refund
+    replaces: str | None = None  # the shipment whose goods are sent again with it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,6 +123,9 @@ class OrderView:
     address_answer: AddressAnswer | None = None  # where it now goes, as the carriers see it
     events: tuple[EventView, ...] = ()
     promises: tuple[Promise, ...] = ()
+    cases_alike: int = (
+        0  # how many other orders wait for the reason of the most urgent case, in the same words
+    )
 
     @property
     def units_by_stage(self) -> dict[str, int]:

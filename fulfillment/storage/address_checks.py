@@ -9,6 +9,7 @@ from typing import Any, Final
 from sqlalchemy import Connection, Row, bindparam, exists, select, update
 from sqlalchemy.dialects.postgresql import insert
 
+from fulfillment.domain import playbooks
 from fulfillment.domain.address import Address, AddressAnswer, AddressRefused, Verdict
 from fulfillment.domain.cases import CaseKind
 from fulfillment.domain.holds import ADDRESS_CHECK, Hold, HoldReason
@@ -124,10 +125,16 @@ def _ask(conn: Connection, order: Row[Any], answer: AddressAnswer, *, policy: Po
     )
     if not is_new:
         return
-    about = {"subject": order_id, "due_at": due_at, "now": now, "note": note}
-    cases.open_case(conn, order_id, CaseKind.ADDRESS_PROBLEM, **about)
-    text = "We need one thing from you: please check your address."
-    journal.event(conn, order_id, "held", text, at=now)
+    cases.open_case(
+        conn,
+        order_id,
+        CaseKind.ADDRESS_PROBLEM,
+        subject=order_id,
+        due_at=playbooks.due_at(CaseKind.ADDRESS_PROBLEM, now, policy),
+        now=now,
+        note=note,
+        told=Fact.ADDRESS_ASKED,
+    )
     journal.audit(
         conn,
         order_id,
@@ -137,8 +144,6 @@ def _ask(conn: Connection, order: Row[Any], answer: AddressAnswer, *, policy: Po
         at=now,
         reason=note,
     )
-    told = {"by": due_at.isoformat(), "suggested": answer.suggestion is not None}
-    journal.tell(conn, order_id, Fact.ADDRESS_ASKED, subject=hold.hold_id, version=1, data=told, now=now)
 
 
 def _asking(conn: Connection, order_id: str) -> Hold | None:

@@ -57,6 +57,7 @@ SELECT order_id, line_no, sku, quantity, unit_price, discount, tax, shipping_sha
 _UNITS: Final = """
 SELECT order_id, line_no, first_unit, quantity, shipment_id, cancelled_reason FROM unit_ranges
 """
+_REPLACEMENTS: Final = "SELECT order_id, line_no, root_line, root_unit FROM replacements"
 _HOLDS: Final = """
 SELECT hold_id, order_id, placed_by, state, released_by, placed_at, due_at, ended_at FROM holds
 """
@@ -87,7 +88,7 @@ FROM provider_operations o LEFT JOIN refunds r ON o.kind = 'refund' AND r.refund
 """
 _SHIPMENTS: Final = """
 SELECT s.shipment_id, s.order_id, s.work_status, s.waits_for, s.value, s.fee, s.outcome, s.ship_by, s.released_at,
-    s.handed_over_at, s.closed_at, g.body ->> 'by' AS handed_by, CASE WHEN s.waits_for = 'date' THEN (
+    s.handed_over_at, s.closed_at, s.settled, g.body ->> 'by' AS handed_by, CASE WHEN s.waits_for = 'date' THEN (
         SELECT CAST(max(k.available_from) AS timestamp) AT TIME ZONE l.zone
         FROM unit_ranges u JOIN order_lines i USING (order_id, line_no) JOIN skus k USING (sku)
         WHERE u.shipment_id = s.shipment_id
@@ -122,9 +123,10 @@ FROM tracking_events
 """
 _MESSAGES: Final = """
 SELECT notification_id, order_id, fact, subject, version, channel, md5(lower(recipient)) AS recipient, state, why,
-    not_before, lease_until, (data ->> 'promise_date')::date AS promise_date
+    not_before, lease_until, taken_at, zone, (data ->> 'promise_date')::date AS promise_date
 FROM outbox
 """
+_BLOCKS: Final = "SELECT channel, md5(lower(recipient)) AS recipient, at FROM contact_blocks"
 _EVENTS: Final = "SELECT provider, event_id, kind, subject, state, why, received_at FROM inbox"
 _SIGNALS: Final = """
 SELECT signal_id, order_id, name, fact_key, at FROM signals WHERE delivered_at IS NULL
@@ -164,6 +166,7 @@ def read(conn: Connection, *, now: datetime, since: datetime, speed: float = 1.0
         orders=_all(conn, _ORDERS, facts.OrderFact),
         lines=_all(conn, _LINES, facts.LineFact),
         units=_all(conn, _UNITS, facts.UnitsFact),
+        replacements=_all(conn, _REPLACEMENTS, facts.ReplacementFact),
         holds=_all(conn, _HOLDS, facts.HoldFact),
         cases=_all(conn, _CASES, facts.CaseFact),
         promises=_all(conn, _PROMISES, facts.PromiseFact),
@@ -178,6 +181,7 @@ def read(conn: Connection, *, now: datetime, since: datetime, speed: float = 1.0
         labels=_all(conn, _LABELS, facts.LabelFact),
         scans=_all(conn, _SCANS, facts.ScanFact),
         messages=_all(conn, _MESSAGES, facts.MessageFact),
+        blocks=_all(conn, _BLOCKS, facts.BlockFact),
         events=_all(conn, _EVENTS, facts.EventFact),
         signals=_all(conn, _SIGNALS, facts.SignalFact),
     )

@@ -1,12 +1,24 @@
-"""Cases as rows: a second detection joins the open one."""
+"""Cases as rows: a second detection joins the open one, and what is due is done step by step."""
 
 from datetime import datetime
 from typing import Any, Final
 
 from sqlalchemy import Connection, Row, bindparam, func, insert, select, update
 
-from fulfillment.domain.cases import SEVERITY, Case, CaseKind, CaseState, case_id
-from fulfillment.storage.tables import cases
+from fulfillment.domain.cases import (
+    OUTLIVES_ORDER,
+    OWNER,
+    SEVERITY,
+    Case,
+    CaseKind,
+    CaseState,
+    Owner,
+    case_id,
+)
+from fulfillment.domain.notifications import Fact
+from fulfillment.domain.playbooks import PLAYBOOKS
+from fulfillment.storage import journal
+from fulfillment.storage.tables import cases, orders
 
 _THIS: Final = (cases.c.subject == bindparam("the_subject")) & (cases.c.kind == bindparam("the_kind"))
 _OPEN: Final = cases.c.state != CaseState.RESOLVED.value
@@ -14,6 +26,24 @@ _FIND: Final = select(cases).where(_THIS, _OPEN)
 _COUNT: Final = select(func.count()).where(_THIS)
 _ADD: Final = insert(cases)
 _RESOLVE: Final = update(cases).where(_THIS, _OPEN)
+_PUT_OFF: Final = update(cases).where(cases.c.case_id == bindparam("the_case"))
+_OF_ORDER: Final = (
+    select(cases)
+    .where(cases.c.order_id == bindparam("the_order"), _OPEN)
+    .order_by(cases.c.opened_at, cases.c.case_id)
+)
+_TOKEN: Final = select(orders.c.tracking_token).where(orders.c.order_id == bindparam("the_order"))
+_SENTENCE: Final = {
+    Fact.SLOW: "Your parcel is slower than usual. We are asking the carrier.",
+    Fact.FAILED_ATTEMPT: "The carrier could not deliver your parcel and tries again.",
+    Fact.PICKUP_WAITING: "Your parcel waits for you at a pickup point.",
+    Fact.CUSTOMS: "Your parcel is with customs.",
+    Fact.ADDRESS_ASKED: "We need one thing from you: please check your address.",
+    Fact.ADDRESS_PROBLEM: "The carrier cannot find your address. Please check it.",
+    Fact.RETURNING: "Your parcel is coming back to us. Tell us whether to send it again or to give your money back.",
+    Fact.REFUSED: "Your parcel was not accepted. We give your money back when it is here.",
+    Fact.NOT_RECEIVED: "You told us that your parcel did not reach you. We look into it.",
+}
 
 
 def open_case(
@@ -25,10 +55,12 @@ def open_case(
     due_at: datetime,
     now: datetime,
     note: str = "",
+    told: Fact | None = None,
 ) -> Case:
     """Return the open case of this kind about `subject`, opening it if there is none.
 
-    The order must be locked, or whatever the subject is where it belongs to no order.
+    The customer hears of it, where its playbook says so, or in the words of `told`. The order must be locked, or whatever the subject is where
+    it belongs to no order.
     """
     this = {"the_subject": subject, "the_kind": kind.value}
     row = conn.execute(_FIND, this).one_or_none()
@@ -39,19 +71,72 @@ def open_case(
         case_id=case_id(subject, kind, n), kind=kind, subject=subject, opened_at=now, due_at=due_at, note=note
     )
     conn.execute(_ADD, _row(order_id, case))
+    if order_id is not None and (fact := told or PLAYBOOKS[kind].told):
+        tell(conn, order_id, case, fact, now=now)
     return case
 
 
-def resolve(conn: Connection, kind: CaseKind, *, subject: str, resolution: str, now: datetime) -> None:
+def tell(conn: Connection, order_id: str, case: Case, fact: Fact, *, now: datetime) -> None:
+    """Tell the customer of a case; each telling is a version of its own."""
+    token: str = conn.execute(_TOKEN, {"the_order": order_id}).scalar_one()
+    version = journal.next_version(conn, order_id, fact, subject=case.subject)
+    told = {
+        "case_id": case.case_id,
+        "reason": case.note,
+        "due_at": case.due_at.isoformat(),
+        "tracking_token": token,
+        "again": version > 1,
+    }
+    journal.event(conn, order_id, case.kind.value, _SENTENCE[fact], at=now, data={"subject": case.subject})
+    journal.tell(conn, order_id, fact, subject=case.subject, version=version, data=told, now=now)
+
+
+def of_order(conn: Connection, order_id: str) -> tuple[Case, ...]:
+    """Return the open cases of an order, oldest first."""
+    return tuple(case_from(row) for row in conn.execute(_OF_ORDER, {"the_order": order_id}))
+
+
+def find(conn: Connection, kind: CaseKind, *, subject: str) -> Case | None:
+    """Return the open case of this kind about `subject`, if there is one."""
+    row = conn.execute(_FIND, {"the_subject": subject, "the_kind": kind.value}).one_or_none()
+    return None if row is None else case_from(row)
+
+
+def put_off(conn: Connection, case: Case, *, due_at: datetime) -> None:
+    """Let a case wait: its playbook begins anew, and its first owner has it again."""
+    first = {
+        "step": 0,
+        "owner": OWNER[case.kind].value,
+        "state": CaseState.WAITING.value,
+        "escalated_at": None,
+    }
+    conn.execute(_PUT_OFF, {"the_case": case.case_id, "due_at": due_at, **first})
+
+
+def resolve(
+    conn: Connection,
+    kind: CaseKind,
+    *,
+    subject: str,
+    resolution: str,
+    now: datetime,
+    by: str = "system",
+) -> None:
     """Resolve the open case of this kind about `subject`, if there is one."""
-    how = {"state": CaseState.RESOLVED.value, "resolution": resolution, "resolved_at": now}
+    how = {
+        "state": CaseState.RESOLVED.value,
+        "resolution": resolution,
+        "resolved_at": now,
+        "resolved_by": by,
+    }
     conn.execute(_RESOLVE, {"the_subject": subject, "the_kind": kind.value, **how})
 
 
 def resolve_all(conn: Connection, order_id: str, *, resolution: str, now: datetime) -> None:
-    """Resolve whatever is open about an order, its shipments and its parcels."""
+    """Resolve what is open about an order, its shipments and its parcels, and ends with it."""
     how = {"state": CaseState.RESOLVED.value, "resolution": resolution, "resolved_at": now}
-    conn.execute(update(cases).where(cases.c.order_id == order_id, _OPEN).values(how))
+    ends = cases.c.kind.not_in(sorted(OUTLIVES_ORDER))
+    conn.execute(update(cases).where(cases.c.order_id == order_id, _OPEN, ends).values(how))
 
 
 def case_from(row: Row[Any]) -> Case:
@@ -63,6 +148,7 @@ def case_from(row: Row[Any]) -> Case:
         opened_at=row.opened_at,
         due_at=row.due_at,
         note=row.note,
+        called=Owner(row.owner) if row.owner != OWNER[CaseKind(row.kind)] else None,
     )
 
 

@@ -85,11 +85,42 @@ def record(
     return _hold(conn, order, dispute, due_at, now)
 
 
+def warn(
+    conn: Connection, order: Row[Any], payment: Row[Any], reason: str, *, now: datetime, policy: Policy
+) -> str:
+    """Open the case of a payment that its bank calls fraud, and say so; empty where nothing of it is kept."""
+    kept = payment.captured - payment.refunded
+    if kept <= 0:
+        return ""
+    amount = format_minor(kept, order.currency)
+    cases.open_case(
+        conn,
+        order.order_id,
+        CaseKind.DISPUTE,
+        subject=payment.payment_id,
+        due_at=now + policy.support_answer_within,
+        now=now,
+        note=f"not disputed yet, but its bank reports fraud ({reason}): give {amount} back before it is",
+    )
+    return "a case is open"
+
+
+def warning_over(conn: Connection, payment: Row[Any], *, now: datetime) -> None:
+    """End the case of a payment that its bank had called fraud."""
+    said = "given back or disputed"
+    cases.resolve(conn, CaseKind.DISPUTE, subject=payment.payment_id, resolution=said, now=now)
+
+
+def stays(conn: Connection, order: Row[Any]) -> bool:
+    """Test whether something of an order that goes on has not left yet."""
+    is_open = OrderStatus(order.status) not in ENDED
+    return is_open and bool(conn.execute(_STAYS, {"the_order": order.order_id}).scalar_one())
+
+
 def _hold(conn: Connection, order: Row[Any], dispute: Row[Any], due_at: datetime, now: datetime) -> str:
     """Keep back what has not left; an order that ended is not woken."""
     order_id = order.order_id
-    stays = conn.execute(_STAYS, {"the_order": order_id}).scalar_one()
-    if OrderStatus(order.status) in ENDED or not stays:
+    if not stays(conn, order):
         return "a case is open"
     if conn.execute(_LET_GO_ON, {"the_order": order_id, "opened_at": dispute.opened_at}).scalar_one():
         return "a case is open, and a person let the order go on"

@@ -4,13 +4,41 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import Connection, bindparam, exists, insert, select
+from sqlalchemy import (
+    Boolean,
+    ColumnElement,
+    Connection,
+    Text,
+    and_,
+    bindparam,
+    case,
+    column,
+    exists,
+    func,
+    insert,
+    literal,
+    not_,
+    or_,
+    select,
+    values,
+)
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.dialects.postgresql import insert as pg_insert
 
-from fulfillment.domain.notifications import Fact, NotificationState
-from fulfillment.storage.tables import audit_entries, order_events, orders, outbox, signals
+from fulfillment.domain.notifications import Channel, Fact, NotificationState, rule_of
+from fulfillment.storage.tables import (
+    audit_entries,
+    customer_preferences,
+    order_events,
+    orders,
+    outbox,
+    signals,
+)
 
-EMAIL: Final = "email"
+
+def _main_is(channel: Channel) -> ColumnElement[bool]:
+    return func.coalesce(customer_preferences.c.main, Channel.EMAIL.value) == channel.value
+
 
 _EVENT: Final = insert(order_events)
 _AUDIT: Final = insert(audit_entries)
@@ -22,12 +50,51 @@ _AUDITED: Final = select(
     )
 )
 _SIGNAL: Final = pg_insert(signals).on_conflict_do_nothing(index_elements=["fact_key"])
-_RECIPIENT: Final = select(orders.c.email).where(orders.c.order_id == bindparam("told_order"))
-_TELL: Final = (
-    pg_insert(outbox)
-    .values(channel=EMAIL, recipient=_RECIPIENT.scalar_subquery(), state=NotificationState.PENDING.value)
-    .on_conflict_do_nothing(constraint="uq_outbox_once")
+_WAY: Final = values(column("channel", Text), name="way").data([(channel.value,) for channel in Channel])
+_MAY_TEXT: Final = and_(orders.c.phone != "", func.coalesce(customer_preferences.c.sms, False))
+_BY_TEXT: Final = and_(_MAY_TEXT, or_(bindparam("by_sms", type_=Boolean), _main_is(Channel.SMS)))
+_BY_MAIL: Final = or_(_main_is(Channel.EMAIL), not_(_MAY_TEXT))
+_WAYS: Final = (
+    select(
+        orders.c.order_id,
+        bindparam("fact", type_=Text),
+        bindparam("subject", type_=Text),
+        bindparam("version"),
+        _WAY.c.channel,
+        case((_WAY.c.channel == Channel.EMAIL.value, orders.c.email), else_=orders.c.phone),
+        bindparam("data", type_=JSONB),
+        literal(NotificationState.PENDING.value),
+        bindparam("at", type_=outbox.c.at.type),
+        bindparam("at", type_=outbox.c.at.type),
+    )
+    .select_from(
+        orders.outerjoin(
+            customer_preferences, customer_preferences.c.customer_id == orders.c.customer_id
+        ).join(_WAY, literal(True))
+    )
+    .where(
+        orders.c.order_id == bindparam("told_order"),
+        case((_WAY.c.channel == Channel.EMAIL.value, _BY_MAIL), else_=_BY_TEXT),
+    )
 )
+_LAST_VERSION: Final = select(func.coalesce(func.max(outbox.c.version), 0)).where(
+    outbox.c.order_id == bindparam("the_order"),
+    outbox.c.fact == bindparam("the_fact"),
+    outbox.c.subject == bindparam("the_subject"),
+)
+_TOLD: Final = (
+    "order_id",
+    "fact",
+    "subject",
+    "version",
+    "channel",
+    "recipient",
+    "data",
+    "state",
+    "at",
+    "not_before",
+)
+_TELL: Final = pg_insert(outbox).from_select(_TOLD, _WAYS).on_conflict_do_nothing(constraint="uq_outbox_once")
 
 
 def event(
@@ -89,9 +156,19 @@ def tell(
     data: Mapping[str, Any],
     now: datetime,
 ) -> None:
-    """Queue a message to the customer. The same fact, subject and version are told once."""
-    row = {"order_id": order_id, "fact": fact.value, "subject": subject, "version": version, "data": data}
-    conn.execute(_TELL, row | {"told_order": order_id, "at": now, "not_before": now})
+    """Queue a message to the customer on each channel they take it on, once per fact, subject and version.
+
+    What is no longer true or no longer wanted when its turn comes is not sent: that is seen to then.
+    """
+    row = {"told_order": order_id, "fact": fact.value, "subject": subject, "version": version, "data": data}
+    conn.execute(_TELL, row | {"at": now, "by_sms": rule_of(fact).by_sms})
+
+
+def next_version(conn: Connection, order_id: str, fact: Fact, *, subject: str) -> int:
+    """Return the version that makes the next telling of a fact about the same subject news again."""
+    told = {"the_order": order_id, "the_fact": fact.value, "the_subject": subject}
+    last: int = conn.execute(_LAST_VERSION, told).scalar_one()
+    return last + 1
 
 
 def signal(

@@ -8,6 +8,7 @@ from sqlalchemy import Connection, Engine, Row, bindparam, select, text, update
 from fulfillment.domain.cases import CaseKind
 from fulfillment.domain.notifications import Fact
 from fulfillment.domain.order import ENDED, OrderStatus
+from fulfillment.domain.playbooks import due_at
 from fulfillment.domain.policy import Policy
 from fulfillment.domain.promise import Source, promised
 from fulfillment.storage import cases, journal, promises, shortages, signals, sourcing
@@ -122,7 +123,7 @@ def _open_case(conn: Connection, receipt: Row[Any], *, now: datetime, policy: Po
         None,
         CaseKind.RECEIPT_LATE,
         subject=receipt.replenishment_id,
-        due_at=now + policy.support_answer_within,
+        due_at=due_at(CaseKind.RECEIPT_LATE, now, policy),
         now=now,
         note=f"{receipt.missing} x {receipt.sku}{vendor} for {receipt.location_id}, due {receipt.due_at:%d %b %Y}",
     )

@@ -40,9 +40,15 @@ _SAME: Final = select(orders.c.order_id, orders.c.content_hash).where(
     )
 )
 _STARTED: Final = update(orders).where(_THE_ORDER, orders.c.started_at.is_(None))
+_GOING_ON: Final = (
+    select(*orders.c["order_id", "reopened"])
+    .where(orders.c.started_at.is_(None), orders.c.reopened > 0)
+    .order_by(orders.c.accepted_at)
+    .limit(bindparam("at_most"))
+)
 _UNSTARTED: Final = (
     select(orders.c.order_id)
-    .where(orders.c.started_at.is_(None))
+    .where(orders.c.started_at.is_(None), orders.c.reopened == 0)
     .order_by(orders.c.accepted_at)
     .limit(bindparam("at_most"))
 )
@@ -172,6 +178,12 @@ class OrderStore:
         """Return accepted orders whose workflow is not known to run, oldest first."""
         with self._engine.connect() as conn:
             return tuple(conn.execute(_UNSTARTED, {"at_most": limit}).scalars())
+
+    def going_on(self, limit: int) -> tuple[tuple[str, int], ...]:
+        """Return orders that go on after their end and are not known to run, each with which time it is."""
+        with self._engine.connect() as conn:
+            found = conn.execute(_GOING_ON, {"at_most": limit})
+            return tuple((row.order_id, row.reopened) for row in found)
 
 
 def lock_order(conn: Connection, order_id: str) -> Row[Any]:

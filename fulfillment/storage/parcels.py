@@ -14,6 +14,7 @@ from fulfillment.domain.hand_over import Evidence, Proof
 from fulfillment.domain.notifications import Fact
 from fulfillment.domain.order import ENDED as ORDER_ENDED
 from fulfillment.domain.order import Outcome
+from fulfillment.domain.playbooks import due_at
 from fulfillment.domain.policy import DEFAULT, Policy
 from fulfillment.domain.promise import Source
 from fulfillment.domain.shipment import WorkStatus
@@ -70,7 +71,8 @@ _OUTCOME: Final = MappingProxyType(
         _C.RETURNED: Outcome.RETURNED,
     }
 )
-_NEWS: Final = MappingProxyType({Outcome.DELIVERED: Fact.DELIVERED, Outcome.LOST: Fact.LOST})
+# What becomes of a lost one is told with the decision about it.
+_NEWS: Final = MappingProxyType({Outcome.DELIVERED: Fact.DELIVERED})
 _KEPT: Final = insert(tracking_events)
 _STANDS: Final = Standing.FOLDED  # for one that stands under two numbers, of which the other counts
 # When a scan was first received, and who corrected it, stays as it was.
@@ -270,7 +272,7 @@ def _call_a_person(
         before.order_id,
         CaseKind.LEFT_UNRECORDED,
         subject=before.shipment_id,
-        due_at=now + policy.support_answer_within,
+        due_at=due_at(CaseKind.LEFT_UNRECORDED, now, policy),
         now=now,
         note=note,
     )

@@ -15,6 +15,7 @@ from fulfillment.domain.order import ENDED, OrderStatus
 from fulfillment.domain.payment import OperationKind, OperationState, PaymentStatus
 from fulfillment.domain.payment_news import (
     DisputeHint,
+    FraudWarningHint,
     Hint,
     MethodHint,
     PaymentHint,
@@ -71,8 +72,9 @@ _WAITING: Final = (
     )
     .order_by(inbox.c.received_at, inbox.c.event_id)
 )
-_APPROVED: Final = select(
-    exists().where(inbox.c.subject == bindparam("the_reference"), inbox.c.why == _REVIEW_APPROVED)
+_WARNING_OVER: Final = "given back or disputed: there is nothing to prevent any more"
+_WAS_SAID: Final = select(
+    exists().where(inbox.c.subject == bindparam("the_reference"), inbox.c.why == bindparam("this"))
 )
 
 
@@ -160,6 +162,8 @@ def _apply(
             why = disputes.record(conn, order, payment, hint, now=now, policy=policy)
         case ReviewHint():
             why = _review_news(conn, order, hint, now=now, policy=policy)
+        case FraudWarningHint():
+            why = _warning_news(conn, order, payment, hint, now=now, policy=policy)
         case MethodHint():
             raise AssertionError("a method is offered to an order, not to a payment")
     state = APPLIED if why else UNMATCHED
@@ -255,7 +259,7 @@ def _review_news(
     if not hint.is_open:
         return _review_closed(conn, order, hint, now)
     # Its end may overtake its beginning.
-    if conn.execute(_APPROVED, {"the_reference": hint.reference}).scalar_one():
+    if _was_said(conn, hint.reference, _REVIEW_APPROVED):
         return "the review has ended already"
     if OrderStatus(order.status) in ENDED:
         return "the order has ended"
@@ -271,6 +275,38 @@ def _review_closed(conn: Connection, order: Row[Any], hint: ReviewHint, now: dat
         risk.cleared(conn, order, now=now)
         disputes.say_replanned(conn, order, f"{hint.reference}:reviewed", "a review ended well", now)
     return _REVIEW_APPROVED
+
+
+def _warning_news(
+    conn: Connection,
+    order: Row[Any],
+    payment: Row[Any],
+    hint: FraudWarningHint,
+    *,
+    now: datetime,
+    policy: Policy,
+) -> str:
+    """The bank's word weighs more than a score: what a person cleared before is held again, once per reason."""
+    if not hint.can_be_answered:
+        disputes.warning_over(conn, payment, now=now)
+        return _WARNING_OVER
+    if _was_said(conn, hint.reference, _WARNING_OVER):
+        return "it has been answered already"
+    came_to = [disputes.warn(conn, order, payment, hint.reason, now=now, policy=policy)]
+    if risk.hold_for_warning(conn, order, hint.reason, now=now, policy=policy):
+        disputes.say_replanned(
+            conn, order, f"{hint.reference}:warning", "the bank of a card reports fraud", now
+        )
+        came_to.append("what has not left is held")
+    return (
+        ", ".join(text for text in came_to if text) or "nothing of it is taken, and nothing can be held back"
+    )
+
+
+def _was_said(conn: Connection, reference: str, this: str) -> bool:
+    """Test whether another event about a payment had come to this: the end of a thing may overtake its beginning."""
+    said = {"the_reference": reference, "this": this}
+    return bool(conn.execute(_WAS_SAID, said).scalar_one())
 
 
 def _payment(conn: Connection, provider: str, hint: Hint) -> Row[Any] | None:

@@ -11,6 +11,7 @@ from fulfillment.domain.clock import ShopClock
 from fulfillment.domain.findings import Findings, Unstarted
 from fulfillment.domain.order import ENDED
 from fulfillment.domain.payment import OperationKind, OperationState, PaymentStatus
+from fulfillment.domain.playbooks import due_at
 from fulfillment.domain.policy import DEFAULT, Policy
 from fulfillment.domain.refund import RefundState
 from fulfillment.domain.shipment import BEFORE_HAND_OVER, ON_THE_FLOOR, WorkStatus
@@ -18,6 +19,7 @@ from fulfillment.domain.tracking import JOURNEY_OVER, Flag
 from fulfillment.domain.transit import Patience
 from fulfillment.storage import (
     backorders,
+    due_cases,
     journal,
     lapsing,
     late_parcels,
@@ -81,8 +83,8 @@ class ReconciliationStore:
         """Find what was missed. Shipments past their ship-by are queued as facts for their orders at once.
 
         Claims that ran out are given back. Units that a claim or a cancel let go, or that were found, are given to
-        those who wait for them. What was sold ahead goes to the floor on its day, a vendor's late receipt is noted, and
-        so is a parcel that will not come by its promised day.
+        those who wait for them. What was sold ahead goes to the floor on its day, a vendor's late receipt is noted, so is
+        a parcel that will not come by its promised day, and a case that is due takes the next step of its playbook.
         """
         now = self._now()
         self._expire_claims(now)
@@ -90,12 +92,13 @@ class ReconciliationStore:
         self._let_go_whose_day_came(now)
         late_receipts.note(self._engine, now=now, at_most=_AT_MOST, policy=self._policy)
         late_parcels.note(self._engine, now=now, policy=self._policy)
+        due_cases.act(self._engine, now=now, at_most=_AT_MOST, policy=self._policy)
         doubtful = max(self._policy.unknown_sla, self._shop_span(_IN_DOUBT_AFTER))
         with self._engine.begin() as conn:
             _resolve_doubts(conn, now)
             _queue_late_shipments(conn, now)
             _queue_money_running_out(conn, now, now + self._policy.authorization_lead)
-            _queue_unmatched(conn, now - self._policy.unmatched_after, now)
+            _queue_unmatched(conn, now, self._policy)
             return Findings(
                 unheard=signals.unheard(conn, _AT_MOST, queued_before=now - self._shop_span(_UNHEARD_AFTER)),
                 unstarted=_unstarted(conn, now - self._shop_span(_UNSTARTED_AFTER)),
@@ -152,7 +155,7 @@ class ReconciliationStore:
                 operation.order_id,
                 CaseKind.OPERATION_UNKNOWN,
                 subject=operation_key,
-                due_at=now + self._policy.support_answer_within,
+                due_at=due_at(CaseKind.OPERATION_UNKNOWN, now, self._policy),
                 now=now,
                 note=f"{operation.kind} of {operation.subject}",
             )
@@ -295,7 +298,8 @@ def _queue_overdue(
 def _unstarted(conn: Connection, accepted_before: datetime) -> tuple[Unstarted, ...]:
     waiting = (
         select(*orders.c["order_id", "currency", "total"])
-        .where(orders.c.started_at.is_(None), orders.c.accepted_at <= accepted_before)
+        # One that goes on after its end is started again by the door that opened it.
+        .where(orders.c.started_at.is_(None), orders.c.accepted_at <= accepted_before, orders.c.reopened == 0)
         .order_by(orders.c.accepted_at)
         .limit(_AT_MOST)
     )
@@ -374,14 +378,14 @@ def _due_refunds(conn: Connection, allowed_before: datetime) -> tuple[str, ...]:
     return tuple(conn.scalars(due))
 
 
-def _queue_unmatched(conn: Connection, received_before: datetime, now: datetime) -> None:
+def _queue_unmatched(conn: Connection, now: datetime, policy: Policy) -> None:
     """Open a case for every event that nothing of ours explains: it must not be forgotten."""
     known = exists().where(
         cases.c.subject == inbox.c.event_id, cases.c.kind == CaseKind.UNMATCHED_EVENT.value
     )
     lost = (
         select(inbox)
-        .where(inbox.c.state == UNMATCHED, inbox.c.received_at <= received_before, ~known)
+        .where(inbox.c.state == UNMATCHED, inbox.c.received_at <= now - policy.unmatched_after, ~known)
         .order_by(inbox.c.received_at)
         .limit(_AT_MOST)
     )
@@ -391,7 +395,7 @@ def _queue_unmatched(conn: Connection, received_before: datetime, now: datetime)
             event.order_id,
             CaseKind.UNMATCHED_EVENT,
             subject=event.event_id,
-            due_at=now,
+            due_at=due_at(CaseKind.UNMATCHED_EVENT, now, policy),
             now=now,
             note=f"{event.provider} said {event.kind} of {event.subject}: {event.why}",
         )

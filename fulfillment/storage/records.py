@@ -24,6 +24,7 @@ from fulfillment.domain.order import ENDED, OrderStatus, Outcome
 from fulfillment.domain.payment import PaymentStatus
 from fulfillment.domain.policy import DEFAULT, Policy
 from fulfillment.domain.record import (
+    AnswerCase,
     ChangePaymentMethod,
     CloseOrder,
     Confirm,
@@ -39,9 +40,11 @@ from fulfillment.domain.record import (
     StopShipments,
     WaitForAll,
 )
+from fulfillment.domain.settlement import Found, Settle, Settled, Unsettled
 from fulfillment.domain.shipment import WorkStatus
 from fulfillment.domain.tracking import CarrierStatus, Scan, ScanSource
 from fulfillment.storage import (
+    answering,
     cases,
     changes,
     delivery,
@@ -50,6 +53,7 @@ from fulfillment.storage import (
     journal,
     late_parcels,
     parcels,
+    settling,
     shortages,
     state,
     stopping,
@@ -263,6 +267,33 @@ class RecordStore:
             lock_order(conn, request.order_id)
             now, how = self._now(), request.resolution
             cases.resolve(conn, request.kind, subject=request.subject, resolution=how, now=now)
+
+    def answer_case(self, request: AnswerCase) -> Case:
+        """Note what a person answered a case with; one that is to wait begins its playbook anew.
+
+        Raises:
+            CaseRefused: there is no such case, or it cannot be answered so.
+        """
+        with self._engine.begin() as conn:
+            order = lock_order(conn, request.order_id)
+            return answering.answer(conn, order, request, now=self._now(), policy=self._policy)
+
+    def settle(self, request: Settle) -> Settled:
+        """Decide once what the customer gets for a shipment that did not serve them: another one, or the money.
+
+        Raises:
+            NotSettled: it was settled the other way, has not left, or what is wanted is not there.
+        """
+        with self._engine.begin() as conn:
+            settled = settling.settle(conn, request, now=self._now(), policy=self._policy)
+            crashpoint("settle.before_commit")
+        crashpoint("settle.after_commit")
+        return settled
+
+    def found(self, request: Found) -> Unsettled:
+        """Let what replaces a shipment stay here where it has not left, because that has turned up."""
+        with self._engine.begin() as conn:
+            return settling.found(conn, request, now=self._now())
 
     def revise_promise(self, request: RevisePromise) -> date | None:
         """Promise a later day and tell the customer why, once a day at most; return the day promised now.

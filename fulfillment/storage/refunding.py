@@ -18,14 +18,16 @@ from fulfillment.domain.payment import (
     RefundStatus,
     operation_key,
 )
+from fulfillment.domain.playbooks import due_at
 from fulfillment.domain.policy import Policy
 from fulfillment.domain.refund import NEXT, Refund, RefundCause, RefundState, RequestRefund
-from fulfillment.domain.shipment import WorkStatus
-from fulfillment.storage import cases, journal, refund_rows, shares
+from fulfillment.domain.tracking import Flag
+from fulfillment.storage import cases, journal, owed, refund_rows, shares
 from fulfillment.storage.coverage import TAKEN
 from fulfillment.storage.operations import Operations, read
 from fulfillment.storage.orders import lines_of, lock_order, order_from
 from fulfillment.storage.tables import (
+    parcels,
     payment_shares,
     payments,
     provider_operations,
@@ -45,8 +47,10 @@ _UNITS_IN: Final = (
     .where(unit_ranges.c.shipment_id == bindparam("the_shipment"))
     .order_by(unit_ranges.c.line_no, unit_ranges.c.first_unit)
 )
-_SHIPMENT: Final = select(*shipments.c["work_status", "outcome", "value"]).where(
-    shipments.c.shipment_id == bindparam("the_shipment")
+_SHIPMENT: Final = (
+    select(*shipments.c["outcome", "settled"], func.coalesce(parcels.c.flags, []).label("flags"))
+    .outerjoin(parcels, parcels.c.shipment_id == shipments.c.shipment_id)
+    .where(shipments.c.shipment_id == bindparam("the_shipment"))
 )
 _TAKEN_FOR: Final = (
     select(
@@ -117,9 +121,10 @@ class Refunds:
         """Return the refund of what is kept for a shipment and not owed, requesting it; None when nothing is.
 
         Its present value is owed, left or not: what was taken early for units that were cancelled is over.
-        Once it is lost, came back or was cancelled, nothing is owed for it. What a person asked back of it before
-        waits for nobody then.
+        Once it is lost, came back or was cancelled, only what is sent instead is owed for it; what is sent for nothing
+        has the money of what it replaces. What a person asked back of it before waits for nobody then.
         """
+        shipment_id = owed.paid_as(conn, shipment_id)
         allowed = self._allow_what_is_not_owed(conn, order, shipment_id)
         unfinished: str | None = conn.execute(_UNFINISHED, {"the_shipment": shipment_id}).scalar_one_or_none()
         return unfinished or self.of_surplus(conn, order, shipment_id) or allowed
@@ -129,29 +134,29 @@ class Refunds:
         this = {"the_shipment": shipment_id}
         shipment = conn.execute(_SHIPMENT, this).one()
         units = refund_rows.ranges(conn.execute(_UNITS_IN, this))
-        still_owed = 0 if _is_not_owed(shipment) else shipment.value
-        over = self._not_given_back(conn, order, shipment_id, units if still_owed else ()) - still_owed
+        still = owed.of_shipment(conn, order_from(order, lines_of(conn, order.order_id)), shipment_id)
+        over = self._not_given_back(conn, order, shipment_id, still.units) - still.amount
         kept = min(over, refund_rows.refundable(conn, order.order_id))
         if kept <= 0:
             return None
         return self.by_system(
             conn,
             order,
-            _CAUSE.get(shipment.outcome, RefundCause.CANCELLED),
+            _cause(shipment),
             kept,
             request_id=f"{shipment_id}:{refund_rows.next_n(conn, order.order_id)}",
             shipment_id=shipment_id,
-            units=() if still_owed else _not_back(conn, order.order_id, units),
+            units=() if still.units else _not_back(conn, order.order_id, units),
         )
 
     def _allow_what_is_not_owed(self, conn: Connection, order: Row[Any], shipment_id: str) -> str | None:
         """Allow what a person asked back of a shipment, where all of it goes back anyway; return the last of it."""
-        allowed = None
+        allowed, kept = None, owed.coming(conn, order.order_id)
         for refund in refund_rows.of_order(conn, order.order_id):
             parts = refund_rows.by_shipment(conn, refund.refund_id)
             if refund.state is not _S.REQUESTED or shipment_id not in parts:
                 continue
-            if all(_went_nowhere(conn, shipment, units) for shipment, units in parts.items()):
+            if not any(refund_rows.numbers(units) & kept for units in parts.values()):
                 decided = {"state": _S.APPROVED.value, "approved_by": refund_rows.SYSTEM}
                 conn.execute(_CHANGE, {"the_refund": refund.refund_id, **decided})
                 outcome = f"{refund.refund_id} approved: nothing of it is owed any more"
@@ -167,15 +172,15 @@ class Refunds:
         return allowed
 
     def _not_given_back(
-        self, conn: Connection, order: Row[Any], shipment_id: str, owed: tuple[UnitRange, ...]
+        self, conn: Connection, order: Row[Any], shipment_id: str, still: tuple[UnitRange, ...]
     ) -> int:
         """Return what was taken for a shipment and no refund gives back, booked at the provider yet or not.
 
-        What goes back for units that are `owed` all the same lessens their price, and nothing else. Refunds that a
+        What goes back for units that are owed all the same lessens their price, and nothing else. Refunds that a
         person pays never are booked, and one that waits for approval may be paid tomorrow.
         """
         held = conn.execute(_TAKEN_FOR, {"the_shipment": shipment_id}).one()
-        placed, kept = order_from(order, lines_of(conn, order.order_id)), refund_rows.numbers(owed)
+        placed, kept = order_from(order, lines_of(conn, order.order_id)), refund_rows.numbers(still)
         back, booked = held.overpaid, held.overpaid
         for refund in refund_rows.of_order(conn, order.order_id):
             if refund.state is _S.REJECTED:
@@ -305,7 +310,7 @@ class Refunds:
             refund.order_id,
             CaseKind.REFUND_FAILED,
             subject=refund.shipment_id or refund.order_id,
-            due_at=now + self._policy.support_answer_within,
+            due_at=due_at(CaseKind.REFUND_FAILED, now, self._policy),
             now=now,
             note=f"{refund.refund_id}: {reason}",
         )
@@ -342,17 +347,11 @@ def _not_back(conn: Connection, order_id: str, units: tuple[UnitRange, ...]) -> 
     return tuple(part for part in units if not refund_rows.numbers((part,)) & back)
 
 
-def _is_not_owed(shipment: Row[Any]) -> bool:
-    return shipment.work_status == WorkStatus.CANCELLED or shipment.outcome in _CAUSE
-
-
-def _went_nowhere(conn: Connection, shipment_id: str, units: Sequence[UnitRange]) -> bool:
-    """Test whether units of a shipment did not reach the customer: it did not, or they were taken out of it."""
-    this = {"the_shipment": shipment_id}
-    if _is_not_owed(conn.execute(_SHIPMENT, this).one()):
-        return True
-    inside = refund_rows.numbers(refund_rows.ranges(conn.execute(_UNITS_IN, this)))
-    return not refund_rows.numbers(units) & inside
+def _cause(shipment: Row[*tuple[Any, ...]]) -> RefundCause:
+    if shipment.settled and Flag.DAMAGED in shipment.flags:
+        return RefundCause.DAMAGED
+    otherwise = RefundCause.LOST if shipment.settled else RefundCause.CANCELLED
+    return _CAUSE.get(shipment.outcome, otherwise)
 
 
 def _in_shipment(conn: Connection, refund: Refund, shipment_id: str) -> set[tuple[int, int]]:

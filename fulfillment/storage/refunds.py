@@ -9,14 +9,16 @@ from sqlalchemy import Connection, Engine, Row, bindparam, func, select, update
 from fulfillment.domain.money import format_minor
 from fulfillment.domain.order import UnitRange
 from fulfillment.domain.policy import DEFAULT, Policy
-from fulfillment.domain.refund import Refund, RefundNotAllowed, RefundState, RequestRefund
-from fulfillment.storage import journal, locks, refund_rows
+from fulfillment.domain.refund import Refund, RefundCause, RefundNotAllowed, RefundState, RequestRefund
+from fulfillment.storage import journal, locks, owed, refund_rows
 from fulfillment.storage.operations import Operations
 from fulfillment.storage.orders import lines_of, lock_order, order_from
 from fulfillment.storage.refunding import Refunds, tell_paid
 from fulfillment.storage.tables import orders, payment_shares, payments, refunds, unit_ranges
 
 _S = RefundState
+# What the customer did not get, or not as it should be: the goods or the money.
+_FOR_GOODS: Final = frozenset({RefundCause.LOST, RefundCause.RETURNED, RefundCause.DAMAGED})
 _CHANGE: Final = update(refunds).where(refunds.c.refund_id == bindparam("the_refund"))
 _BY_HAND: Final = select(refunds.c.by_hand_ref).where(refunds.c.refund_id == bindparam("the_refund"))
 _CHARGED: Final = (
@@ -208,6 +210,8 @@ class RefundStore:
 def _checked_amount(conn: Connection, order: Row[Any], request: RequestRefund) -> int:
     refundable = refund_rows.refundable(conn, order.order_id)
     _check_units(conn, order.order_id, request.units)
+    if request.cause in _FOR_GOODS:
+        _check_not_sent_again(conn, order.order_id, request.units)
     worth = order_from(order, lines_of(conn, order.order_id)).worth(request.units)
     amount = request.amount if request.amount is not None else worth if request.units else refundable
     most = min(worth, refundable) if request.units else refundable
@@ -230,3 +234,12 @@ def _check_units(conn: Connection, order_id: str, units: tuple[UnitRange, ...]) 
     if twice := sorted(wanted & refund_rows.units_back(conn, order_id)):
         line_no, unit = twice[0]
         raise RefundNotAllowed(f"unit {unit} of line {line_no} has a refund already")
+
+
+def _check_not_sent_again(conn: Connection, order_id: str, units: tuple[UnitRange, ...]) -> None:
+    under_way = owed.sent_again(conn, order_id)
+    for unit in sorted(refund_rows.numbers(units) & set(under_way)):
+        raise RefundNotAllowed(
+            f"unit {unit[1]} of line {unit[0]} is sent again with {under_way[unit]}: "
+            "cancel that while it is here, and the money goes back"
+        )

@@ -210,15 +210,17 @@ def add(
     first_n: int,
     now: datetime,
     policy: Policy,
+    may_wait: bool = True,
 ) -> tuple[PlannedShipment, ...]:
     """Claim lines that were added to the locked order and plan their shipments, numbered from `first_n`.
 
-    The goods of an order that is confirmed are allocated at once: they wait for their money, as the shipment does.
+    Without `may_wait` everything must be there now. The goods of an order that is confirmed are allocated at once:
+    they wait for their money, as the shipment does.
 
     Raises:
         InsufficientStock: something can neither ship nor wait; nothing was written.
     """
-    want = _added(conn, order, lines, now=now, policy=policy)
+    want = _added(conn, order, lines, now=now, policy=policy, may_wait=may_wait)
     claimed = _claim_added(conn, want, now=now, policy=policy)
     want = _counted_again(conn, want, claimed, policy=policy)
     sourced = _shipped(want, claimed, policy)
@@ -252,11 +254,12 @@ def again(
     """
     real = order_from(order, lines_of(conn, order.order_id))
     numbers = _Numbers(lost)
-    want = _added(conn, order, numbers.lines(real), now=now, policy=policy)
+    want = _added(conn, order, numbers.lines(real), now=now, policy=policy, may_wait=True)
     asked = replace(ask(want, now=now, policy=policy), plan=_elsewhere(want, not_from, policy))
     (claimed,) = claims.judge(conn, [asked])
     if isinstance(claimed, Exception):
         raise claimed
+    want = _counted_again(conn, want, claimed, policy=policy)
     sourced = numbers.real(_shipped(want, claimed, policy))
     want = replace(want, order=real)
     first_n = conn.execute(_LAST_N, {"the_order": order.order_id}).scalar_one() + 1
@@ -391,11 +394,17 @@ def _counted_again(conn: Connection, want: Wanted, claimed: Claimed, *, policy: 
 
 
 def _added(
-    conn: Connection, order: Row[Any], lines: Sequence[OrderLine], *, now: datetime, policy: Policy
+    conn: Connection,
+    order: Row[Any],
+    lines: Sequence[OrderLine],
+    *,
+    now: datetime,
+    policy: Policy,
+    may_wait: bool,
 ) -> Wanted:
     asked = {line.sku for line in lines}
     made: int = conn.execute(_CLAIMS_MADE, {"the_order": order.order_id}).scalar_one()
-    terms = sourcing.waitable(sourcing.terms(conn, asked), now=now, policy=policy)
+    terms = sourcing.waitable(sourcing.terms(conn, asked), now=now, policy=policy) if may_wait else {}
     return Wanted(
         order=order_from(order, lines),
         may_wait=terms,

@@ -5,11 +5,13 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Final
 
-from sqlalchemy import Connection, Engine, bindparam, select
+from sqlalchemy import Connection, Engine, bindparam, select, text
 from sqlalchemy.dialects.postgresql import insert
 
 from fulfillment.domain.errors import FulfillmentError
 from fulfillment.domain.inventory import RETURN, Deed, Disposition
+from fulfillment.domain.tracking import JOURNEY_OVER, CarrierStatus, Scan, ScanSource
+from fulfillment.storage import parcels
 from fulfillment.storage.movements import Place
 from fulfillment.storage.orders import lock_order
 from fulfillment.storage.stock import Receipt, change, check_place, served
@@ -32,6 +34,22 @@ _BEFORE: Final = select(returned_units.c.unit_no, returned_units.c.operation_key
     returned_units.c.order_id == bindparam("the_order"), returned_units.c.line_no == bindparam("the_line")
 )
 _CAME_BACK: Final = insert(returned_units)
+# Parcels under way of which every unit is at our dock again: carriers do not say that they brought one back.
+_ALL_BACK: Final = text(
+    """
+    SELECT p.parcel_id FROM parcels p
+    WHERE p.order_id = :the_order AND p.handed_over_at IS NOT NULL AND p.carrier_status <> ALL(:ended)
+        AND NOT EXISTS (
+            SELECT FROM unit_ranges u
+            CROSS JOIN LATERAL generate_series(u.first_unit, u.first_unit + u.quantity - 1) AS n
+            WHERE u.shipment_id = p.shipment_id AND NOT EXISTS (
+                SELECT FROM returned_units r
+                WHERE r.order_id = u.order_id AND r.line_no = u.line_no AND r.unit_no = n
+            )
+        )
+    ORDER BY p.n
+    """
+)
 
 
 class NotReturnable(FulfillmentError):
@@ -63,6 +81,8 @@ class ReturnStore:
     ) -> Receipt:
         """Take these units of a line in at a location, by disposition; those that can be sold serve who waits.
 
+        A parcel that was coming back, and of which all is here now, has ended its way.
+
         Raises:
             UnknownOrder, UnknownLocation: there is no such thing.
             NotReturnable: a unit never left, or came back before.
@@ -75,6 +95,7 @@ class ReturnStore:
             check_place(conn, place)
             if fresh := _take_in(conn, order_id, line_no, units, disposition, deed):
                 change(conn, RETURN[disposition], place, fresh, deed)
+                _note_what_is_back(conn, order_id, deed)
         return served(self._engine, place, deed)
 
 
@@ -113,3 +134,17 @@ def _take_in(
     ]
     conn.execute(_CAME_BACK, rows)
     return len(units)
+
+
+def _note_what_is_back(conn: Connection, order_id: str, deed: Deed) -> None:
+    """End the way of each parcel whose last unit was just taken in."""
+    ended = [status.value for status in JOURNEY_OVER]
+    back = Scan(
+        status=CarrierStatus.RETURNED,
+        occurred_at=deed.at,
+        code="taken_in",
+        text="Taken in at our dock",
+        source=ScanSource.STAFF,
+    )
+    for parcel_id in conn.execute(_ALL_BACK, {"the_order": order_id, "ended": ended}).scalars():
+        parcels.record(conn, parcel_id, (back,), None, source=ScanSource.STAFF.value, now=deed.at)

@@ -10,8 +10,10 @@ from fulfillment.domain.holds import HoldReason
 from fulfillment.domain.order import Outcome
 from fulfillment.domain.payment import PaymentSnapshot, RiskLevel
 from fulfillment.domain.policy import ForeignCard, Policy
-from fulfillment.storage import cases, holds, journal
-from fulfillment.storage.tables import disputes, orders, payments
+from fulfillment.storage import cases, disputes, holds, journal
+from fulfillment.storage.tables import disputes as dispute_rows
+from fulfillment.storage.tables import holds as hold_rows
+from fulfillment.storage.tables import orders, payments
 
 _OF_CUSTOMER: Final = orders.c.customer_id == bindparam("the_customer")
 # An order that reached its customer, and none whose money their bank wanted back.
@@ -20,7 +22,15 @@ _IS_KNOWN: Final = select(
     & ~exists().where(
         _OF_CUSTOMER,
         payments.c.order_id == orders.c.order_id,
-        disputes.c.payment_id == payments.c.payment_id,
+        dispute_rows.c.payment_id == payments.c.payment_id,
+    )
+)
+
+_WAS_HELD: Final = select(
+    exists().where(
+        hold_rows.c.order_id == bindparam("the_order"),
+        hold_rows.c.reason == HoldReason.FRAUD.value,
+        hold_rows.c.note == bindparam("why"),
     )
 )
 
@@ -45,11 +55,25 @@ def hold_if_risky(
 
 def hold_for_review(conn: Connection, order: Row[Any], why: str, *, now: datetime, policy: Policy) -> None:
     """Hold the locked order until a person has looked at it, unless one has before."""
-    order_id = order.order_id
     # A person looked at this order and cleared it; another authorization of it is no new reason to doubt.
-    if holds.was_released(conn, order_id, HoldReason.FRAUD):
-        return
-    due_at = now + policy.hold_default_after
+    if not holds.was_released(conn, order.order_id, HoldReason.FRAUD):
+        _hold(conn, order, why, now=now, policy=policy)
+
+
+def hold_for_warning(
+    conn: Connection, order: Row[Any], reason: str, *, now: datetime, policy: Policy
+) -> bool:
+    """Hold what has not left of the locked order because the card's bank reports fraud, once; return whether it was."""
+    why = f"the bank of the card reports fraud ({reason})"
+    said = {"the_order": order.order_id, "why": why}
+    if not disputes.stays(conn, order) or conn.execute(_WAS_HELD, said).scalar_one():
+        return False
+    _hold(conn, order, why, now=now, policy=policy)
+    return True
+
+
+def _hold(conn: Connection, order: Row[Any], why: str, *, now: datetime, policy: Policy) -> None:
+    order_id, due_at = order.order_id, now + policy.hold_default_after
     _, is_new = holds.place(conn, order_id, HoldReason.FRAUD, by="system", due_at=due_at, note=why, now=now)
     if is_new:
         cases.open_case(

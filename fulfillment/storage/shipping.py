@@ -281,7 +281,7 @@ class ShippingBooks:
             quoted=_quoted(label),
             quotes_are_old=label.quoted_at is not None and now - label.quoted_at >= policy.rate_life,
             accepts_dearer=(
-                label.dearer_since is not None and now - label.dearer_since >= policy.rate_decide_within
+                label.dearer_since is not None and now - label.dearer_since >= policy.rate_decided_within
             ),
             # What was sent may still be bought: it is asked after, and what comes of it is given back.
             is_for_old_address=label.state == "buying" and not sends and label.address_hash != to.digest(),

@@ -6,6 +6,7 @@ from sqlalchemy import ColumnElement, Integer, Text, case, exists, func, literal
 
 from fulfillment.domain.cases import CaseState
 from fulfillment.domain.order import OrderStatus
+from fulfillment.domain.settlement import Settlement
 from fulfillment.domain.shipment import WaitsFor, WorkStatus
 from fulfillment.domain.stage import FURTHEST_BEHIND_FIRST, ShipmentView, Stage, order_stage, shipment_stage
 from fulfillment.domain.tracking import CarrierStatus
@@ -52,7 +53,11 @@ def _place_of_parts() -> ColumnElement[int]:
     return (
         select(func.min(case(by_work, value=shipments.c.work_status)))
         .outerjoin(parcels, parcels.c.shipment_id == shipments.c.shipment_id)
-        .where(shipments.c.order_id == orders.c.order_id, has_units)
+        .where(
+            shipments.c.order_id == orders.c.order_id,
+            has_units,
+            shipments.c.settled.is_distinct_from(Settlement.RESHIP.value),
+        )
         .scalar_subquery()
     )
 

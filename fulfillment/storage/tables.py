@@ -332,6 +332,7 @@ orders = Table(
     _moment("placed_at"),
     _moment("accepted_at"),
     _moment("started_at", nullable=True),  # null until its workflow is known to run; the relay looks here
+    Column("reopened", Integer, nullable=False, server_default="0"),  # how often, after its end
     _moment("confirmed_at", nullable=True),
     _moment("completed_at", nullable=True),
     UniqueConstraint("channel", "external_ref", name="uq_orders_external"),
@@ -385,6 +386,21 @@ unit_ranges = Table(
     CheckConstraint("(shipment_id IS NULL) <> (cancelled_reason IS NULL)", name="one_place"),
 )
 
+# Lines that were added for nothing, for units that the customer did not get.
+replacements = Table(
+    "replacements",
+    metadata,
+    _order_id(primary_key=True),
+    Column("line_no", Integer, primary_key=True),  # the line that was added
+    Column("root_line", Integer, nullable=False),  # the line that was paid
+    Column("root_unit", Integer, nullable=False),  # the unit of it that the first unit stands for
+    Column("shipment_id", Text, ForeignKey("shipments.shipment_id"), nullable=False),  # with what was missed
+    Column("cause", Text, nullable=False),
+    Column("by", Text, nullable=False),
+    _moment("at"),
+    CheckConstraint("root_line < line_no AND root_unit >= 1", name="root"),
+)
+
 holds = Table(
     "holds",
     metadata,
@@ -417,9 +433,14 @@ cases = Table(
     Column("state", Text, nullable=False),  # waiting, escalated, resolved
     Column("note", Text, nullable=False, server_default=""),
     Column("resolution", Text),
+    Column("resolved_by", Text),
+    Column("step", Integer, nullable=False, server_default="0"),  # of its playbook: how many were done
     _moment("opened_at"),
     _moment("due_at"),
+    _moment("escalated_at", nullable=True),
     _moment("resolved_at", nullable=True),
+    Index("ix_cases_due", "due_at", postgresql_where=text("state <> 'resolved'")),
+    Index("ix_cases_alike", "kind", "note", postgresql_where=text("state <> 'resolved'")),
     Index("uq_cases_open", "subject", "kind", unique=True, postgresql_where=text("state <> 'resolved'")),
     Index("ix_cases_order", "order_id"),
 )
@@ -627,6 +648,8 @@ shipments = Table(
     _moment("pick_until", nullable=True),  # whoever is silent for longer has lost it
     Column("outcome", Text),
     Column("cancelled_reason", Text),
+    Column("replaces", Text, ForeignKey("shipments.shipment_id")),  # what was lost, damaged or came back
+    Column("settled", Text),  # what the customer got for it: reship or refund; one excludes the other
     _moment("ship_by"),
     _moment("released_at", nullable=True),
     _moment("picked_at", nullable=True),
@@ -637,6 +660,9 @@ shipments = Table(
     UniqueConstraint("order_id", "n", name="uq_shipments_n"),
     CheckConstraint("value >= 0", name="value"),
     CheckConstraint("fee >= 0 AND fee <= value AND reworks >= 0", name="fee"),
+    CheckConstraint("settled IN ('reship', 'refund')", name="settled"),
+    CheckConstraint("replaces IS NULL OR value = 0", name="charged_once"),
+    Index("ix_shipments_replaces", "replaces", postgresql_where=text("replaces IS NOT NULL")),
     Index("ix_shipments_dated", "order_id", postgresql_where=text("waits_for = 'date'")),
     Index(
         "ix_shipments_floor",
@@ -1079,15 +1105,109 @@ outbox = Table(
     Column("state", Text, nullable=False),
     Column("tries", Integer, nullable=False, server_default="0"),
     Column("why", Text, nullable=False, server_default=""),
+    Column("zone", Text),  # the recipient's, from the moment it was first looked at
+    Column("body", Text),  # of a text message, exactly as it was first sent: by it the provider is asked
+    Column("provider_refs", ARRAY(Text), nullable=False, server_default="{}"),  # a new one for every send
     _moment("at"),
     _moment("not_before"),
     _moment("lease_until", nullable=True),
+    _moment("taken_at", nullable=True),  # when it was last decided to send it
+    _moment("first_sent_at", nullable=True),  # REAL time: a provider is asked by its own clock
     _moment("sent_at", nullable=True),
+    _moment("delivered_at", nullable=True),  # where the channel says so
     UniqueConstraint("order_id", "fact", "subject", "version", "channel", "recipient", name="uq_outbox_once"),
     CheckConstraint(
-        "state IN ('pending', 'claimed', 'sent', 'withdrawn', 'suppressed', 'dead')", name="state"
+        "state IN ('pending', 'claimed', 'unknown', 'sent', 'withdrawn', 'suppressed', 'bounced', 'dead')",
+        name="state",
     ),
-    Index("ix_outbox_open", "not_before", postgresql_where=text("state IN ('pending', 'claimed')")),
+    CheckConstraint("channel IN ('email', 'sms')", name="channel"),
+    Index(
+        "ix_outbox_open", "not_before", postgresql_where=text("state IN ('pending', 'claimed', 'unknown')")
+    ),
+)
+
+# How customers want to be told. Who is not here has said nothing: e-mail, and no text messages.
+customer_preferences = Table(
+    "customer_preferences",
+    metadata,
+    Column("customer_id", Text, primary_key=True),
+    Column("main", Text, nullable=False, server_default="email"),
+    Column("sms", Boolean, nullable=False, server_default="false"),
+    Column("delivery_news", Boolean, nullable=False, server_default="true"),
+    Column("locale", Text, nullable=False, server_default=""),
+    Column("zone", Text, nullable=False, server_default=""),
+    Column("by", Text, nullable=False),
+    _moment("at"),
+    _moment("sms_since", nullable=True),  # consent is shown by when it was given, and by whom it was noted
+    CheckConstraint("main = 'email' OR (main = 'sms' AND sms)", name="main"),
+)
+
+# Addresses and numbers that nothing may go to. An e-mail address is kept in small letters.
+contact_blocks = Table(
+    "contact_blocks",
+    metadata,
+    Column("channel", Text, primary_key=True),
+    Column("recipient", Text, primary_key=True),
+    Column("reason", Text, nullable=False),  # bounced, stopped
+    Column("why", Text, nullable=False),
+    _moment("at"),
+    CheckConstraint("reason IN ('bounced', 'stopped')", name="reason"),
+)
+
+# Up to which event everything is committed, so that a reader who goes on from there misses nothing.
+event_horizon = Table(
+    "event_horizon",
+    metadata,
+    Column("one", Boolean, primary_key=True, server_default="true"),
+    Column("safe_seq", BigInteger, nullable=False),
+    Column(
+        "next_seq", BigInteger, nullable=False
+    ),  # safe as soon as every transaction before next_xid has ended
+    Column("next_xid", BigInteger, nullable=False),
+    CheckConstraint("one", name="one"),
+)
+
+webhook_endpoints = Table(
+    "webhook_endpoints",
+    metadata,
+    Column("endpoint_id", Text, primary_key=True),
+    Column("url", Text, nullable=False),
+    Column("kinds", ARRAY(Text), nullable=False, server_default="{}"),  # of events; none is all
+    Column("secret", Text, nullable=False),
+    Column("old_secret", Text),
+    _moment("old_secret_until", nullable=True),
+    Column("state", Text, nullable=False),
+    Column("why", Text, nullable=False, server_default=""),
+    Column("cursor", BigInteger, nullable=False),  # events up to here have been laid out for it
+    Column("by", Text, nullable=False),
+    _moment("created_at"),
+    _moment("failing_since", nullable=True),
+    _moment("disabled_at", nullable=True),
+    CheckConstraint("state IN ('enabled', 'disabled', 'removed')", name="state"),
+)
+
+webhook_deliveries = Table(
+    "webhook_deliveries",
+    metadata,
+    Column("endpoint_id", Text, ForeignKey("webhook_endpoints.endpoint_id"), primary_key=True),
+    Column("seq", BigInteger, ForeignKey("order_events.seq"), primary_key=True),
+    _order_id(),
+    Column("state", Text, nullable=False),
+    Column("tries", Integer, nullable=False, server_default="0"),
+    Column("status", Integer),  # what the endpoint last answered
+    Column("why", Text, nullable=False, server_default=""),
+    _moment("not_before"),
+    _moment("lease_until", nullable=True),
+    _moment("first_sent_at", nullable=True),
+    _moment("ended_at", nullable=True),
+    CheckConstraint("state IN ('pending', 'claimed', 'delivered', 'dead')", name="state"),
+    Index(
+        "ix_webhook_deliveries_open",
+        "endpoint_id",
+        "order_id",
+        "seq",
+        postgresql_where=text("state IN ('pending', 'claimed')"),
+    ),
 )
 
 idempotency_keys = Table(

@@ -3,7 +3,7 @@
 import base64
 import binascii
 from collections.abc import Callable, Collection, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 from typing import Any, Final
 
@@ -27,7 +27,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import ARRAY, aggregate_order_by
 
 from fulfillment.domain.address import Address, AddressAnswer, Verdict
-from fulfillment.domain.cases import Case, CaseKind, CaseState, attention
+from fulfillment.domain.cases import OWNER, Case, CaseKind, CaseState, Owner, attention, most_urgent
 from fulfillment.domain.errors import FulfillmentError, UnknownOrder
 from fulfillment.domain.holds import Hold, HoldReason
 from fulfillment.domain.notifications import NotificationState
@@ -35,6 +35,7 @@ from fulfillment.domain.order import OrderLine, OrderStatus, UnitRange
 from fulfillment.domain.payment import PaymentStatus
 from fulfillment.domain.policy import DEFAULT, Policy
 from fulfillment.domain.promise import Promise, Source, Telling
+from fulfillment.domain.settlement import Settlement
 from fulfillment.domain.shipment import WaitsFor, WorkStatus
 from fulfillment.domain.stage import (
     PaymentView,
@@ -116,9 +117,10 @@ class OrderViews:
         """
         with self._engine.connect() as conn:
             row = conn.execute(_BY_ID, {"wanted": order_id}).first()
-        if row is None:
-            raise UnknownOrder(order_id)
-        return _view(row)
+            if row is None:
+                raise UnknownOrder(order_id)
+            view = _view(row)
+            return replace(view, cases_alike=_alike(conn, view)) if view.cases else view
 
     def several(self, order_ids: Collection[str]) -> tuple[OrderView, ...]:
         """Return everything about these orders, as far as they exist, by order id."""
@@ -240,6 +242,12 @@ def _gathered(table: Table, condition: ColumnElement[bool], *order_by: Any) -> A
 
 
 _BY_ID: Final = _whole_order(orders.c.order_id == bindparam("wanted"))
+_ALIKE: Final = select(func.count(cases.c.order_id.distinct())).where(
+    cases.c.kind == bindparam("the_kind"),
+    cases.c.note == bindparam("the_note"),
+    cases.c.state != CaseState.RESOLVED.value,
+    cases.c.order_id != bindparam("the_order"),
+)
 _BY_TOKEN: Final = _whole_order(orders.c.tracking_token == bindparam("wanted"))
 
 
@@ -304,6 +312,16 @@ def _address_answer(to: Address, answers: Iterable[dict[str, Any]]) -> AddressAn
     return AddressAnswer(verdict=Verdict(said["verdict"]), suggestion=suggestion, said=said["said"])
 
 
+def _alike(conn: Connection, view: OrderView) -> int:
+    """Return how many other orders wait for the reason of this one's most urgent case, in the same words."""
+    case = most_urgent(view.cases)
+    if case is None:
+        return 0
+    reason = {"the_kind": case.kind.value, "the_note": case.note, "the_order": view.order.order_id}
+    others: int = conn.execute(_ALIKE, reason).scalar_one()
+    return others
+
+
 def _without_order(row: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in row.items() if name != "order_id"}
 
@@ -334,6 +352,8 @@ def _shipment(row: Row[Any], shipment: dict[str, Any]) -> ShipmentSummary:
         ship_by=datetime.fromisoformat(shipment["ship_by"]),
         outcome=shipment["outcome"],
         parcel=parcel,
+        settled=shipment["settled"],
+        replaces=shipment["replaces"],
     )
 
 
@@ -343,6 +363,7 @@ def _part(shipment: ShipmentSummary) -> ShipmentView:
         waits_for=shipment.waits_for,
         carrier=shipment.parcel.carrier_status if shipment.parcel else None,
         units=sum(unit.count for unit in shipment.units),
+        replaced=shipment.settled == Settlement.RESHIP,
     )
 
 
@@ -420,6 +441,7 @@ def _case(row: dict[str, Any]) -> Case:
         opened_at=datetime.fromisoformat(row["opened_at"]),
         due_at=datetime.fromisoformat(row["due_at"]),
         note=row["note"],
+        called=Owner(row["owner"]) if row["owner"] != OWNER[CaseKind(row["kind"])] else None,
     )
 
 

@@ -10,6 +10,7 @@ from fastapi.concurrency import run_in_threadpool
 from pydantic import BaseModel
 
 from fulfillment.domain.address import Address
+from fulfillment.domain.cases import OWNER, Owner
 from fulfillment.domain.change import LineQuantity, NewLine
 from fulfillment.domain.errors import FulfillmentError
 from fulfillment.domain.explanation import allowed_actions
@@ -22,10 +23,12 @@ from starter.api.problems import Problem, of_business
 from starter.api.schemas import (
     AddressIn,
     CancelIn,
+    CaseAnswerIn,
     ChangedOut,
     DidOut,
     HoldIn,
     ItemsIn,
+    NotReceivedIn,
     PaymentIn,
     ServiceIn,
     ShortageIn,
@@ -115,6 +118,43 @@ async def answer_shortage(
     ask = partial(doors.processes.answer_shortage, order_id, choice=body.choice)
     return await _change(
         "answer_shortage", order_id, ask, body, request=request, doors=doors, caller=caller, key=key
+    )
+
+
+@router.post("/{order_id}/cases/answer", response_model=ChangedOut, summary="Answer a case")
+async def answer_case(
+    order_id: OrderId, body: CaseAnswerIn, request: Request, doors: Standing, caller: Changing, key: Key
+) -> Response:
+    """Say what becomes of goods in trouble. Each shipment is sent again or refunded once, and never both."""
+    if OWNER[body.kind] is not Owner.CUSTOMER and not caller.may(Scope.SUPPORT):
+        raise Problem("forbidden", f"A case {body.kind} is support's to answer.")
+    ask = partial(
+        doors.processes.answer_case,
+        order_id,
+        kind=body.kind,
+        answer=body.answer,
+        subject=body.shipment,
+        note=body.note,
+        ship_to=Address(**body.ship_to.model_dump()) if body.ship_to else None,
+    )
+    return await _change(
+        "answer_case", order_id, ask, body, request=request, doors=doors, caller=caller, key=key
+    )
+
+
+@router.post("/{order_id}/not_received", response_model=ChangedOut, summary="It was not received")
+async def not_received(
+    order_id: OrderId, body: NotReceivedIn, request: Request, doors: Standing, caller: Changing, key: Key
+) -> Response:
+    """Say that a parcel did not reach the customer, whatever the carrier says. An order that has ended goes on."""
+    report = partial(doors.missing.report, order_id, parcel=body.parcel, note=body.note)
+
+    async def ask(*, by: str, request_id: str) -> VerbAnswer:
+        case = await run_in_threadpool(partial(report, by=by, request_id=request_id))
+        return VerbAnswer(text=f"We look into it; on {case.due_at:%a %d %b %H:%M} we decide.")
+
+    return await _change(
+        "not_received", order_id, ask, body, request=request, doors=doors, caller=caller, key=key
     )
 
 

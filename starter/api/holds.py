@@ -116,7 +116,7 @@ async def _release(body: ReleaseAlikeIn, doors: Doors, caller: Caller, key: str)
         worth=_worth(group),
         until=until,
         released=_released(came),
-        refused=[RefusedOut(order_id=one.order_id, detail=one.refused) for one in came if one.refused],
+        refused=[RefusedOut(order_id=one.name, detail=one.refused) for one in came if one.refused],
     )
     return Answered(body=answer.model_dump(mode="json"))
 
@@ -132,7 +132,7 @@ async def _each(group: HeldAlike, doors: Doors, caller: Caller, key: str) -> lis
 
 
 def _released(came: Sequence[Came]) -> list[str]:
-    return [one.order_id for one in came if not one.refused]
+    return [one.name for one in came if not one.refused]
 
 
 def _worth(group: HeldAlike) -> list[WorthOut]:

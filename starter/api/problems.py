@@ -17,11 +17,13 @@ from starlette.types import ExceptionHandler
 
 from fulfillment.domain.calendars import InvalidCalendar
 from fulfillment.domain.carriers import NoSuchPause
+from fulfillment.domain.cases import NoSuchCase
 from fulfillment.domain.corrections import UnknownParcel
 from fulfillment.domain.counts import CountRefused, UnknownCount
 from fulfillment.domain.errors import FulfillmentError, UnknownOrder
 from fulfillment.domain.holds import NoSuchHold
 from fulfillment.domain.inventory import CannotRegrade, InsufficientStock, PackedAlready, UnknownSku
+from fulfillment.domain.notifications import BadPreferences
 from fulfillment.domain.order import InvalidOrder
 from fulfillment.domain.picking import (
     CheckNeeded,
@@ -35,6 +37,7 @@ from fulfillment.domain.picking import (
 from fulfillment.domain.refund import UnknownRefund
 from fulfillment.domain.shipment import Stop
 from fulfillment.domain.transfers import TransferRefused, UnknownTransfer
+from fulfillment.domain.webhooks import UnknownEndpoint
 from fulfillment.storage.locks import UnknownShipment
 from fulfillment.storage.orders import OrderExists
 from fulfillment.storage.rejections import UnknownRejection
@@ -305,14 +308,18 @@ def of_business(error: FulfillmentError) -> Problem:
             | UnknownParcel()
             | NoSuchHold()
             | NoSuchPause()
+            | NoSuchCase()
             | UnknownRefund()
             | UnknownCount()
             | UnknownTransfer()
             | UnknownRejection()
+            | UnknownEndpoint()
         ):
             return Problem("not_found", _sentence(error))
         case InvalidOrder(param=param, why=why) | InvalidCalendar(param=param, why=why):
             return Problem("invalid_request", str(error), errors=[field_error(param, "invalid", why)])
+        case BadPreferences():
+            return Problem("invalid_request", _sentence(error))
         case UnknownLocation():
             errors = [field_error("location_id", "unknown", _sentence(error))]
             return Problem("invalid_request", _sentence(error), errors=errors)

@@ -24,9 +24,11 @@ from fulfillment.domain.hand_over import Evidence, Proof
 from fulfillment.domain.headline import expected_on, headline, shipment_headline
 from fulfillment.domain.holds import Hold, HoldReason
 from fulfillment.domain.inventory import Disposition, Grade
+from fulfillment.domain.notifications import Channel
 from fulfillment.domain.order import Customer, Order, OrderLine, UnitRange
 from fulfillment.domain.payment import DeclineGroup, OrderPayment
 from fulfillment.domain.picking import CheckGrade, PickMode, Rejection, Settled
+from fulfillment.domain.playbooks import Answer
 from fulfillment.domain.policy import ShortageChoice
 from fulfillment.domain.promise import Promise, Source
 from fulfillment.domain.refund import Refund, RefundCause, RefundState
@@ -113,6 +115,46 @@ class CustomerIn(_Request):
     email: Email
     phone: Phone = Field("", description="E.164, for example +12085550142.")
     locale: Locale = Field("en-US", description="BCP 47.")
+
+
+class PreferencesIn(_Request):
+    """How a customer wants to be told. What is left out is as for a customer who never said."""
+
+    main: Channel = Field(Channel.EMAIL, description="On which all that must be told arrives.")
+    sms: bool = Field(False, description="Whether they agreed to text messages.")
+    delivery_news: bool = Field(True, description="Whether they want to hear where their parcels are.")
+    locale: Locale | Literal[""] = Field("", description="BCP 47; empty is that of each order.")
+    zone: OptionalLine = Field("", description="Of the IANA list; empty is that of the address.")
+
+
+class ContactIn(_Request):
+    """Where a customer can be reached; what is empty stays as it is."""
+
+    email: Email | Literal[""] = ""
+    phone: Phone = ""
+
+
+class LiftIn(_Request):
+    """Where messages may go again."""
+
+    channel: Channel
+    recipient: Line
+
+
+class EndpointIn(_Request):
+    """Where webhooks go."""
+
+    url: Annotated[str, StringConstraints(pattern=r"^https?://[^\s/?#@]+([/?][^\s#]*)?$", max_length=500)]
+    kinds: Annotated[list[Word], Field(max_length=50)] = Field([], description="Of events; none is all.")
+    after: Annotated[int, Field(ge=0, le=2**62)] | None = Field(
+        None, description="Send everything later than this event; by default what happens from now on."
+    )
+
+
+class ReplayIn(_Request):
+    """From where to send again; by default from where it stopped."""
+
+    after: Annotated[int, Field(ge=0, le=2**62)] | None = None
 
 
 class LineIn(_Request):
@@ -287,6 +329,38 @@ class ShortageIn(_Request):
     """What becomes of what is missing: `wait` for all, `split`, or `drop` it."""
 
     choice: ShortageChoice
+
+
+class CaseAnswerIn(_Request):
+    """What becomes of a case: `reship` or `refund` the goods, `wait`, `reroute` at the carrier, or it is `done`.
+
+    `shipment` is needed where several have a case of this kind, `note` where the answer is `done`. What is sent again
+    goes to `ship_to`, or where the order goes.
+    """
+
+    kind: CaseKind
+    answer: Answer
+    shipment: Annotated[str, Field(max_length=80)] = ""
+    note: Note = ""
+    ship_to: AddressIn | None = None
+
+
+class AnswerAlikeIn(_Request):
+    """Which cases are answered: those of this kind in the same words as on the order `like`, opened by `until`."""
+
+    like: Id
+    kind: CaseKind
+    answer: Answer
+    note: Note = ""
+    until: AwareDatetime | None = None
+    dry_run: bool = True
+
+
+class NotReceivedIn(_Request):
+    """Which parcel did not reach the customer, by its number in the order; the only delivered one by default."""
+
+    parcel: Annotated[int, Field(ge=1)] | None = None
+    note: Note = ""
 
 
 class HoldIn(_Request):

@@ -3,6 +3,7 @@
 import typer
 
 from starter.cli.carriers import app as carrying
+from starter.cli.cases import app as troubles
 from starter.cli.holds import app as holding
 from starter.cli.importing import app as files
 from starter.cli.lists import app as reading
@@ -14,6 +15,7 @@ from starter.cli.sourcing import app as sourcing
 from starter.cli.stock import app as shelves
 from starter.cli.stock_overview import app as vendors
 from starter.cli.verbs import app as acting
+from starter.cli.webhooks import app as hooks
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -30,8 +32,10 @@ for part in (
     carrying,
     acting,
     holding,
+    troubles,
     refunding,
     moving,
+    hooks,
     files,
     running,
 ):

@@ -16,6 +16,8 @@ from starter.cli.verbs import ask
 
 app = typer.Typer()
 
+UntilOption = Annotated[str | None, typer.Option(metavar="MOMENT", help="Of many: only what stood by then.")]
+
 _SAY_EVERY = 50
 
 
@@ -44,9 +46,7 @@ def release(
         str | None,
         typer.Option(metavar="ORDER", help="Every order that is held like this one. Needs --hold."),
     ] = None,
-    until: Annotated[
-        str | None, typer.Option(metavar="MOMENT", help="With --like: only what was held by then.")
-    ] = None,
+    until: UntilOption = None,
     yes: Annotated[
         bool, typer.Option("--yes", help="With --like: do it; otherwise they are only counted.")
     ] = False,
@@ -67,7 +67,7 @@ def release(
     if hold is None:
         raise typer.BadParameter("say which hold with --hold", param_hint="--hold")
     with answering(as_json=as_json) as out:
-        group, seen = _found(str(like), hold, _moment(until))
+        group, seen = _found(str(like), hold, moment(until))
         if yes:
             _release_all(out, group, by=by, request_id=request_id)
         else:
@@ -86,10 +86,10 @@ def _release_all(out: Out, group: HeldAlike, *, by: str, request_id: str) -> Non
     refused = [one for one in came if one.refused]
     data = {
         "request_id": request_id,
-        "released": [one.order_id for one in came if not one.refused],
-        "refused": [{"order_id": one.order_id, "detail": one.refused} for one in refused],
+        "released": [one.name for one in came if not one.refused],
+        "refused": [{"order_id": one.name, "detail": one.refused} for one in refused],
     }
-    shown = [f"  {one.order_id} was not released: {one.refused}" for one in refused]
+    shown = [f"  {one.name} was not released: {one.refused}" for one in refused]
     out.answer(data, f"released {len(came) - len(refused)} of {len(group.orders)} orders", *shown)
     if refused:
         raise typer.Exit(Exit.REFUSED)
@@ -115,14 +115,15 @@ def _would(group: HeldAlike, like: str, seen: datetime) -> str:
     )
 
 
-def _moment(text: str | None) -> datetime | None:
+def moment(text: str | None) -> datetime | None:
+    """Return the moment that somebody names with --until."""
     try:
-        moment = datetime.fromisoformat(text) if text else None
+        named = datetime.fromisoformat(text) if text else None
     except ValueError:
         raise typer.BadParameter(f"`{text}` is not a moment", param_hint="--until") from None
-    if moment is not None and moment.tzinfo is None:
+    if named is not None and named.tzinfo is None:
         raise typer.BadParameter(f"`{text}` does not say its zone", param_hint="--until")
-    return moment
+    return named
 
 
 def _groups(groups: tuple[HeldAlike, ...]) -> Table:

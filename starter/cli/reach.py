@@ -20,6 +20,8 @@ from fulfillment.storage.corrections import CorrectionStore
 from fulfillment.storage.counts import CountStore
 from fulfillment.storage.engine import connect
 from fulfillment.storage.held_orders import HeldOrders
+from fulfillment.storage.missing import MissingStore
+from fulfillment.storage.open_cases import OpenCases
 from fulfillment.storage.orders import OrderStore
 from fulfillment.storage.records import RecordStore
 from fulfillment.storage.refunds import RefundStore
@@ -31,6 +33,7 @@ from fulfillment.storage.stock import StockStore
 from fulfillment.storage.transfers import TransferStore
 from fulfillment.storage.unknown_codes import UnknownCodes
 from fulfillment.storage.views import OrderViews
+from fulfillment.storage.webhooks import WebhookStore
 from starter.orders import Orders, TemporalAway
 
 
@@ -42,6 +45,8 @@ class Books:
     views: OrderViews
     stock: StockStore
     refunds: RefundStore
+    missing: MissingStore
+    cases: OpenCases
     held: HeldOrders
     expected: ReplenishmentStore
     sourcing: SourcingStore
@@ -50,6 +55,7 @@ class Books:
     transfers: TransferStore
     returns: ReturnStore
     carriers: CarrierStore
+    webhooks: WebhookStore
     corrections: CorrectionStore
     unknown_codes: UnknownCodes
     now: Callable[[], datetime]
@@ -67,6 +73,8 @@ def books() -> Iterator[Books]:
             views=OrderViews(engine, now),
             stock=StockStore(engine, now),
             refunds=RefundStore(engine, now),
+            missing=MissingStore(engine, now),
+            cases=OpenCases(engine),
             held=HeldOrders(engine),
             expected=ReplenishmentStore(engine, now),
             sourcing=SourcingStore(engine, now),
@@ -75,6 +83,7 @@ def books() -> Iterator[Books]:
             transfers=TransferStore(engine, now),
             returns=ReturnStore(engine, now),
             carriers=CarrierStore(engine, now),
+            webhooks=WebhookStore(engine, now, settings.clock),
             corrections=CorrectionStore(engine, now),
             unknown_codes=UnknownCodes(engine, now),
             now=now,

@@ -15,11 +15,14 @@ from fulfillment.domain import policy
 from fulfillment.settings import Settings, load_settings, real_now, shop_now
 from fulfillment.storage.carriers import CarrierStore
 from fulfillment.storage.conditions import ConditionStore
+from fulfillment.storage.contacts import ContactStore
 from fulfillment.storage.corrections import CorrectionStore
 from fulfillment.storage.counts import CountStore
 from fulfillment.storage.engine import connect, migrate
 from fulfillment.storage.held_orders import HeldOrders
 from fulfillment.storage.idempotency import IdempotencyKeys
+from fulfillment.storage.missing import MissingStore
+from fulfillment.storage.open_cases import OpenCases
 from fulfillment.storage.orders import OrderStore
 from fulfillment.storage.packing import PackingStore
 from fulfillment.storage.payment_news import PaymentInbox
@@ -37,6 +40,7 @@ from fulfillment.storage.transfers import TransferStore
 from fulfillment.storage.unknown_codes import UnknownCodes
 from fulfillment.storage.views import OrderViews
 from fulfillment.storage.warehouse import WarehouseStore
+from fulfillment.storage.webhooks import WebhookStore
 from starter.cli.terminal import JsonOption, answering, table
 from starter.orders import Orders
 from starter.relay import Relay
@@ -165,8 +169,12 @@ def _doors(
         sourcing=SourcingStore(engine, now),
         payment_news=PaymentInbox(engine, now),
         refunds=RefundStore(engine, now),
+        missing=MissingStore(engine, now),
+        cases=OpenCases(engine),
         held=HeldOrders(engine),
         parcel_news=ShippingBooks(engine, now, real_now),
+        contacts=ContactStore(engine, now),
+        webhooks=WebhookStore(engine, now, settings.clock),
         corrections=CorrectionStore(engine, now),
         unknown_codes=UnknownCodes(engine, now),
         idempotency=IdempotencyKeys(engine, real_now),
@@ -178,6 +186,7 @@ def _doors(
         shop_name=settings.shop_name,
         stripe_secrets=_secrets(settings.stripe_webhook_secret),
         easypost_secrets=_secrets(settings.easypost_webhook_secret),
+        twilio_tokens=_secrets(settings.twilio_token),
     )
 
 

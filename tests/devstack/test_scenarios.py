@@ -66,8 +66,8 @@ def a_good_ending(**changes: Any) -> Ending:
 # --- the orders ------------------------------------------------------------------------------------------
 
 
-def test_there_are_twenty_nine_stories_with_numbers_in_a_row() -> None:
-    assert [one.order_id for one in SCENARIOS] == [f"SO-{number}" for number in range(10480, 10509)]
+def test_there_are_thirty_four_stories_with_numbers_in_a_row() -> None:
+    assert [one.order_id for one in SCENARIOS] == [f"SO-{number}" for number in range(10480, 10514)]
 
 
 def test_every_story_has_a_name_of_its_own_and_is_judged() -> None:
@@ -75,12 +75,12 @@ def test_every_story_has_a_name_of_its_own_and_is_judged() -> None:
     assert all(one.expects for one in SCENARIOS)
 
 
-@pytest.mark.parametrize("one", [*SCENARIOS, another(10509)], ids=lambda one: one.order_id)
+@pytest.mark.parametrize("one", [*SCENARIOS, another(10514)], ids=lambda one: one.order_id)
 def test_every_story_is_told_in_eighty_columns(one: Scenario) -> None:
     assert len(f"PASS  {one.order_id} {one.name}: {one.ends}") <= 80
 
 
-@pytest.mark.parametrize("one", [*SCENARIOS, another(10509)], ids=lambda one: one.order_id)
+@pytest.mark.parametrize("one", [*SCENARIOS, another(10514)], ids=lambda one: one.order_id)
 def test_the_api_takes_every_order(one: Scenario) -> None:
     order = PlaceOrder.model_validate(one.body).order(one.order_id, placed_at=NOON)
 
@@ -265,10 +265,55 @@ def test_support_waits_for_the_hold_before_releasing_it() -> None:
     assert world.did == ["release fraud"]
 
 
-def test_the_carrier_calls_a_parcel_lost_once_it_is_silent() -> None:
-    silent = a_view(a_shipment(parcel=a_parcel()), cases=(a_case(CaseKind.NO_SCAN),))
+MOVING = a_view(a_shipment(parcel=a_parcel(carrier_status=CarrierStatus.IN_TRANSIT)))
 
-    assert play("SO-10486", Played(a_view(), silent)).did[1:] == ["scan failure lost"]
+
+def in_trouble(kind: CaseKind) -> OrderView:
+    return replace(MOVING, cases=(a_case(kind),), attention=kind)
+
+
+def made_good(with_: str) -> OrderView:
+    return delivered(shipments=(replace(delivered().shipments[0], settled=with_),))
+
+
+@pytest.mark.parametrize(
+    ("order_id", "kind", "did"),
+    [
+        ("SO-10486", CaseKind.LOST, ["travels lost", "scan failure lost"]),
+        ("SO-10509", CaseKind.LOST, ["travels lost", "scan failure lost"]),
+        ("SO-10510", CaseKind.DAMAGED, ["travels damaged", "scan delivered delivered"]),
+        (
+            "SO-10511",
+            CaseKind.RETURN_TO_SENDER,
+            [
+                "travels lost",
+                "scan return_to_sender return",
+                "ask SO-10511/cases/answer",
+                *["ask /v1/returned_units"] * 2,  # a line each
+            ],
+        ),
+        (
+            "SO-10512",
+            CaseKind.REFUSED,
+            [
+                "travels lost",
+                "scan in_transit refused",
+                "scan return_to_sender return",
+                *["ask /v1/returned_units"] * 2,  # a line each
+            ],
+        ),
+        ("SO-10513", CaseKind.NOT_RECEIVED, ["ask SO-10513/not_received", "ask SO-10513/cases/answer"]),
+    ],
+)
+def test_trouble_on_the_way_befalls_a_parcel_and_people_do_their_part(
+    order_id: str, kind: CaseKind, did: list[str]
+) -> None:
+    assert play(order_id, Played(MOVING, in_trouble(kind), made_good("reship"))).did == did
+
+
+def test_a_part_that_was_not_made_good_as_it_should_is_named() -> None:
+    assert endings.made_good("reship")(a_good_ending()) == "was made good with nothing, not reship"
+    assert endings.made_good("refund")(a_good_ending(view=made_good("refund"))) is None
 
 
 def test_a_refused_cancel_is_shown_with_its_code() -> None:

@@ -253,6 +253,7 @@ def case(order_id: str, kind: str, subject: str = "", **more: Any) -> CaseFact:
 CASES = (
     case("SO-3", "fraud_review"),
     case("SO-5", "lost", "SO-5-1", state="resolved"),
+    case("SO-5", "customer_unreachable", state="resolved"),
     case("SO-6", "payment_declined", owner="customer"),
 )
 
@@ -479,6 +480,8 @@ def message(n: int, fact: str, subject: str = "", version: int = 1, **more: Any)
         "why": "",
         "not_before": ago(days=2),
         "lease_until": None,
+        "taken_at": ago(days=2),
+        "zone": "Europe/Berlin",
     }
     return MessageFact(**(facts | more))
 

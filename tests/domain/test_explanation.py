@@ -150,7 +150,7 @@ def may(view: object) -> list[str]:
         ("packed", ["cancel", "hold", *CHANGES]),
         ("in_transit", []),
         ("late", []),
-        ("delivered", []),
+        ("delivered", ["not_received"]),
         ("declined", ["cancel", "hold", "retry_payment"]),
         ("cancelled", []),
     ],

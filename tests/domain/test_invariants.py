@@ -25,8 +25,11 @@ from fulfillment.domain.invariants import (
 )
 from fulfillment.domain.invariants.facts import (
     BenchFact,
+    BlockFact,
     Effect,
+    LedgerText,
     RepeatedMovementFact,
+    ReplacementFact,
     Run,
     SignalFact,
     TransferFact,
@@ -53,6 +56,12 @@ from tests.domain.audited_world import (
 )
 
 Put = Callable[[Evidence], Evidence]
+
+TEXTED = message(1, "lost", "SO-1-1", notification_id=77, channel="sms", recipient="a number")
+
+
+def a_text(sid: str, *, failed: bool = False) -> LedgerText:
+    return LedgerText(sid=sid, notification_id=77, failed=failed)
 
 
 # --- how one thing is put wrong ---------------------------------------------------------------------
@@ -360,6 +369,18 @@ BREAKS: tuple[tuple[Invariant, str, Put, str], ...] = (
     ),
     (money.captured_what_shipped, "lost, and the money kept", LOST_AND_KEPT, "SO-5-1: 33.00 USD captured"),
     (
+        money.captured_what_shipped,
+        "made good with the money, and the money kept",
+        edit("shipments", "SO-1-1", settled="refund"),
+        "SO-1-1: 78.42 USD captured, 0.00 USD given back, 0.00 USD is due",
+    ),
+    (
+        money.sent_again_once,
+        "a unit sent again while the first is on its way",
+        add("replacements", ReplacementFact(order_id="SO-2", line_no=2, root_line=1, root_unit=1)),
+        "SO-2: unit 1 of line 1 is sent 2 times",
+    ),
+    (
         money.nothing_shipped_unpaid,
         "it left after its hold had run out",
         edit("payments", "pi_1", expires_at=ago(days=5)),
@@ -548,6 +569,48 @@ BREAKS: tuple[tuple[Invariant, str, Put, str], ...] = (
         "payment_declined",
     ),
     (messages.every_message_ends, "given up silently", edit("messages", "lost", why=""), "without a reason"),
+    (
+        messages.told_once,
+        "a text message that arrived twice",
+        together(add("messages", TEXTED), add("ledger.texts", a_text("SM1"), a_text("SM2"))),
+        "texted 2 times",
+    ),
+    (
+        messages.told_once,
+        "a text message in our books alone",
+        add("messages", TEXTED),
+        "Twilio never took it",
+    ),
+    (
+        messages.told_once,
+        "a text message nobody meant to send",
+        add("ledger.texts", a_text("SM1")),
+        "our books never meant to",
+    ),
+    (
+        messages.nobody_is_woken,
+        "news of a delivery in the night",
+        edit("messages", "delivered", zone="Asia/Tokyo", taken_at=NOW.replace(hour=17)),
+        "left at 02:00 in Asia/Tokyo",
+    ),
+    (
+        messages.left_in_peace,
+        "a mail to an address that does not exist",
+        together(
+            edit("messages", "delivered", taken_at=ago(hours=1)),
+            add(
+                "blocks",
+                BlockFact(channel="email", recipient=message(1, "delivered").recipient, at=ago(hours=2)),
+            ),
+        ),
+        "after its recipient was blocked",
+    ),
+    (
+        messages.must_be_told,
+        "a customer who never heard of it, and nobody who knows",
+        drop("cases", "customer_unreachable"),
+        "order-SO-5.lost.SO-5-P1",
+    ),
     (
         messages.every_event_ends,
         "ignored without a reason",
@@ -739,6 +802,21 @@ INNOCENT: dict[str, Put] = {
     ),
     "a refund that failed later, with its case": together(
         edit("ledger.payments", "pi_5", refunded=0), add("cases", case("SO-5", "refund_failed", "SO-5-1"))
+    ),
+    "an answer in the night": edit("messages", "cancelled", zone="Asia/Tokyo", taken_at=NOW.replace(hour=17)),
+    "a mail sent before its address bounced": together(
+        edit("messages", "delivered", taken_at=ago(hours=2)),
+        add(
+            "blocks", BlockFact(channel="email", recipient=message(1, "delivered").recipient, at=ago(hours=1))
+        ),
+    ),
+    "a text message that failed and was sent once more": together(
+        add("messages", TEXTED), add("ledger.texts", a_text("SM1", failed=True), a_text("SM2"))
+    ),
+    "news that reached the customer another way": together(
+        drop("cases", "customer_unreachable"),
+        add("messages", replace(TEXTED, order_id="SO-5", subject="SO-5-P1")),
+        add("ledger.texts", a_text("SM1")),
     ),
     "a mail repeated under the same Message-ID": edit(
         "ledger.messages", "<order-SO-4.cancelled.SO-4.1@northwind.example>", accepted=2

@@ -37,6 +37,18 @@ ROUTES: dict[tuple[str, str], set[str]] = {
     ("POST", f"{ORDER}/address/suggested"): CHANGERS,
     ("POST", f"{ORDER}/service"): CHANGERS,
     ("POST", f"{ORDER}/shortage"): CHANGERS,
+    ("GET", f"{ORDER}/contact"): {"support"},
+    ("PUT", f"{ORDER}/contact"): {"support"},
+    ("GET", "/v1/customers/cus_4103/preferences"): CHANGERS,
+    ("PUT", "/v1/customers/cus_4103/preferences"): CHANGERS,
+    ("POST", "/v1/contact_blocks/lift"): {"support"},
+    ("POST", "/v1/bounces"): {"ops"},
+    ("POST", "/v1/webhook_endpoints"): {"storefront", "ops"},
+    ("GET", "/v1/webhook_endpoints"): {"storefront", "ops"},
+    ("POST", "/v1/webhook_endpoints/we_1/rotate"): {"storefront", "ops"},
+    ("POST", "/v1/webhook_endpoints/we_1/resend"): {"storefront", "ops"},
+    ("DELETE", "/v1/webhook_endpoints/we_1"): {"storefront", "ops"},
+    ("GET", "/v1/events"): {"storefront", "ops"},
     ("POST", f"{ORDER}/parcels/SO-10483-P1/tracking"): {"support"},
     ("GET", "/v1/tracking/unknown_codes"): {"ops"},
     ("GET", "/v1/holds"): {"support"},
@@ -105,6 +117,9 @@ PUBLIC = {
     "/v1/track/{token}/events",
     "/webhooks/stripe",
     "/webhooks/easypost",
+    "/webhooks/twilio/status",
+    "/webhooks/twilio/messages",
+    "/t/{token}/unsubscribe",
 }
 KEY_OF = {
     "storefront": "storefront-key",
@@ -173,6 +188,8 @@ def test_the_matrix_above_names_every_route_that_is_not_public() -> None:
         "T-1": "{transfer_id}",
         "R-1": "{rejection_id}",
         "W-1": "{walk_id}",
+        "we_1": "{endpoint_id}",
+        "cus_4103": "{customer_id}",
         "SO-10483-F1": "{refund_id}",
         "UPS": "{carrier}",
         "SO-10483-P1": "{parcel_id}",
@@ -181,7 +198,7 @@ def test_the_matrix_above_names_every_route_that_is_not_public() -> None:
     named = {(method, "/".join(ids.get(part, part) for part in path.split("/"))) for method, path in passed}
 
     assert guarded == {
-        (method, path.replace("/customer", "/{reason}").replace("/wh-reno", "/{location_id}"))
+        (method, path.replace("holds/customer", "holds/{reason}").replace("/wh-reno", "/{location_id}"))
         for method, path in named
     }
 

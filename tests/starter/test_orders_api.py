@@ -132,6 +132,13 @@ VERBS = [
         {"service": "express", "fee": 900},
     ),
     ("post", f"{ORDER}/shortage", {"choice": "drop"}, "answer_shortage", {"choice": "drop"}),
+    (
+        "post",
+        f"{ORDER}/cases/answer",
+        {"kind": "return_to_sender", "answer": "reship", "ship_to": ELSEWHERE},
+        "answer_case",
+        {"kind": "return_to_sender", "answer": "reship", "ship_to": Address(**ELSEWHERE)},
+    ),
 ]
 
 BAD_CHANGES = [
@@ -144,7 +151,32 @@ BAD_CHANGES = [
     (f"{ORDER}/service", {"service": "teleport"}, "service"),
     (f"{ORDER}/service", {"service": "express", "fee": -1}, "fee"),
     (f"{ORDER}/shortage", {"choice": "hope"}, "choice"),
+    (f"{ORDER}/cases/answer", {"kind": "lost", "answer": "both"}, "answer"),
+    (f"{ORDER}/not_received", {"parcel": 0}, "parcel"),
 ]
+
+
+async def test_a_storefront_answers_only_what_its_customer_was_asked(storefront: Any, world: World) -> None:
+    an_open_order(world.books)
+
+    damaged = await storefront.post(f"{ORDER}/cases/answer", json={"kind": "damaged", "answer": "refund"})
+    asked = await storefront.post(
+        f"{ORDER}/cases/answer", json={"kind": "return_to_sender", "answer": "refund"}
+    )
+
+    assert (damaged.status_code, asked.status_code) == (403, 200)
+    assert [verb for verb, *_ in world.processes.asked] == ["answer_case"]
+
+
+async def test_a_parcel_that_was_not_received_is_noted_and_answered_with_when_it_is_decided(
+    storefront: Any, world: World
+) -> None:
+    an_open_order(world.books)
+
+    response = await storefront.post(f"{ORDER}/not_received", json={"parcel": 1, "note": "not at the door"})
+
+    assert response.json()["did"]["text"].startswith("We look into it; on ")
+    assert world.books.recorded == [("SO-10483", "parcel 1 not received: not at the door")]
 
 
 @pytest.mark.parametrize(("path", "body", "param"), BAD_CHANGES)

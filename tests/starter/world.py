@@ -8,6 +8,8 @@ from typing import Any
 
 from fulfillment.domain.address import Address
 from fulfillment.domain.carriers import Carrier, CarrierUse
+from fulfillment.domain.cases import Case, CaseKind, CasesAlike, NoSuchCase, OpenCase
+from fulfillment.domain.cases import alike as alike_cases
 from fulfillment.domain.change import LineQuantity
 from fulfillment.domain.counts import Count, UnknownCount
 from fulfillment.domain.errors import UnknownOrder
@@ -17,6 +19,7 @@ from fulfillment.domain.holds import HeldAlike, HeldOrder, HoldReason, NoSuchHol
 from fulfillment.domain.inventory import Level, UnknownSku
 from fulfillment.domain.label import LabelDocument
 from fulfillment.domain.location import Location
+from fulfillment.domain.notifications import Block, Channel, Preferences, Told
 from fulfillment.domain.order import Order, OrderStatus
 from fulfillment.domain.packing import Bench, NotAtBench, UnitScan
 from fulfillment.domain.payment_news import PaymentHint
@@ -27,6 +30,7 @@ from fulfillment.domain.shipment import InvalidTransition, Stop, WorkStatus
 from fulfillment.domain.tracking import Scan
 from fulfillment.domain.transfers import Transfer
 from fulfillment.domain.view import EventView, OrderRow, OrderView
+from fulfillment.domain.webhooks import Endpoint, EndpointState, ShopEvent, UnknownEndpoint
 from fulfillment.storage.hand_over import HandedOver
 from fulfillment.storage.idempotency import InProgress, Mismatch, New, Replay
 from fulfillment.storage.locks import UnknownShipment
@@ -47,7 +51,7 @@ KEYS: Mapping[str, tuple[str, ...]] = {
     "operator-key": ("ops",),
     "other-shop-key": ("storefront",),
 }
-STRIPE_SECRET, EASYPOST_SECRET = "whsec_test", "easypost_test"
+STRIPE_SECRET, EASYPOST_SECRET, TWILIO_TOKEN = "whsec_test", "easypost_test", "twilio_test"
 
 
 class Processes:
@@ -87,6 +91,9 @@ class Processes:
     async def answer_shortage(self, order_id: str, **what: Any) -> VerbAnswer:
         return self._do("answer_shortage", order_id, **what)
 
+    async def answer_case(self, order_id: str, **what: Any) -> VerbAnswer:
+        return self._do("answer_case", order_id, **what)
+
     async def start_refund(self, refund_id: str) -> None:
         self.refunds.append(refund_id)
 
@@ -112,6 +119,27 @@ class Processes:
         if self.refusal:
             raise self.refusal
         return self.did
+
+
+class Troubles:
+    """The open cases of the orders in the books."""
+
+    def __init__(self, books: "Books") -> None:
+        self._books = books
+
+    def groups(self, kind: CaseKind | None = None) -> tuple[CasesAlike, ...]:
+        return alike_cases(
+            OpenCase(order_id=name, case=case)
+            for name, view in self._books.orders.items()
+            for case in view.cases
+            if kind in (None, case.kind)
+        )
+
+    def like(self, order_id: str, kind: CaseKind, *, until: datetime) -> CasesAlike:
+        for group in self.groups(kind):
+            if order_id in [one.order_id for one in group.cases]:
+                return group
+        raise NoSuchCase(order_id, kind)
 
 
 class Books:
@@ -190,6 +218,20 @@ class Books:
     def heads(self, order_ids: Collection[str]) -> Mapping[str, int]:
         self.head_queries += 1
         return {name: self.orders[name].events[-1].seq for name in order_ids if name in self.orders}
+
+    # --- what was not received
+
+    def report(
+        self, order_id: str, *, parcel: int | None = None, by: str, request_id: str, note: str = ""
+    ) -> Case:
+        self.recorded.append((order_id, f"parcel {parcel} not received: {note}"))
+        return Case(
+            case_id=f"{order_id}-1:not_received:1",
+            kind=CaseKind.NOT_RECEIVED,
+            subject=f"{order_id}-1",
+            opened_at=NOON,
+            due_at=NOON + 2 * DAY,
+        )
 
     # --- holds
 
@@ -422,6 +464,96 @@ class Keys:
         del self.kept[owner, route, key]
 
 
+class Contacts:
+    """What was asked of the books about reaching customers."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[Any, ...]] = []
+        self.wanted = Preferences(customer_id="cus_4103")
+        self.known = True
+
+    def preferences(self, customer_id: str) -> Preferences:
+        return self.wanted
+
+    def prefer(self, wanted: Preferences, *, by: str) -> Preferences:
+        self.asked.append(("prefer", wanted, by))
+        self.wanted = wanted
+        return wanted
+
+    def unsubscribe(self, order_id: str) -> None:
+        self.asked.append(("unsubscribe", order_id))
+
+    def blocked(self, order_id: str) -> dict[Channel, str]:
+        return {Channel.EMAIL: "bounced: no such user"}
+
+    def unblock(self, channel: Channel, recipient: str, *, by: str) -> bool:
+        self.asked.append(("unblock", channel, recipient))
+        return self.known
+
+    def reach_at(self, order_id: str, *, email: str, phone: str, by: str) -> None:
+        self.asked.append(("reach_at", order_id, email, phone))
+
+    def stop(self, event_id: str, phone: str, said: str) -> None:
+        self.asked.append(("stop", event_id, phone, said))
+
+    def start(self, event_id: str, phone: str, said: str) -> None:
+        self.asked.append(("start", event_id, phone, said))
+
+    def heard(self, event_id: str) -> None:
+        self.asked.append(("heard", event_id))
+
+    def arrived(self, notification_id: int, ref: str, *, delivered: bool) -> None:
+        self.asked.append(("arrived", notification_id, ref, delivered))
+
+    def bounced(
+        self, notification_id: int, ref: str, why: str, reason: Block | None, *, again: bool = False
+    ) -> None:
+        self.asked.append(("bounced", notification_id, ref, reason, again))
+
+    def bounced_mail(self, recipient: str, told: Told | None, why: str, reason: Block | None) -> bool:
+        self.asked.append(("bounced_mail", recipient, told, why, reason))
+        return self.known
+
+
+class Webhooks:
+    """One endpoint, and two events."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[Any, ...]] = []
+        self.known = [
+            ShopEvent(seq=n, order_id="SO-10483", kind="shipped", text="It left.", data={"n": n}, at=NOON)
+            for n in (4, 7)
+        ]
+
+    def add(self, url: str, kinds: Sequence[str], *, by: str, after: int | None = None) -> Endpoint:
+        self.asked.append(("add", url, tuple(kinds), after))
+        return an_endpoint(url=url, secret="whsec_c2VjcmV0")
+
+    def endpoints(self) -> tuple[Endpoint, ...]:
+        return (an_endpoint(),)
+
+    def rotate(self, endpoint_id: str, *, by: str) -> Endpoint:
+        return an_endpoint(secret="whsec_bmV3")
+
+    def enable(self, endpoint_id: str, *, by: str, after: int | None = None) -> Endpoint:
+        if endpoint_id != an_endpoint().endpoint_id:
+            raise UnknownEndpoint(endpoint_id)
+        self.asked.append(("enable", endpoint_id, after))
+        return an_endpoint()
+
+    def remove(self, endpoint_id: str, *, by: str) -> None:
+        self.asked.append(("remove", endpoint_id))
+
+    def events(self, after: int, limit: int, kinds: Sequence[str] = ()) -> tuple[ShopEvent, ...]:
+        return tuple(event for event in self.known if event.seq > after)[:limit]
+
+
+def an_endpoint(**changes: Any) -> Endpoint:
+    endpoint: dict[str, Any] = {"endpoint_id": "we_1", "url": "https://shop.example/hooks", "kinds": ()}
+    endpoint |= {"state": EndpointState.ENABLED, "cursor": 7, "created_at": NOON, "waiting": 2}
+    return Endpoint(**endpoint | {"failing_since": None, "why": ""} | changes)
+
+
 @dataclass
 class World:
     """Everything behind the doors, in a test's hands."""
@@ -429,6 +561,8 @@ class World:
     books: Books
     processes: Processes
     keys: Keys
+    contacts: "Contacts"
+    webhooks: "Webhooks"
     now: datetime = NOON
 
     def doors(self) -> Doors:
@@ -453,8 +587,12 @@ class World:
             sourcing=books,
             payment_news=books,
             refunds=books,
+            missing=books,
+            cases=Troubles(books),
             held=books,
             parcel_news=books,
+            contacts=self.contacts,
+            webhooks=self.webhooks,
             corrections=books,
             unknown_codes=books,
             idempotency=self.keys,
@@ -466,6 +604,7 @@ class World:
             shop_name="Northwind Outfitters",
             stripe_secrets=(STRIPE_SECRET,),
             easypost_secrets=(EASYPOST_SECRET,),
+            twilio_tokens=(TWILIO_TOKEN,),
         )
 
 
@@ -491,7 +630,9 @@ def a_stock_row(**changes: Any) -> StockRow:
 
 def a_world() -> World:
     books = Books()
-    return World(books=books, processes=Processes(books), keys=Keys())
+    return World(
+        books=books, processes=Processes(books), keys=Keys(), contacts=Contacts(), webhooks=Webhooks()
+    )
 
 
 def a_work_item(**changes: Any) -> WorkItem:

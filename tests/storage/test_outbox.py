@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, insert
 
+from fulfillment.domain.address import Address
 from fulfillment.domain.clock import ShopClock
 from fulfillment.domain.holds import HoldReason
 from fulfillment.domain.notifications import Fact
@@ -14,6 +15,9 @@ from fulfillment.storage import holds, journal
 from fulfillment.storage.outbox import OutboxStore
 from fulfillment.storage.tables import backorders, orders, outbox, payments, shipments
 from tests.storage.house import MORNING, House, only
+
+# Nine in the morning there is eight in London, and midnight in Reno.
+BERLIN = Address(name="Ann Beispiel", line1="Weg 1", city="Berlin", postal_code="10115", country="DE")
 
 
 def told(house: House, fact: Fact, *, subject: str = "SO-1", version: int = 1) -> None:
@@ -23,7 +27,7 @@ def told(house: House, fact: Fact, *, subject: str = "SO-1", version: int = 1) -
 
 def an_accepted_order(engine: Engine) -> House:
     house = House(engine).stocked(mugs=1)
-    house.reserved()
+    house.reserved(ship_to=BERLIN)
     return house
 
 
@@ -42,11 +46,11 @@ def a_payment(attempt: int, status: str) -> dict[str, Any]:
 
 def test_a_leased_message_carries_all_a_sender_needs(engine: Engine) -> None:
     house = an_accepted_order(engine)
-    told(house, Fact.SHIPPED, subject="SO-1-1", version=3)
+    told(house, Fact.CHANGED, subject="SO-1-1", version=3)
 
     message = only(house.outbox.lease(10))
 
-    assert (message.order_id, message.fact, message.subject) == ("SO-1", Fact.SHIPPED, "SO-1-1")
+    assert (message.order_id, message.fact, message.subject) == ("SO-1", Fact.CHANGED, "SO-1-1")
     assert (message.version, message.channel, message.recipient) == (3, "email", "ann@example.com")
     assert (message.data, message.tries, message.at) == ({"n": 1}, 0, MORNING)
 
@@ -54,7 +58,7 @@ def test_a_leased_message_carries_all_a_sender_needs(engine: Engine) -> None:
 def test_every_message_is_leased_by_one_sender(engine: Engine) -> None:
     house = an_accepted_order(engine)
     for n in range(40):
-        told(house, Fact.SHIPPED, version=n)
+        told(house, Fact.CHANGED, version=n)
 
     with ThreadPoolExecutor(4) as senders:
         leased = [
@@ -67,7 +71,7 @@ def test_every_message_is_leased_by_one_sender(engine: Engine) -> None:
 def test_a_lease_takes_no_more_than_asked_and_the_oldest_first(engine: Engine) -> None:
     house = an_accepted_order(engine)
     for n in range(5):
-        told(house, Fact.SHIPPED, version=n)
+        told(house, Fact.CHANGED, version=n)
 
     batches = [[message.version for message in house.outbox.lease(2)] for _ in range(4)]
 
@@ -76,7 +80,7 @@ def test_a_lease_takes_no_more_than_asked_and_the_oldest_first(engine: Engine) -
 
 def test_a_message_whose_sender_died_is_taken_again(engine: Engine) -> None:
     house = an_accepted_order(engine)
-    told(house, Fact.SHIPPED)
+    told(house, Fact.CHANGED)
     first = only(house.outbox.lease(10))
     house.wait(timedelta(seconds=59))
     early = house.outbox.lease(10)
@@ -90,7 +94,7 @@ def test_a_message_whose_sender_died_is_taken_again(engine: Engine) -> None:
 
 def test_a_lease_lasts_a_real_minute_however_fast_the_shop_runs(engine: Engine) -> None:
     house = an_accepted_order(engine)
-    told(house, Fact.SHIPPED)
+    told(house, Fact.CHANGED)
     fast = OutboxStore(engine, house.now, ShopClock(speed=600))
     fast.lease(10)
 
@@ -104,7 +108,7 @@ def test_a_lease_lasts_a_real_minute_however_fast_the_shop_runs(engine: Engine) 
 
 def test_a_sent_message_is_never_leased_again(engine: Engine) -> None:
     house = an_accepted_order(engine)
-    told(house, Fact.SHIPPED)
+    told(house, Fact.CHANGED)
     message = only(house.outbox.lease(10))
 
     house.outbox.sent(message.notification_id)
@@ -117,7 +121,7 @@ def test_a_sent_message_is_never_leased_again(engine: Engine) -> None:
 
 def test_a_message_put_back_waits_and_knows_why(engine: Engine) -> None:
     house = an_accepted_order(engine)
-    told(house, Fact.SHIPPED)
+    told(house, Fact.CHANGED)
     message = only(house.outbox.lease(10))
 
     house.outbox.later(message.notification_id, "451 try later", timedelta(minutes=5))
@@ -132,7 +136,7 @@ def test_a_message_put_back_waits_and_knows_why(engine: Engine) -> None:
 @pytest.mark.parametrize("end", ["dead", "withdraw"])
 def test_a_message_given_up_stays_so(engine: Engine, end: str) -> None:
     house = an_accepted_order(engine)
-    told(house, Fact.SHIPPED)
+    told(house, Fact.CHANGED)
     message = only(house.outbox.lease(10))
 
     getattr(house.outbox, end)(message.notification_id, "550 no such user")

@@ -405,7 +405,7 @@ def test_a_parcel_found_after_it_was_given_up_ends_as_delivered(engine: Engine) 
     assert given_up == "lost"
     assert house.row(shipments)["outcome"] == "delivered"
     assert [status for status, _ in heard(house)] == ["lost", "delivered"]
-    assert {row["fact"] for row in house.rows(outbox)} >= {"lost", "delivered"}
+    assert "delivered" in {row["fact"] for row in house.rows(outbox)}
 
 
 def test_a_parcel_found_after_its_order_ended_rewrites_no_end(engine: Engine) -> None:

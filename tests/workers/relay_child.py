@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from fulfillment import crashpoints
-from fulfillment.domain.notifications import Fact
+from fulfillment.domain.notifications import Block, Channel, Fact
 from fulfillment.providers.notifications.messages import Renderer
 from fulfillment.providers.notifications.smtp.client import SmtpChannel
 from fulfillment.storage.outbox import Message
@@ -31,14 +31,20 @@ class FileOutbox:
         self._file.write_text(json.dumps({"state": "claimed", "tries": row["tries"] + 1}))
         return (a_message(tries=row["tries"]),)
 
-    def sent(self, notification_id: int) -> None:
+    def sent(self, notification_id: int, ref: str = "") -> None:
         self._ended("sent")
 
     def later(self, notification_id: int, why: str, after: timedelta) -> None:
         self._ended(f"later: {why}")
 
-    def dead(self, notification_id: int, why: str) -> None:
+    def unknown(self, notification_id: int, why: str, after: timedelta) -> None:
+        self._ended(f"unknown: {why}")
+
+    def dead(self, notification_id: int, why: str, block: Block | None = None) -> None:
         self._ended(f"dead: {why}")
+
+    def keep_body(self, notification_id: int, body: str) -> None:
+        """Nothing: an e-mail is not asked for by its words."""
 
     def _ended(self, state: str) -> None:
         self._file.write_text(json.dumps(json.loads(self._file.read_text()) | {"state": state}))
@@ -65,7 +71,7 @@ def main(folder: Path, smtp_port: int) -> None:
     stop = threading.Event()
     relay = Relay(
         FileOutbox(folder / "outbox.json", stop),
-        SmtpChannel(host="127.0.0.1", port=smtp_port, mail_from=SENDER),
+        {Channel.EMAIL: SmtpChannel(host="127.0.0.1", port=smtp_port, mail_from=SENDER)},
         Renderer(mail_from=SENDER, public_url="http://shop.example"),
         lambda order_id: a_view(),
     )

@@ -175,6 +175,11 @@ ALL_IS_RIGHT: Put = lambda evidence: evidence
 
 # By the invariant's name: what is done to the rows, and to the other two witnesses where they must agree or differ.
 # Where a constraint forbids it, it is dropped first: both must hold it back.
+BOUNCED = """
+INSERT INTO contact_blocks SELECT channel, recipient, 'bounced', 'gone', '2026-11-23 10:00+00' FROM outbox
+WHERE fact = 'delivered'
+"""
+
 SQL: dict[str, tuple[tuple[str, ...], Put]] = {
     "every witness answered": ((), lambda e: replace(e, ledger=Ledger(away="the providers' ledger: gone"))),
     "no oversell": (
@@ -317,6 +322,21 @@ SQL: dict[str, tuple[tuple[str, ...], Put]] = {
     "told once": (("ALTER TABLE outbox DROP CONSTRAINT uq_outbox_once", SHIPPED_TWICE), ALL_IS_RIGHT),
     "every message ends": (
         ("UPDATE outbox SET state = 'claimed' WHERE fact = 'payment_declined'",),
+        ALL_IS_RIGHT,
+    ),
+    "nobody is woken": (
+        ("UPDATE outbox SET taken_at = '2026-11-23 01:00+00' WHERE fact = 'delivered'",),
+        ALL_IS_RIGHT,
+    ),
+    "left in peace": (
+        (
+            "UPDATE outbox SET taken_at = '2026-11-23 11:00+00' WHERE fact = 'delivered'",
+            BOUNCED,
+        ),
+        ALL_IS_RIGHT,
+    ),
+    "what must be told arrives": (
+        ("DELETE FROM cases WHERE kind = 'customer_unreachable'",),
         ALL_IS_RIGHT,
     ),
     "every event ends": (("UPDATE inbox SET why = '' WHERE event_id = 'evt_3'",), ALL_IS_RIGHT),
@@ -480,6 +500,7 @@ def ledger_json(ledger: Ledger) -> dict[str, Any]:
         ],
         "labels": [asdict(label) for label in ledger.labels],
         "messages": [{"id": m.message_id, "accepted": m.accepted} for m in ledger.messages],
+        "texts": [],
     }
 
 

@@ -30,6 +30,7 @@ from fulfillment.domain.operation import Authorization, Captured
 from fulfillment.domain.payment import PaymentStatus
 from fulfillment.domain.policy import Policy
 from fulfillment.domain.record import (
+    AnswerCase,
     ChangePaymentMethod,
     CloseOrder,
     Confirm,
@@ -47,6 +48,7 @@ from fulfillment.domain.record import (
 )
 from fulfillment.domain.refund import RefundState
 from fulfillment.domain.reservation import PlannedShipment, Reservation
+from fulfillment.domain.settlement import Found, Settle, Settled, Settlement, Unsettled
 from fulfillment.domain.shipment import WaitsFor
 from fulfillment.domain.tracking import CarrierStatus
 
@@ -101,6 +103,9 @@ class World:
         self.may_revise = True  # not told of another day today
         self.promised_later: date | None = None
         self.scans_say = CarrierStatus.LOST
+        self.settles = Settlement.REFUND
+        self.sent_again: ShipmentState | None = None  # what is sent when goods are made good
+        self.cases: list[Case] = []  # what the books opened beside the workflow
         self.risky = False
         self.late_holds: tuple[Hold, ...] = ()  # named by an authorization that began before they ended
         self.refused: dict[str, str] = {}
@@ -146,6 +151,9 @@ class World:
             self.stop_shipments,
             self.open_case,
             self.resolve_case,
+            self.answer_case,
+            self.settle_shipment,
+            self.found_again,
             self.revise_promise,
             self.declare_lost,
             self.change_payment_method,
@@ -255,6 +263,7 @@ class World:
             lines=self.lines,
             holds=tuple(self.holds.values()),
             promise_date=self.promised_later,
+            cases=tuple(self.cases),
         )
 
     def changes(self, deed: str, *, then: ShipmentState | None = None, **came_to: Any) -> None:
@@ -395,6 +404,37 @@ class World:
     @activity.defn
     def resolve_case(self, request: ResolveCase) -> None:
         self._note(f"resolved {request.kind} {request.resolution}")
+
+    @activity.defn
+    def answer_case(self, request: AnswerCase) -> Case:
+        self._note(f"answer {request.kind} {request.answer}")
+        return Case(
+            case_id=f"{request.subject}:{request.kind}",
+            kind=request.kind,
+            subject=request.subject,
+            opened_at=self._now(),
+            due_at=self._now() + timedelta(days=2),
+        )
+
+    @activity.defn
+    def settle_shipment(self, request: Settle) -> Settled:
+        self._note(f"settle {request.shipment_id} {request.cause} {request.wanted or ''}".strip())
+        added: tuple[str, ...] = ()
+        settlement = request.wanted or self.settles
+        if settlement is Settlement.RESHIP and self.sent_again:
+            added = (self.sent_again.plan.shipment_id,)
+            self.states[added[0]] = self.sent_again
+        return Settled(
+            settlement=settlement, cause=request.cause, text="Made good.", added=added, state=self.state()
+        )
+
+    @activity.defn
+    def found_again(self, request: Found) -> Unsettled:
+        self._note(f"found {request.shipment_id}")
+        assert self.sent_again
+        stopped = self.sent_again.plan.shipment_id
+        self.states[stopped] = replace(self.states[stopped], work_status="cancelled")
+        return Unsettled(stopped=(stopped,), settlement=None, state=self.state())
 
     @activity.defn
     def revise_promise(self, request: RevisePromise) -> date:

@@ -204,6 +204,16 @@ class UnitsFact:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ReplacementFact:
+    """A line that was added for nothing: its units stand for paid ones, from `root_unit` of `root_line` on."""
+
+    order_id: str
+    line_no: int
+    root_line: int
+    root_unit: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class HoldFact:
     """A hold, standing or ended."""
 
@@ -326,6 +336,7 @@ class OperationFact:
 class ShipmentFact:
     """A shipment; `handed_by` is who gave it to the carrier, or the carrier whose scan proved it.
 
+    `settled` is what the customer got for it instead: another one, or the money.
     `for_sale_at` is when the day comes from which all that is in it may be sent, of one that waits for its day.
     """
 
@@ -341,6 +352,7 @@ class ShipmentFact:
     handed_over_at: datetime | None
     closed_at: datetime | None
     handed_by: str | None
+    settled: str | None = None
     for_sale_at: datetime | None = None
 
     @property
@@ -422,6 +434,7 @@ class ScanFact:
 class MessageFact:
     """A message to a customer; `recipient` is a hash, for the audit prints what it finds.
 
+    `taken_at` is when it was last decided to send it, `zone` where its recipient lives.
     `promise_date` is the day that it promises.
     """
 
@@ -437,6 +450,17 @@ class MessageFact:
     not_before: datetime
     lease_until: datetime | None
     promise_date: date | None = None
+    taken_at: datetime | None = None
+    zone: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BlockFact:
+    """A recipient to whom nothing may go on a channel since `at`; `recipient` is a hash as of messages."""
+
+    channel: str
+    recipient: str
+    at: datetime
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -491,6 +515,7 @@ class Books:
     orders: tuple[OrderFact, ...] = ()
     lines: tuple[LineFact, ...] = ()
     units: tuple[UnitsFact, ...] = ()
+    replacements: tuple[ReplacementFact, ...] = ()
     holds: tuple[HoldFact, ...] = ()
     cases: tuple[CaseFact, ...] = ()
     promises: tuple[PromiseFact, ...] = ()
@@ -505,6 +530,7 @@ class Books:
     labels: tuple[LabelFact, ...] = ()
     scans: tuple[ScanFact, ...] = ()
     messages: tuple[MessageFact, ...] = ()
+    blocks: tuple[BlockFact, ...] = ()
     events: tuple[EventFact, ...] = ()
     signals: tuple[SignalFact, ...] = ()
     away: str = ""
@@ -594,12 +620,22 @@ class LedgerMessage:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LedgerText:
+    """A text message that Twilio accepted; `notification_id` is what it was told of ours, None where nothing."""
+
+    sid: str
+    notification_id: int | None
+    failed: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Ledger:
     """What the providers say; `away` says why it could not be read."""
 
     payments: tuple[LedgerPayment, ...] = ()
     labels: tuple[LedgerLabel, ...] = ()
     messages: tuple[LedgerMessage, ...] = ()
+    texts: tuple[LedgerText, ...] = ()
     away: str = ""
 
 

@@ -2,10 +2,13 @@
 
 from collections import Counter
 from collections.abc import Iterator
+from zoneinfo import ZoneInfo
 
+from fulfillment.domain.cases import CaseKind
 from fulfillment.domain.invariants.check import Found, invariant
 from fulfillment.domain.invariants.facts import Books, EventFact, Evidence, Ledger, MessageFact
-from fulfillment.domain.notifications import Fact, NotificationState
+from fulfillment.domain.notifications import Channel, Fact, NotificationState, QuietHours, rule_of
+from fulfillment.domain.policy import DEFAULT
 
 _N = NotificationState
 
@@ -28,6 +31,7 @@ def told_once(evidence: Evidence) -> Found:
         if count > 1
     ]
     violations += [*_shipped_untrue(books), *(_in_the_channel(books, ledger) if ledger else ())]
+    violations += _texts(books, ledger) if ledger else ()
     again = sum(message.accepted - 1 for message in ledger.messages) if ledger else 0
     note = f"{again} repeated under the same Message-ID after a lost answer" if again else ""
     return Found(len(books.messages), violations, note)
@@ -46,7 +50,7 @@ def _shipped_untrue(books: Books) -> Iterator[str]:
 
 def _in_the_channel(books: Books, ledger: Ledger) -> Iterator[str]:
     """Yield what the channel's own record says otherwise than ours."""
-    wanted = {_name(message): message for message in books.messages}
+    wanted = {_name(message): message for message in books.messages if message.channel == Channel.EMAIL}
     ids: dict[str, set[str]] = {}
     for there in ledger.messages:
         ids.setdefault(there.fact, set()).add(there.message_id)
@@ -58,6 +62,23 @@ def _in_the_channel(books: Books, ledger: Ledger) -> Iterator[str]:
     for name, message in wanted.items():
         if message.state == _N.SENT and name not in ids:
             yield f"{name}: sent in our books, the channel never took it"
+
+
+def _texts(books: Books, ledger: Ledger) -> Iterator[str]:
+    """Yield text messages that came twice, or of which the two books differ: no receiver collapses them."""
+    wanted = {
+        message.notification_id: message for message in books.messages if message.channel == Channel.SMS
+    }
+    arrived = Counter(text.notification_id for text in ledger.texts if not text.failed)
+    for text in ledger.texts:
+        if text.notification_id not in wanted:
+            yield f"{text.sid}: Twilio sent it, our books never meant to"
+    taken = {text.notification_id for text in ledger.texts}
+    for number, message in wanted.items():
+        if arrived[number] > 1:
+            yield f"{_name(message)}: texted {arrived[number]} times"
+        if message.state == _N.SENT and number not in taken:
+            yield f"{_name(message)}: texted in our books, Twilio never took it"
 
 
 def _name(message: MessageFact) -> str:
@@ -85,6 +106,77 @@ def _why_stuck(message: MessageFact, books: Books) -> str:
     if message.state == _N.CLAIMED and (message.lease_until is None or books.stale(message.lease_until)):
         return "was taken to be sent, and never came back"
     return "was given up without a reason" if message.state == _N.DEAD and not message.why else ""
+
+
+@invariant(
+    "nobody is woken",
+    "I19",
+    sees="messages that were sent",
+    claim="none but answers and urgent questions left in its recipient's night",
+    remedy="see whether the zone of the message is right, and the quiet hours of the policy",
+)
+def nobody_is_woken(evidence: Evidence) -> Found:
+    night = QuietHours.between(DEFAULT.quiet_from, DEFAULT.quiet_until)
+    sent = [m for m in evidence.books.messages if m.state == _N.SENT and m.taken_at and m.zone]
+    violations = [
+        f"{_name(message)}: left at {at:%H:%M} in {message.zone}"
+        for message in sent
+        if not _is_urgent(message)
+        and (at := (message.taken_at or message.not_before).astimezone(ZoneInfo(message.zone or "UTC")))
+        and night.hold_at(at.time())
+    ]
+    return Found(len(sent), violations)
+
+
+def _is_urgent(message: MessageFact) -> bool:
+    return message.fact in tuple(Fact) and rule_of(Fact(message.fact)).at_once
+
+
+@invariant(
+    "left in peace",
+    "I19",
+    sees="messages that were sent",
+    claim="none went to a recipient who does not exist, or who had said STOP",
+    remedy="find what sent it; who said STOP and was texted again may complain to the network",
+)
+def left_in_peace(evidence: Evidence) -> Found:
+    books = evidence.books
+    since = {(block.channel, block.recipient): block.at for block in books.blocks}
+    sent = [message for message in books.messages if message.state == _N.SENT and message.taken_at]
+    violations = [
+        f"{_name(message)}: sent by {message.channel} after its recipient was blocked"
+        for message in sent
+        if (blocked_at := since.get((message.channel, message.recipient)))
+        and message.taken_at
+        and message.taken_at > blocked_at + books.skew
+    ]
+    return Found(len(sent), violations)
+
+
+@invariant(
+    "what must be told arrives",
+    "I19",
+    sees="messages that could not arrive",
+    claim="what the customer must know went another way, or is a case for support",
+    remedy="reach the customer: `PUT /v1/orders/ID/contact` tells them what they missed",
+)
+def must_be_told(evidence: Evidence) -> Found:
+    books = evidence.books
+    lost = [message for message in books.messages if message.state in (_N.DEAD, _N.BOUNCED)]
+    otherwise = {_name(m) for m in books.messages if m.state not in (_N.DEAD, _N.BOUNCED)}
+    known = {case.order_id for case in books.cases if case.kind == CaseKind.CUSTOMER_UNREACHABLE}
+    violations = [
+        f"{_name(message)}: never arrived, and nobody is told to reach the customer"
+        for message in lost
+        if _cannot_be_switched_off(message)
+        and _name(message) not in otherwise
+        and message.order_id not in known
+    ]
+    return Found(len(lost), violations)
+
+
+def _cannot_be_switched_off(message: MessageFact) -> bool:
+    return message.fact not in tuple(Fact) or rule_of(Fact(message.fact)).must_be_told
 
 
 @invariant(

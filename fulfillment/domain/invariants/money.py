@@ -26,8 +26,10 @@ _GONE = frozenset({CarrierStatus.LOST, CarrierStatus.DESTROYED})
 # The provider's words for a payment that holds money, or still may.
 _HOLDING_THERE = frozenset({"requires_capture", "requires_action", "processing"})
 _ONCE_PER_PAYMENT = frozenset({OperationKind.AUTHORIZE, OperationKind.CAPTURE, OperationKind.VOID})
+# While one of these is open, it is decided whether the goods are sent again or their money goes back.
+_TO_BE_MADE_GOOD = frozenset({"lost", "damaged", "not_received", "return_to_sender", "refused"})
 # A case of one of these kinds names a difference that stands.
-_NAMED_BY = frozenset({"capture_failed", "refund_failed", "operation_unknown"})
+_NAMED_BY = frozenset({"capture_failed", "refund_failed", "operation_unknown", *_TO_BE_MADE_GOOD})
 
 
 @invariant(
@@ -200,10 +202,11 @@ def captured_what_shipped(evidence: Evidence) -> Found:
     by_amount = {refund.order_id for refund in books.refunds if refund.shipment_id is None}
     named, too_much = _given_back_by_name(books)
     left = [shipment for shipment in books.shipments if shipment.left]
+    owed = _Owed(books)
     violations = []
     for shipment in left:
         captured, refunded = taken.get(shipment.shipment_id, (0, 0))
-        due = _due(shipment, refunded, was_lost=shipment.shipment_id in lost_shipments)
+        due = owed.of(shipment, refunded, was_lost=shipment.shipment_id in lost_shipments)
         kept, most = captured - refunded, due
         if shipment.order_id in by_amount and due:
             # What a person gave back is the shop's to give: only what goes back of this one by name is judged.
@@ -229,11 +232,58 @@ def _given_back_by_name(books: Books) -> tuple[Counter[str], Counter[str]]:
     return named, too_much
 
 
-def _due(shipment: ShipmentFact, refunded: int, *, was_lost: bool) -> int:
-    """Return what the shop may keep. A parcel found again after its money was given back is the customer's."""
-    if shipment.outcome in (Outcome.LOST, Outcome.RETURNED):
-        return 0
-    return 0 if was_lost and refunded == shipment.value else shipment.value
+class _Owed:
+    """What the customers get for the shipments they paid: their goods, or those that are sent again for nothing."""
+
+    def __init__(self, books: Books) -> None:
+        self._lines = {(line.order_id, line.line_no): line for line in books.lines}
+        self._units = grouped(books.units, lambda units: units.shipment_id)
+        self._roots = {(one.order_id, one.line_no): one for one in books.replacements}
+        self._gone = {s.shipment_id for s in books.shipments if _is_gone(s)}
+        self.coming = Counter(
+            unit
+            for shipment in books.shipments
+            if shipment.shipment_id not in self._gone and shipment.work_status != WorkStatus.CANCELLED
+            for unit in self._paid_units(shipment)
+        )
+
+    def of(self, shipment: ShipmentFact, refunded: int, *, was_lost: bool) -> int:
+        """Return what the shop may keep. A parcel found again after its money was given back is the customer's."""
+        if shipment.shipment_id in self._gone:
+            kept = [unit for unit in self._paid_units(shipment) if unit in self.coming]
+            worth = sum(self._lines[order_id, n].worth(unit, 1) for order_id, n, unit in kept)
+            return worth + (shipment.fee if kept else 0)
+        return 0 if was_lost and refunded == shipment.value else shipment.value
+
+    def _paid_units(self, shipment: ShipmentFact) -> Iterator[tuple[str, int, int]]:
+        """Yield its units under the numbers of those that were paid."""
+        for units in self._units.get(shipment.shipment_id, ()):
+            root = self._roots.get((units.order_id, units.line_no))
+            line = root.root_line if root else units.line_no
+            first = root.root_unit + units.first_unit - 1 if root else units.first_unit
+            for unit in range(first, first + units.quantity):
+                yield units.order_id, line, unit
+
+
+def _is_gone(shipment: ShipmentFact) -> bool:
+    return shipment.settled is not None or shipment.outcome in (Outcome.LOST, Outcome.RETURNED)
+
+
+@invariant(
+    "sent again once",
+    "I1 I5",
+    sees="units that customers get",
+    claim="each is in one shipment that reaches them or may still, first sent or sent again, and in no second one",
+    remedy="stop one of the two while it is here; after that ask the customer to send one back",
+)
+def sent_again_once(evidence: Evidence) -> Found:
+    owed = _Owed(evidence.books)
+    violations = [
+        f"{order_id}: unit {unit} of line {line_no} is sent {times} times"
+        for (order_id, line_no, unit), times in owed.coming.items()
+        if times > 1
+    ]
+    return Found(len(owed.coming), violations)
 
 
 def _taken(evidence: Evidence) -> dict[str, tuple[int, int]]:

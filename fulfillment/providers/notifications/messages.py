@@ -1,57 +1,43 @@
-"""A fact into the e-mail that tells it: subject, text and HTML. The subject is the news."""
+"""A fact into the e-mail or the text message that tells it. The subject is the news."""
 
 import json
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
-from decimal import Decimal
 from email.utils import parseaddr
-from pathlib import Path
-from types import MappingProxyType
 from typing import Any, Final
 
-from babel.numbers import format_currency
-from jinja2 import DictLoader, Environment, FileSystemLoader, StrictUndefined, Template, select_autoescape
+from jinja2 import (
+    DictLoader,
+    Environment,
+    FileSystemLoader,
+    StrictUndefined,
+    Template,
+    pass_context,
+    select_autoescape,
+)
+from jinja2.runtime import Context
 from markupsafe import Markup
 from mjml import mjml2html
 
 from fulfillment.domain.address import Address
 from fulfillment.domain.cases import CaseKind
-from fulfillment.domain.headline import clock_time, day, why_late
 from fulfillment.domain.holds import HoldReason
-from fulfillment.domain.money import Money, exponent
-from fulfillment.domain.notifications import Fact, message_id
+from fulfillment.domain.money import Money
+from fulfillment.domain.notifications import Fact, message_id, rule_of
 from fulfillment.domain.order import Order, UnitRange
 from fulfillment.domain.shipment import WaitsFor, WorkStatus
 from fulfillment.domain.view import OrderView, ShipmentSummary
+from fulfillment.providers.notifications.letters import Mail
+from fulfillment.providers.notifications.locales import TEMPLATES, Tongue, tongue_for
+from fulfillment.providers.notifications.sms import fitted
 
-TEMPLATES: Final = Path(__file__).parent / "templates"
-_LANGUAGE: Final = "en"
-_LOCALE: Final = "en_US"
 _OUT_OF_STOCK: Final = "out_of_stock"  # why a part is cancelled when nobody says otherwise
+_GAP: Final = re.compile(r"[^\S\u00a0\u202f]+")  # a space that holds an amount together stays as it is
 _DELIVERIES: Final = frozenset(
     {Fact.SHIPPED, Fact.DELAYED}
 )  # the facts whose parcel Gmail can show as a card
-
-# What the customer can do about it, on a page that is not ours.
-_ACTIONS: Final[Mapping[Fact, str]] = MappingProxyType(
-    {
-        Fact.PAYMENT_ACTION: "Confirm the payment with your bank",
-        Fact.PAYMENT_DECLINED: "Choose another way to pay",
-    }
-)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Mail:
-    """An e-mail, ready to send. `at` is when its fact came true."""
-
-    message_id: str
-    recipient: str
-    subject: str
-    text: str
-    html: str
-    at: datetime
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,31 +72,62 @@ class Renderer:
         recipient: str,
         at: datetime,
         data: Mapping[str, Any],
+        locale: str = "",
+        zone: str = "UTC",
     ) -> Mail:
-        """Return the message that tells `fact` about `subject`: the order, one of its shipments or parcels."""
+        """Return the e-mail that tells `fact` about `subject`: the order, one of its shipments or parcels.
+
+        `locale` is the recipient's language (BCP 47), `zone` their IANA zone.
+        """
+        tongue = tongue_for(locale, fact, zone)
         shipment = _shipment(view, subject)
-        words = self._about(view, fact, shipment, data)
-        title, paragraphs = _read(self._template(f"{_LANGUAGE}/{fact}.txt"), words)
-        page = {**words, "subject": title, "paragraphs": paragraphs}
+        words = self._about(view, fact, shipment, data, tongue)
+        title, paragraphs = self._told(fact, words, tongue)
+        page = {**words, "subject": title, "paragraphs": paragraphs, **_standing(fact, words, tongue)}
         page["linked_data"] = self._linked_data(view, shipment, words) if fact in _DELIVERIES else ""
+        page["unsubscribe_url"] = "" if rule_of(fact).must_be_told else f"{words['tracking_url']}/unsubscribe"
         return Mail(
             message_id=message_id(view.order.order_id, fact, subject, version, self._host),
             recipient=recipient,
             subject=title,
-            text=self._template("layout.txt").render(page).strip() + "\n",
+            text=self._words.get_template("layout.txt").render(page).strip() + "\n",
             html=self._html.render(page),
             at=at,
+            language=tongue.language,
+            unsubscribe_url=page["unsubscribe_url"],
         )
 
-    def _template(self, name: str) -> Template:
-        return self._words.get_template(name)
+    def text(
+        self,
+        view: OrderView,
+        fact: Fact,
+        *,
+        subject: str,
+        data: Mapping[str, Any],
+        locale: str = "",
+        zone: str = "UTC",
+    ) -> str:
+        """Return the words of the text message that tells a fact: the news, and where to read the rest."""
+        tongue = tongue_for(locale, fact, zone)
+        words = self._about(view, fact, _shipment(view, subject), data, tongue)
+        title, _ = self._told(fact, words, tongue)
+        return fitted(self._shop, title, words["tracking_url"], tongue.words["stop"])
+
+    def _told(self, fact: Fact, words: Mapping[str, Any], tongue: Tongue) -> tuple[str, list[str]]:
+        return _read(self._words.get_template(f"{tongue.language}/{fact}.txt"), words)
 
     def _about(
-        self, view: OrderView, fact: Fact, shipment: ShipmentSummary | None, data: Mapping[str, Any]
+        self,
+        view: OrderView,
+        fact: Fact,
+        shipment: ShipmentSummary | None,
+        data: Mapping[str, Any],
+        tongue: Tongue,
     ) -> dict[str, Any]:
         """Return all that a template may speak of; None where there is none of it."""
         order, parcel = view.order, shipment.parcel if shipment else None
         return {
+            "tongue": tongue,
             "shop": self._shop,
             "name": _line(order.ship_to.name),
             "order_id": order.order_id,
@@ -119,7 +136,7 @@ class Renderer:
             "status": view.status.value,
             "promise": view.promise_date,
             "days_late": _days_late(view),
-            "reason": _delay_reason(data, parcel.reason if parcel else ""),
+            "reason": tongue.reason(str(data.get("reason") or (parcel.reason if parcel else ""))),
             "payable": Money(minor=view.payable, currency=order.currency) if view.payable else None,
             "value": Money(minor=shipment.value, currency=order.currency) if shipment else None,
             "is_out_of_stock": data.get("reason", _OUT_OF_STOCK) == _OUT_OF_STOCK,
@@ -127,7 +144,6 @@ class Renderer:
             "was_charged": view.payment.captured > 0,
             "decline": view.payment.decline_group,
             "action_url": _action_url(view, fact),
-            "action": _ACTIONS.get(fact, ""),
             "due": _due(view, fact, data),
             "otherwise": str(data.get("default", "")),
             "refund": _refund(order, data),
@@ -176,15 +192,33 @@ def _environment(loader: FileSystemLoader | DictLoader) -> Environment:
         undefined=StrictUndefined,
         autoescape=select_autoescape(enabled_extensions=("html",), default=False),
     )
-    made.filters["day"] = day
-    made.filters["clock"] = clock_time
-    made.filters["money"] = _money
+    for name in ("day", "clock", "money", "plural"):
+        made.filters[name] = _as_written(name)
     return made
 
 
-def _money(amount: Money) -> str:
-    value = Decimal(amount.minor).scaleb(-exponent(amount.currency))
-    return format_currency(value, amount.currency, locale=_LOCALE)
+def _as_written(name: str) -> Callable[..., str]:
+    """Return a filter that writes a value as the customer's language does."""
+
+    @pass_context
+    def written(context: Context, value: Any, **forms: str) -> str:
+        return str(getattr(context["tongue"], name)(value, **forms))
+
+    return written
+
+
+def _standing(fact: Fact, words: Mapping[str, Any], tongue: Tongue) -> dict[str, str]:
+    """Return what every letter says in this language."""
+    said = {name: str(tongue.words[name]) for name in ("hello", "see_order", "footer", "unsubscribe")}
+    filled = {
+        name: text.format(name=words["name"], order_id=words["order_id"]) for name, text in said.items()
+    }
+    return filled | {
+        "action": str(tongue.words.get(fact.value, "")),
+        "language": tongue.language,
+        "direction": tongue.direction,
+        "start": "left" if tongue.direction == "ltr" else "right",
+    }
 
 
 def _read(template: Template, words: Mapping[str, Any]) -> tuple[str, list[str]]:
@@ -195,7 +229,7 @@ def _read(template: Template, words: Mapping[str, Any]) -> tuple[str, list[str]]
 
 
 def _line(text: str) -> str:
-    return " ".join(text.split())
+    return _GAP.sub(" ", text).strip()
 
 
 def _shipment(view: OrderView, subject: str) -> ShipmentSummary | None:
@@ -264,6 +298,8 @@ def _due(view: OrderView, fact: Fact, data: Mapping[str, Any]) -> datetime | Non
             return next((case.due_at for case in view.cases if case.kind is CaseKind.PAYMENT_DECLINED), None)
         case Fact.PAYMENT_ACTION if data.get("pay_by"):
             return datetime.fromisoformat(data["pay_by"])
+        case _ if data.get("due_at"):  # of a case
+            return datetime.fromisoformat(data["due_at"])
         case _:
             return None
 
@@ -271,10 +307,6 @@ def _due(view: OrderView, fact: Fact, data: Mapping[str, Any]) -> datetime | Non
 def _refund(order: Order, data: Mapping[str, Any]) -> Money | None:
     amount = data.get("amount")
     return Money(minor=amount, currency=order.currency) if amount else None
-
-
-def _delay_reason(data: Mapping[str, Any], parcel_reason: str) -> str:
-    return why_late(str(data.get("reason") or parcel_reason))
 
 
 def _postal_address(address: Address) -> dict[str, str]:

@@ -35,7 +35,7 @@ TO = {
 }
 PARCEL = {"length": 10, "width": 8, "height": 4, "weight": 24}
 T = TypeVar("T")
-STRIPE_SECRET, EASYPOST_SECRET = "whsec_tests", "sécret"
+STRIPE_SECRET, EASYPOST_SECRET, TWILIO_TOKEN = "whsec_tests", "sécret", "a-twilio-token"
 
 
 def free_port() -> int:
@@ -115,6 +115,8 @@ class Simulator:
             command += ["--stripe-webhook-secret", STRIPE_SECRET]
             command += ["--easypost-webhook-url", f"{self._listener.url}/easypost"]
             command += ["--easypost-webhook-secret", EASYPOST_SECRET]
+            command += ["--twilio-webhook-url", f"{self._listener.url}/twilio"]
+            command += ["--twilio-webhook-secret", TWILIO_TOKEN]
         self._process = subprocess.Popen(command, cwd=ROOT)
         wait_for(self._answers)
 

@@ -15,7 +15,8 @@ from fulfillment.domain.payment import DeclineGroup, OrderPayment
 from fulfillment.domain.refund import RefundCause
 from fulfillment.domain.shipment import WaitsFor, WorkStatus
 from fulfillment.domain.view import OrderView, PaymentSummary
-from fulfillment.providers.notifications.messages import Mail, Renderer
+from fulfillment.providers.notifications.letters import Mail
+from fulfillment.providers.notifications.messages import Renderer
 from tests.providers.notifications.views import NOW, a_parcel, a_shipment, a_view, an_order
 
 WAITING = a_shipment(
@@ -225,7 +226,7 @@ def test_a_payment_to_confirm_says_by_when_and_leads_to_the_order_once_the_link_
 
     mail = told(renderer, Fact.PAYMENT_ACTION, subject="SO-1", data=data)
 
-    assert "Your order's page leads you to the bank's own page until Mon 23 Nov, 1:05 pm UTC." in mail.text
+    assert "Your order's page leads you to the bank's own page until Mon 23 Nov, 1:05 PM (UTC)." in mail.text
     assert "bank.example" not in mail.text + mail.html
 
 
@@ -247,7 +248,9 @@ def test_a_question_about_missing_stock_lists_it_and_says_what_happens_without_a
     assert mail.subject == "One question about your order SO-1: a part of it is out of stock"
     assert "1 x Cap" in mail.text
     assert "Trail mug" not in mail.text
-    assert "by Wed 25 Nov, 9:00 am UTC. If we do not hear from you, we leave out what is missing" in mail.text
+    assert (
+        "by Wed 25 Nov, 9:00 AM (UTC). If we do not hear from you, we leave out what is missing" in mail.text
+    )
 
 
 @pytest.mark.parametrize("cause", list(RefundCause))

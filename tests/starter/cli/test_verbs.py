@@ -80,6 +80,16 @@ def orders(monkeypatch: pytest.MonkeyPatch) -> Orders:
             {"service": "express", "fee": 900},
         ),
         (["shortage", "SO-1", "drop"], "answer_shortage", {"choice": "drop"}),
+        (
+            ["answer", "SO-1", "return_to_sender", "reship"],
+            "answer_case",
+            {"kind": "return_to_sender", "answer": "reship", "subject": "", "note": ""},
+        ),
+        (
+            ["answer", "SO-1", "customs", "done", "--shipment", "SO-1-2", "--note", "paid"],
+            "answer_case",
+            {"kind": "customs", "answer": "done", "subject": "SO-1-2", "note": "paid"},
+        ),
         (["hold", "SO-1"], "hold", {"reason": "manual", "note": ""}),
         (
             ["hold", "SO-1", "--reason", "address", "--note", "asks back"],

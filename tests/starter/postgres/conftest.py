@@ -9,6 +9,8 @@ from fastapi import FastAPI
 from fulfillment.http import asgi_client
 from fulfillment.storage.held_orders import HeldOrders
 from fulfillment.storage.idempotency import IdempotencyKeys
+from fulfillment.storage.missing import MissingStore
+from fulfillment.storage.open_cases import OpenCases
 from fulfillment.storage.sourcing import SourcingStore
 from starter.access import Keyring
 from starter.doors import Doors
@@ -50,6 +52,8 @@ def app(desk: Desk) -> FastAPI:
             sourcing=SourcingStore(house.engine, house.now),
             payment_news=house.payment_news,
             refunds=house.refunds,
+            missing=MissingStore(house.engine, house.now),
+            cases=OpenCases(house.engine),
             held=HeldOrders(house.engine),
             parcel_news=house.shipping,
             corrections=house.corrections,

@@ -53,4 +53,4 @@ class Desk:
         raise NotImplementedError
 
     hold = release = retry_payment = cancel
-    change_items = change_address = change_service = answer_shortage = cancel
+    change_items = change_address = change_service = answer_shortage = answer_case = cancel

@@ -1,5 +1,6 @@
 """E-mail over SMTP. Until the message is sent nothing has happened; after it only an answer tells."""
 
+import re
 import smtplib
 import ssl
 from collections.abc import Iterator
@@ -10,6 +11,7 @@ from email.policy import SMTP, SMTPUTF8
 from email.utils import parseaddr
 from typing import Final
 
+from fulfillment.domain.notifications import Block
 from fulfillment.domain.provider_errors import (
     AuthConfig,
     OutcomeUnknown,
@@ -17,11 +19,14 @@ from fulfillment.domain.provider_errors import (
     Rejected,
     Undeliverable,
 )
-from fulfillment.providers.notifications.messages import Mail
+from fulfillment.providers.notifications.letters import Letter, Mail
 
 _TIMEOUT: Final = 20.0
 _TLS_FROM_THE_START: Final = 465
 _NO_ADDRESS: Final = "this is no e-mail address"
+# "No such mailbox": RFC 5321 4.2.3, and RFC 3463 for what says so beyond the three digits. A policy (5.7) or a full
+# mailbox (5.2) is about today.
+_NOBODY: Final = re.compile(r"(?:550|551|553)(?![ -]5\.(?:2|7)\.)|5\d\d[ -]5\.1\.[1236]\b")
 
 
 class SmtpChannel:
@@ -35,8 +40,11 @@ class SmtpChannel:
         self._name, self._address = parseaddr(mail_from)
         self._server: smtplib.SMTP | None = None
 
-    def send(self, mail: Mail) -> None:
-        """Send one message. Its Message-ID is its own, so a repeat collapses at the receiver.
+    # A repeat has the same Message-ID and collapses at the receiver: nobody needs to be asked first.
+    collapses_repeats = True
+
+    def send(self, mail: Letter) -> str:
+        """Send one message; the mail server gives it no name of its own.
 
         Raises:
             ProviderUnavailable: not now; nothing was sent.
@@ -44,6 +52,8 @@ class SmtpChannel:
             Undeliverable: this recipient or this message is refused for good.
             Rejected: the server refuses us.
         """
+        if not isinstance(mail, Mail):
+            raise TypeError(f"{type(mail).__name__} is no e-mail")
         message = self._composed(mail)
         with self._kept_while_it_works():
             server = self._connected()
@@ -54,6 +64,11 @@ class SmtpChannel:
             self._sender_accepted(server, options)
             _recipient_accepted(server, mail.recipient)
             _message_accepted(server, message.as_bytes(policy=SMTPUTF8 if utf8 else SMTP))
+        return ""
+
+    def find(self, mail: Letter) -> str:
+        """Return nothing: a mail server cannot be asked."""
+        return ""
 
     def close(self) -> None:
         """Say goodbye, if there is a connection."""
@@ -71,7 +86,10 @@ class SmtpChannel:
         message["Message-ID"] = mail.message_id
         message["Auto-Submitted"] = "auto-generated"
         message["X-Entity-Ref-ID"] = mail.message_id.strip("<>")
-        message["List-Unsubscribe"] = f"<mailto:{self._address}?subject=unsubscribe>"
+        if mail.unsubscribe_url:  # RFC 8058: one click, without a page in between
+            message["List-Unsubscribe"] = f"<{mail.unsubscribe_url}>"
+            message["List-Unsubscribe-Post"] = "List-Unsubscribe=One-Click"
+        message["Content-Language"] = mail.language
         message.set_content(mail.text)
         message.add_alternative(mail.html, subtype="html")
         return message
@@ -135,14 +153,16 @@ def _address_to(message: EmailMessage, recipient: str) -> None:
         message["To"] = recipient
         (address,) = message["To"].addresses
     except (ValueError, IndexError) as error:  # IndexError: what the parser of Python 3.11 says to "a@"
-        raise Undeliverable(_NO_ADDRESS) from error
+        raise Undeliverable(_NO_ADDRESS, Block.BOUNCED) from error
     if f"{address.username}@{address.domain}" != recipient or not address.domain or " " in recipient:
-        raise Undeliverable(_NO_ADDRESS)
+        raise Undeliverable(_NO_ADDRESS, Block.BOUNCED)
 
 
 def _recipient_accepted(server: smtplib.SMTP, recipient: str) -> None:
     with _nothing_sent_yet():
         code, said = server.rcpt(recipient)
+    if _NOBODY.match(f"{code} {_text(said)}"):
+        raise Undeliverable(f"{code} {_text(said)}", Block.BOUNCED)
     _accepted(code, said)
 
 

@@ -11,6 +11,7 @@ from typing import Any, Final
 from fulfillment.domain.payment import PaymentStatus
 from fulfillment.domain.payment_news import (
     DisputeHint,
+    FraudWarningHint,
     Hint,
     MethodHint,
     PaymentHint,
@@ -80,6 +81,8 @@ def _hint(kind: str, subject: Mapping[str, Any]) -> Hint:
             return _dispute(kind, subject)
         case "review":
             return _review(kind, subject)
+        case "radar.early_fraud_warning":
+            return _fraud_warning(kind, subject)
         case "setup_intent" if subject.get("status") == "succeeded":
             return _method(kind, subject)
         case _:
@@ -130,6 +133,16 @@ def _review(kind: str, review: Mapping[str, Any]) -> ReviewHint:
         reference=_id(review.get("payment_intent")),
         is_open=bool(review["open"]),
         approved=review.get("closed_reason") in _GOOD_ENDS,
+    )
+
+
+def _fraud_warning(kind: str, warning: Mapping[str, Any]) -> FraudWarningHint:
+    # https://docs.stripe.com/api/radar/early_fraud_warnings/object: actionable until refunded in full or disputed
+    return FraudWarningHint(
+        kind=kind,
+        reference=_id(warning.get("payment_intent")),
+        reason=str(warning.get("fraud_type") or ""),
+        can_be_answered=bool(warning["actionable"]),
     )
 
 

@@ -18,7 +18,7 @@ from fulfillment.domain.provider_errors import (
     Rejected,
     Undeliverable,
 )
-from fulfillment.providers.notifications.messages import Mail
+from fulfillment.providers.notifications.letters import Mail
 from fulfillment.providers.notifications.smtp.client import SmtpChannel
 from tests.devstack.simulators.conftest import Simulator, free_port
 
@@ -113,11 +113,19 @@ def test_a_message_arrives_with_its_headers_and_both_parts(channel: SmtpChannel,
     assert got["Date"].datetime == datetime(2026, 11, 23, 12, tzinfo=UTC)
     assert got["Auto-Submitted"] == "auto-generated"
     assert got["X-Entity-Ref-ID"] == "order-SO-1.shipped.SO-1-1.1@northwind.example"
-    assert got["List-Unsubscribe"] == "<mailto:orders@northwind.example?subject=unsubscribe>"
+    assert (got["List-Unsubscribe"], got["Content-Language"]) == (None, "en")
     assert text is not None
     assert html is not None
     assert text.get_content().replace("\r\n", "\n") == a_mail().text
     assert html.get_content().strip() == a_mail().html
+
+
+def test_what_can_be_switched_off_is_by_one_click(channel: SmtpChannel, server: Server) -> None:
+    channel.send(a_mail(unsubscribe_url="https://shop.example/t/tok-1/unsubscribe"))
+
+    (got,) = server.taken
+    assert got["List-Unsubscribe"] == "<https://shop.example/t/tok-1/unsubscribe>"
+    assert got["List-Unsubscribe-Post"] == "List-Unsubscribe=One-Click"
 
 
 def test_one_connection_serves_many_messages_until_it_is_closed(channel: SmtpChannel, server: Server) -> None:

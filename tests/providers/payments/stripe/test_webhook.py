@@ -8,7 +8,16 @@ import pytest
 from stripe import Webhook, WebhookSignature
 
 from fulfillment.domain.payment import PaymentStatus, RefundStatus
-from fulfillment.domain.payment_news import DisputeHint, MethodHint, PaymentHint, RefundHint, ReviewHint
+from fulfillment.domain.payment_news import (
+    DisputeHint,
+    FraudWarningHint,
+    MethodHint,
+    PaymentHint,
+    RefundHint,
+    ReviewHint,
+    as_json,
+    from_json,
+)
 from fulfillment.providers.payments.stripe import webhook
 from tests.devstack.simulators.conftest import STRIPE_SECRET, Listener, Simulator, wait_for
 from tests.providers.payments.stripe.test_client import AMOUNT, _gateway, authorize
@@ -194,6 +203,29 @@ def test_a_review_says_whether_it_goes_on_and_how_it_ended(
     assert webhook.parse(body).hint == ReviewHint(
         kind=kind, reference="pi_1", is_open=is_open, approved=approved
     )
+
+
+@pytest.mark.parametrize("actionable", [True, False])
+def test_an_early_fraud_warning_says_of_which_payment_and_whether_it_can_be_answered(
+    actionable: bool,
+) -> None:
+    kind = "radar.early_fraud_warning.created"
+    body = an_event(
+        kind,
+        object="radar.early_fraud_warning",
+        id="issfr_1",
+        actionable=actionable,
+        charge="ch_1",
+        fraud_type="made_with_stolen_card",
+        payment_intent="pi_1",
+    )
+
+    hint = webhook.parse(body).hint
+
+    assert hint == FraudWarningHint(
+        kind=kind, reference="pi_1", reason="made_with_stolen_card", can_be_answered=actionable
+    )
+    assert from_json(as_json(hint)) == hint
 
 
 @pytest.mark.parametrize(("owner", "method"), [("cus_1", "cus_1/pm_1"), (None, "pm_1")])

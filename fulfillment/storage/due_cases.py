@@ -1,0 +1,85 @@
+"""Cases that are due: each takes the next step of its playbook, and after the last one its next owner is called."""
+
+from dataclasses import replace
+from datetime import datetime
+from typing import Any, Final
+
+from sqlalchemy import Connection, Engine, Row, bindparam, select, update
+
+from fulfillment.domain.cases import CaseKind, CaseState, Owner
+from fulfillment.domain.order import ENDED
+from fulfillment.domain.playbooks import OF_THE_ORDER, Deed, Due, at_due
+from fulfillment.domain.policy import Policy
+from fulfillment.storage import cases as case_rows
+from fulfillment.storage import journal, signals
+from fulfillment.storage.orders import lock_order
+from fulfillment.storage.tables import cases
+
+_IS_DUE: Final = (cases.c.state != CaseState.RESOLVED.value) & (cases.c.due_at <= bindparam("now"))
+_DUE: Final = (
+    select(*cases.c["case_id", "order_id"])
+    .where(_IS_DUE)
+    .order_by(cases.c.due_at, cases.c.case_id)
+    .limit(bindparam("at_most"))
+)
+_THE_CASE: Final = cases.c.case_id == bindparam("the_case")
+_STILL_DUE: Final = select(cases).where(_THE_CASE, _IS_DUE).with_for_update()
+_GOES_ON: Final = update(cases).where(_THE_CASE)
+
+
+def act(engine: Engine, *, now: datetime, at_most: int, policy: Policy) -> None:
+    """Take the next step of cases that are due, each in a transaction of its own."""
+    with engine.connect() as conn:
+        due = conn.execute(_DUE, {"now": now, "at_most": at_most}).all()
+    for row in due:
+        with engine.begin() as conn:
+            order = lock_order(conn, row.order_id) if row.order_id else None
+            still = conn.execute(_STILL_DUE, {"the_case": row.case_id, "now": now}).one_or_none()
+            if still is not None:
+                _take_step(conn, order, still, now=now, policy=policy)
+
+
+def _take_step(
+    conn: Connection, order: Row[Any] | None, row: Row[Any], *, now: datetime, policy: Policy
+) -> None:
+    due = at_due(
+        CaseKind(row.kind),
+        row.step,
+        opened_at=row.opened_at,
+        owner=Owner(row.owner),
+        now=now,
+        policy=policy,
+    )
+    if due.deed is Deed.ESCALATE:
+        _escalate(conn, row, due, now)
+    else:
+        step = {"due_at": due.due_at, "step": due.step}
+        conn.execute(_GOES_ON, {"the_case": row.case_id, **step})
+    if order is not None and order.status not in ENDED:
+        _act(conn, order, row, due, now)
+
+
+def _escalate(conn: Connection, row: Row[Any], due: Due, now: datetime) -> None:
+    """Call the next owner, who is reminded until somebody acts."""
+    called = {
+        "due_at": due.due_at,
+        "owner": due.owner.value,
+        "state": CaseState.ESCALATED.value,
+        "escalated_at": row.escalated_at or now,
+    }
+    conn.execute(_GOES_ON, {"the_case": row.case_id, **called})
+
+
+def _act(conn: Connection, order: Row[Any], row: Row[Any], due: Due, now: datetime) -> None:
+    """Tell the customer, or let the order itself do what changes what is owed."""
+    order_id, key = order.order_id, f"{row.case_id}:{row.step}:{row.due_at.isoformat()}"
+    if due.told:
+        case = replace(case_rows.case_from(row), due_at=due.due_at)
+        case_rows.tell(conn, order_id, case, due.told, now=now)
+    if due.deed in OF_THE_ORDER:
+        body = {"shipment_id": row.subject, "subject": row.subject, "kind": row.kind, "deed": due.deed.value}
+        journal.signal(conn, order_id, signals.OVERDUE, body, fact_key=key, at=now)
+    elif due.deed is Deed.ESCALATE and row.escalated_at is None:
+        journal.signal(
+            conn, order_id, signals.REPLANNED, {"why": f"{row.kind} escalated"}, fact_key=key, at=now
+        )
