@@ -126,7 +126,7 @@ class ProviderHttp:
             with self._keeper_of(url).stream("GET", url) as response:
                 response.raise_for_status()
                 return self._content(response)
-        except httpx.HTTPError as error:
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise ProviderUnavailable(f"{self._name}: no file: {error or type(error).__name__}") from error
 
     def _keeper_of(self, url: str) -> httpx.Client:
@@ -214,7 +214,7 @@ def legible(reply: Reply) -> Iterator[None]:
     """
     try:
         yield
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
         kind = OutcomeUnknown if reply.was_change else ProviderUnavailable
         raise kind(f"an answer we cannot read: {error!r}", request_id=reply.request_id) from error
 

@@ -416,7 +416,7 @@ class ShipmentProcess:
             try:
                 await steps.buy_label(parcel_id, patience=options.CARRIER)
             finally:
-                await self._resolve(CaseKind.CARRIER_DOWN, resolution="labeled")
+                await self._resolve(CaseKind.CARRIER_DOWN, resolution="it answers again")
 
     async def _renew_authorization(self) -> None:
         """Nothing leaves on money that is about to run out: what is done about it is the shop's policy."""

@@ -89,7 +89,7 @@ def test_an_undeliverable_address_holds_the_order_and_asks_the_customer_once_and
     hold = only(desk.house.rows(holds, state="active"))
     case = only(desk.house.rows(cases_table, kind=CaseKind.ADDRESS_PROBLEM.value))
     assert (hold["reason"], hold["due_at"]) == ("address", MORNING + Policy().address_give_up)
-    assert (case["owner"], case["due_at"]) == ("customer", hold["due_at"])
+    assert (case["owner"], case["due_at"]) == ("customer", MORNING + Policy().hold_escalate_after)
     assert len(desk.house.rows(outbox, fact="address_asked")) == 1
     assert desk.post.calls.count("check") == 1
     assert desk.post.printed == {}
