@@ -113,7 +113,8 @@ SELECT parcel_id, order_id, shipment_id, carrier_status, address_hash, flags, ha
 FROM parcels
 """
 _LABELS: Final = """
-SELECT label_id, parcel_id, state, provider_shipment_ref, carrier, tracking_number, cost, address_hash, created_at
+SELECT label_id, parcel_id, state, provider_shipment_ref, carrier, tracking_number, cost, quoted_price, dearer,
+    address_hash, created_at
 FROM labels
 """
 _SCANS: Final = """

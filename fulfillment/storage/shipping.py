@@ -112,6 +112,7 @@ class ShippingBooks:
             "quotes": _explained(choice),
             "quoted_at": self._now(),
             "quoted_price": func.coalesce(labels.c.quoted_price, choice.chosen.price),
+            "dearer": choice.dearer,
         }
         ours = or_(labels.c.provider_shipment_ref.is_(None), labels.c.provider_shipment_ref == reference)
         with self._engine.begin() as conn:

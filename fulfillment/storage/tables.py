@@ -720,6 +720,9 @@ labels = Table(
     Column("quotes", JSONB),  # every scored option, so that the choice can be explained
     _moment("quoted_at", nullable=True),
     Column("quoted_price", Integer),  # what may be paid is measured by it
+    Column(
+        "dearer", Boolean, nullable=False, server_default="false"
+    ),  # it was decided to pay more than that allows
     _moment("dearer_since", nullable=True),  # since when every offer asks for more than that allows
     _moment("created_at"),
     Index(

@@ -397,7 +397,7 @@ class ParcelFact:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LabelFact:
-    """A label of a parcel."""
+    """A label of a parcel. `dearer` is whether it was decided to pay more than `quoted_price` allows."""
 
     label_id: str
     parcel_id: str
@@ -406,6 +406,8 @@ class LabelFact:
     carrier: str | None
     tracking_number: str | None
     cost: int | None
+    quoted_price: int | None
+    dearer: bool
     address_hash: str
     created_at: datetime
 

@@ -62,6 +62,7 @@ def _of_labels() -> list[sa.Column[Any]]:
     return [
         _moment("quoted_at", nullable=True),
         sa.Column("quoted_price", sa.Integer(), nullable=True),
+        sa.Column("dearer", sa.Boolean(), server_default="false", nullable=False),
         _moment("dearer_since", nullable=True),
     ]
 
