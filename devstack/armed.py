@@ -98,6 +98,7 @@ class WithFreshShipments:
 
     def __init__(self, inner: Carrier) -> None:
         self._inner = inner
+        self.check_address, self.document = inner.check_address, inner.document
         self.buy, self.void, self.is_void, self.track = inner.buy, inner.void, inner.is_void, inner.track
 
     def quote(self, job: LabelJob) -> Quoted:

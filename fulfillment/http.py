@@ -36,6 +36,7 @@ _POOL: Final = httpx.Limits(
 _NOT_SENT: Final = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError)
 _LOCAL: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 _HOOK_TIMEOUT: Final = 20.0
+_LARGEST_FILE: Final = 5_000_000  # bytes
 _USUAL_WAIT: Final = timedelta(seconds=1)
 
 Form = Sequence[tuple[str, str]]
@@ -80,6 +81,12 @@ class ProviderHttp:
             limits=_POOL,
             trust_env=not _is_local(base_url),
         )
+        self._files = httpx.Client(  # without our key
+            timeout=self._client.timeout,
+            limits=_POOL,
+            trust_env=not _is_local(base_url),
+            follow_redirects=True,
+        )
 
     def read(self, path: str, params: Form = ()) -> Reply:
         """Ask for something; any trouble on the way is `ProviderUnavailable`."""
@@ -102,9 +109,41 @@ class ProviderHttp:
         """Send JSON. With `change=False` a repeat is free, so trouble on the way is `ProviderUnavailable`."""
         return self._exchange(self._client.build_request("POST", path, json=body), change=change)
 
+    def ask(self, path: str, body: Mapping[str, Any], *, patience: float) -> Reply:
+        """Send a question as JSON and wait `patience` seconds for its answer; trouble is `ProviderUnavailable`."""
+        timeout = httpx.Timeout(patience, connect=_CONNECT_TIMEOUT)
+        return self._exchange(
+            self._client.build_request("POST", path, json=body, timeout=timeout), change=False
+        )
+
+    def download(self, url: str) -> bytes:
+        """Return a file the provider keeps; on another host nothing goes with it that proves who we are.
+
+        Raises:
+            ProviderUnavailable: it is not there (yet), or is larger than anything of this kind.
+        """
+        try:
+            with self._keeper_of(url).stream("GET", url) as response:
+                response.raise_for_status()
+                return self._content(response)
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            raise ProviderUnavailable(f"{self._name}: no file: {error or type(error).__name__}") from error
+
+    def _keeper_of(self, url: str) -> httpx.Client:
+        return self._client if url.startswith(str(self._client.base_url)) else self._files
+
+    def _content(self, response: httpx.Response) -> bytes:
+        content = b""
+        for part in response.iter_bytes():
+            content += part
+            if len(content) > _LARGEST_FILE:
+                raise ProviderUnavailable(f"{self._name}: a file of more than {_LARGEST_FILE} bytes")
+        return content
+
     def close(self) -> None:
         """Close every connection."""
         self._client.close()
+        self._files.close()
 
     def _exchange(self, request: httpx.Request, *, change: bool) -> Reply:
         try:
@@ -175,7 +214,7 @@ def legible(reply: Reply) -> Iterator[None]:
     """
     try:
         yield
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
         kind = OutcomeUnknown if reply.was_change else ProviderUnavailable
         raise kind(f"an answer we cannot read: {error!r}", request_id=reply.request_id) from error
 

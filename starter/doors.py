@@ -9,6 +9,7 @@ from fastapi import Depends, Request
 
 from fulfillment.domain.address import Address
 from fulfillment.domain.calendars import Calendar
+from fulfillment.domain.carriers import Carrier, CarrierUse
 from fulfillment.domain.cartons import Carton
 from fulfillment.domain.cases import Case, CaseKind, CasesAlike
 from fulfillment.domain.change import LineQuantity, NewLine
@@ -90,6 +91,8 @@ class Processes(Protocol):
     async def change_address(
         self, order_id: str, *, ship_to: Address, by: str, request_id: str
     ) -> VerbAnswer: ...
+
+    async def accept_address(self, order_id: str, *, by: str, request_id: str) -> VerbAnswer: ...
 
     async def change_service(
         self, order_id: str, *, service: str, fee: int, by: str, request_id: str
@@ -516,6 +519,24 @@ class Keys(Protocol):
     def abandon(self, owner: str, route: str, key: str) -> None: ...
 
 
+class Carriers(Protocol):
+    """Which carriers labels are bought of."""
+
+    def carriers(self) -> tuple[tuple[Carrier, CarrierUse], ...]: ...
+
+    def pause(self, carrier: str, *, by: str, why: str, request_id: str) -> Carrier:
+        """Buy no label of a carrier from now on; a repeat changes nothing."""
+        ...
+
+    def resume(self, carrier: str, *, by: str, request_id: str) -> Carrier:
+        """Use a carrier again.
+
+        Raises:
+            NoSuchPause: it is not paused.
+        """
+        ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Doors:
     """Everything the routes need.
@@ -539,6 +560,7 @@ class Doors:
     returns: Returns
     counts: Counts
     transfers: Transfers
+    carriers: Carriers
     expected: Expected
     sourcing: Sourcing
     payment_news: PaymentNews

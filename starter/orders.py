@@ -75,6 +75,15 @@ class AddressBook(Protocol):
         """
         ...
 
+    def propose_suggested(self, order_id: str, *, by: str, request_id: str) -> None:
+        """Leave the address that the carriers suggest, for the order to take under this request's id.
+
+        Raises:
+            UnknownOrder: there is no such order.
+            ChangeRefused: nobody suggests another one.
+        """
+        ...
+
 
 class SignalBook(Protocol):
     """What we need to note facts as handed on."""
@@ -229,6 +238,15 @@ class Orders:
         await asyncio.to_thread(
             self._addresses.propose_address, order_id, ship_to, by=by, request_id=request_id
         )
+        return await self._ask(order_id, contract.CHANGE_ADDRESS, {}, by, request_id)
+
+    async def accept_address(self, order_id: str, *, by: str, request_id: str) -> VerbAnswer:
+        """Send what has not left to the address that the carriers suggest. Raises as `cancel` does.
+
+        Raises:
+            ChangeRefused: nobody suggests another one.
+        """
+        await asyncio.to_thread(self._addresses.propose_suggested, order_id, by=by, request_id=request_id)
         return await self._ask(order_id, contract.CHANGE_ADDRESS, {}, by, request_id)
 
     async def change_service(

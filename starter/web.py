@@ -20,6 +20,7 @@ from structlog.contextvars import bound_contextvars
 from starter import webhooks
 from starter.access import Guard, anyone
 from starter.api import (
+    carriers,
     cartons,
     cases,
     changes,
@@ -67,6 +68,7 @@ ROUTERS: Final = (
     promises.router,
     counts.router,
     transfers.router,
+    carriers.router,
     webhook_endpoints.router,
     webhooks.router,
     tracking.router,

@@ -7,7 +7,7 @@ from typing import NoReturn, Protocol
 from temporalio import workflow
 
 from fulfillment.domain.cases import CaseKind
-from fulfillment.domain.holds import SCOPE, Hold, HoldDefault, HoldReason, HoldScope
+from fulfillment.domain.holds import ADDRESS_CHECK, SCOPE, Hold, HoldDefault, HoldReason, HoldScope
 from fulfillment.domain.policy import Policy, Shortage
 from fulfillment.domain.record import PlaceHold, ReleaseHold, WaitForAll
 from workflows import steps
@@ -100,6 +100,8 @@ class HoldWatch:
         """Whether the books opened a case with it: an order that ships only whole asks nobody."""
         if hold.reason is HoldReason.STOCK:
             return self._order.policy.shortage is Shortage.ASK and hold.hold_id not in self._answered
+        if hold.reason is HoldReason.ADDRESS:
+            return hold.placed_by == ADDRESS_CHECK
         return hold.reason is HoldReason.FRAUD
 
     async def wait_for_all(self, *, by: str, request_id: str) -> None:
@@ -194,4 +196,5 @@ _CASES = {
     HoldReason.FRAUD: CaseKind.FRAUD_REVIEW,
     HoldReason.STOCK: CaseKind.OUT_OF_STOCK,
     HoldReason.MANUAL: CaseKind.ON_HOLD,
+    HoldReason.ADDRESS: CaseKind.ADDRESS_PROBLEM,
 }

@@ -686,6 +686,11 @@ class OrderWorkflow(Desk):
         if self.holds.stands(reason):
             await self.holds.release(reason, by="policy", request_id=f"{self.order_id}:{reason}:gone")
 
+    @property
+    def waits_for_address(self) -> bool:
+        """Whether it is held until somebody says where it goes."""
+        return self.holds.stands(HoldReason.ADDRESS)
+
     async def stock_came(self) -> None:
         """Let go what waited for the last missing piece, or for an answer about it."""
         missing = any(not s.has_stock for s in self._shipments.values() if not s.stopped)

@@ -11,6 +11,8 @@ from temporalio import workflow
 from temporalio.exceptions import ActivityError, FailureError, is_cancelled_exception
 
 from activities.errors import is_refusal, why_refused
+from fulfillment.domain.address import AddressRefused
+from fulfillment.domain.carrier_choice import RateExpired
 from fulfillment.domain.cases import CaseKind
 from fulfillment.domain.change import OrderState, ShipmentState
 from fulfillment.domain.operation import Authorization
@@ -49,6 +51,12 @@ _ENDED_AS = {
 }
 # A day is over everywhere when it is over at UTC-12; the recipient's own zone is not known here.
 _LAST_MIDNIGHT = timedelta(hours=12)
+_NOBODY_TAKES_IT = "no carrier takes the parcel as it is"
+_LABEL_TROUBLE = {
+    LabelRefused: CaseKind.LABEL_REFUSED,
+    RateExpired: CaseKind.RATE_EXPIRED,
+    AddressRefused: CaseKind.ADDRESS_PROBLEM,
+}
 _NOT_PACKED = (WorkStatus.SCHEDULED, WorkStatus.RELEASED, WorkStatus.PICKING, WorkStatus.PICKED)
 
 
@@ -80,6 +88,11 @@ class OrderDesk(Protocol):
 
     async def stock_came(self) -> None:
         """Let go what waited for the last missing piece."""
+        ...
+
+    @property
+    def waits_for_address(self) -> bool:
+        """Whether it is held until somebody says where it goes."""
         ...
 
     async def nothing_blocks_capture(self, unless: Callable[[], bool]) -> None:
@@ -352,27 +365,36 @@ class ShipmentProcess:
         if not self._label_of:
             self._label_of = parcel_id
             self._undo.add(partial(steps.void_label, parcel_id))  # before: the answer may be lost
-        while not await self._is_labeled(parcel_id):
-            await self._open(CaseKind.LABEL_REFUSED, "no carrier takes the parcel as it is")
-            tomorrow = asyncio.create_task(
-                self._order.sleep(timedelta(days=1), f"ask again for a label for {parcel_id}")
-            )
-            await self._until(tomorrow.done)
-        await self._resolve(CaseKind.LABEL_REFUSED, resolution="labeled")
+        while (trouble := await self._label_trouble(parcel_id)) is not None:
+            await self._wait_out(trouble, parcel_id)
+        await self._resolve(CaseKind.LABEL_REFUSED, CaseKind.RATE_EXPIRED, resolution="labeled")
 
-    async def _is_labeled(self, parcel_id: str) -> bool:
-        """Get a label; False when no carrier takes the parcel."""
+    async def _label_trouble(self, parcel_id: str) -> CaseKind | None:
+        """Get a label; return why there is none, None when there is."""
         try:
             await self._label(parcel_id)
         except ActivityError as failure:
             if is_refusal(failure, Stop):
                 raise StoppedOnTheWay from failure
-            if is_refusal(failure, LabelRefused):
-                return False
             if is_refusal(failure, InvalidTransition):
                 await self._packed_no_more(failure)
+            for refused, kind in _LABEL_TROUBLE.items():
+                if is_refusal(failure, refused):
+                    return kind
             raise
-        return True
+        return None
+
+    async def _wait_out(self, trouble: CaseKind, parcel_id: str) -> None:
+        """Wait until it makes sense to ask for a label once more, and say that a person may help."""
+        if trouble is CaseKind.ADDRESS_PROBLEM:  # the books hold the order, and ask the customer
+            await self._order.read_the_books()
+            await self._until(lambda: not self._order.waits_for_address)
+            return
+        dear = trouble is CaseKind.RATE_EXPIRED
+        span = self._order.policy.rate_decided_within if dear else timedelta(days=1)
+        await self._open(trouble, "every offer costs more than was quoted" if dear else _NOBODY_TAKES_IT)
+        again = asyncio.create_task(self._order.sleep(span, f"ask again for a label for {parcel_id}"))
+        await self._until(again.done)
 
     async def _packed_no_more(self, failure: ActivityError) -> NoReturn:
         """Go back a step: its goods were changed while its label was asked for.

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from devstack.bench import cartons, cost, delays_plot, parcels, stock, throughput
+from devstack.bench import carriers, cartons, cost, delays_plot, parcels, stock, throughput, year_plot
 
 app = typer.Typer(no_args_is_help=True, help="Measure: what an order costs, and how many go through.")
 
@@ -100,3 +100,23 @@ def measure_parcels(
         plot.write_text(delays_plot.drawn(found.late))
     print(json.dumps(asdict(found) | {"held": found.held}) if as_json else "\n".join(found.lines()))
     raise typer.Exit(0 if found.held else 1)
+
+
+@app.command("carriers")
+def measure_carriers(
+    per_day: Annotated[
+        int, typer.Option("--parcels", min=1, help="Parcels a working day.")
+    ] = carriers.PER_DAY,
+    seed: Annotated[int, typer.Option(help="Another year.")] = carriers.SEED,
+    plot: Annotated[Path | None, typer.Option(help="Where the year is drawn, as SVG.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Send a simulated year in which one carrier turns bad by the shop's choice and by simple rules; 1 when it is no better."""
+    found = carriers.measure(
+        per_day=per_day, seed=seed, say=lambda line: None if as_json else print(line, flush=True)
+    )
+    if plot is not None:
+        plot.write_text(year_plot.drawn(found))
+    if as_json:
+        print(json.dumps({"rules": [asdict(result) for result in found.results], "holds": found.holds}))
+    raise typer.Exit(0 if found.holds else 1)

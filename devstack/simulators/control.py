@@ -13,7 +13,7 @@ from starlette.routing import Route
 
 from devstack.simulators import pages
 from devstack.simulators.clock import epoch, iso
-from devstack.simulators.easypost import label_image
+from devstack.simulators.easypost import LABEL_TYPES, label_file
 from devstack.simulators.faults import BadFault
 from devstack.simulators.journey import Scan
 from devstack.simulators.parcels import UnknownParcel, UnknownProfile
@@ -92,7 +92,7 @@ class Control:
             ("POST", "/stripe/3ds/{intent}", self.bank_answer),
             ("GET", "/stripe/checkout/{session}", self.card_choice),
             ("POST", "/stripe/checkout/{session}", self.card_chosen),
-            ("GET", "/easypost/labels/{code}.png", self.label),
+            ("GET", "/easypost/labels/{code}.{kind}", self.label),
         ]
         return [Route(path, self._guarded(deed), methods=[method]) for method, path, deed in table]
 
@@ -374,10 +374,10 @@ class Control:
         return HTMLResponse(pages.letter(mail)) if mail else HTMLResponse(pages.page("No such mail", ""), 404)
 
     async def label(self, request: Request) -> Response:
-        """The picture of a label."""
-        code = request.path_params["code"]
+        """What is printed of a label."""
+        code, kind = request.path_params["code"], request.path_params["kind"]
         self._world.parcels.tracker(code)
-        return Response(label_image(code), media_type="image/png")
+        return Response(label_file(code, kind), media_type=LABEL_TYPES[kind.upper()])
 
 
 async def _body(request: Request) -> Json:

@@ -15,6 +15,12 @@ from devstack.simulators.store import Json, Row, Store, dump, load
 from devstack.simulators.wire import Answer, Call, Refusal, Routes, as_json
 
 REFUND_TAKES: Final = 12 * 3600  # shop seconds until a submitted refund is paid
+LABEL_TYPES: Final = MappingProxyType(
+    {"PNG": "image/png", "PDF": "application/pdf", "ZPL": "application/zpl"}
+)
+_NO_SUCH_PLACE: Final = "undeliverable"  # words in a street that decide what its verification says
+_ONE_OF_SEVERAL: Final = "ambiguous"
+_NEXT_DOOR: Final = "misspelt"
 _CODES: Final = MappingProxyType(
     {
         400: "BAD_REQUEST",
@@ -39,6 +45,7 @@ class EasyPost:
             [
                 ("POST", "/v2/shipments", self._create),
                 ("GET", "/v2/shipments/*", self._get),
+                ("POST", "/v2/shipments/*/rerate", self._rerate),
                 ("POST", "/v2/shipments/*/buy", self._buy),
                 ("POST", "/v2/shipments/*/refund", self._refund),
                 ("GET", "/v2/trackers", self._trackers),
@@ -106,6 +113,17 @@ class EasyPost:
         )  # fmt: skip
         return as_json(shipment, 201)
 
+    def _rerate(self, call: Call, identity: str) -> Answer:
+        """Ask the carriers again; what they said before is not sold any more."""
+        shipment = load(self._row(identity)["doc"])
+        way = rates.lane(shipment["from_address"], shipment["to_address"], self._seed)
+        found, messages = self._quotes(shipment["to_address"], shipment["parcel"], way, shipment)
+        now = iso(self._clock.now())
+        common: Json = {"shipment_id": identity, "created_at": now, "updated_at": now}
+        shipment |= {"rates": [rate | common for rate in found], "messages": messages, "updated_at": now}
+        self._store.run("UPDATE shipments SET doc = ? WHERE id = ?", dump(shipment), identity)
+        return as_json(shipment)
+
     def _new_shipment(self, sent: Json) -> Json:
         identity, now = "shp_" + uuid4().hex, iso(self._clock.now())
         origin, to = self._kept_address(sent["from_address"]), self._kept_address(sent["to_address"])
@@ -172,7 +190,9 @@ class EasyPost:
             _refuse(422, "PARAMETER.REQUIRED", "Missing required parameter.", _field("rate"))
         chosen: Json | None = next((rate for rate in shipment["rates"] if rate["id"] == name), None)
         if chosen is None:
-            _refuse(422, "SHIPMENT.POSTAGE.FAILURE", "The rate is not this shipment's.", "rate not found")
+            _refuse(422, "SHIPMENT.RATE.NOT_FOUND", "The rate is not this shipment's.", "rate not found")
+        if self._faults.on_carrier(chosen["carrier"], [str(shipment["reference"] or "")]):
+            _refuse(422, "SHIPMENT.POSTAGE.NO_RESPONSE", "The carrier did not respond in time.")
         return chosen
 
     def _print(self, call: Call, shipment: Json, rate: Json) -> None:
@@ -183,15 +203,15 @@ class EasyPost:
             code, carrier=rate["carrier"], lane=way, days=rate["delivery_days"], reference=reference,
             shipment=shipment["id"],
         )  # fmt: skip
-        now = iso(self._clock.now())
+        now, kind = iso(self._clock.now()), str(shipment["options"].get("label_format") or "PNG").upper()
         shipment |= {"tracking_code": code, "selected_rate": rate, "status": "pre_transit", "updated_at": now}
         shipment["fees"] = [_fee("LabelFee", "0.05000"), _fee("PostageFee", rate["rate"])]
         shipment["postage_label"] = {
             "id": "pl_" + uuid4().hex, "object": "PostageLabel", "created_at": now, "updated_at": now,
             "integrated_form": "none", "label_date": now, "label_epl2_url": None, "label_file": None,
-            "label_file_type": "image/png", "label_pdf_url": None, "label_resolution": 300,
+            "label_file_type": LABEL_TYPES[kind], "label_pdf_url": None, "label_resolution": 300,
             "label_size": "4x6", "label_type": "default", "label_zpl_url": None, "date_advance": 0,
-            "label_url": f"{call.base_url}/easypost/labels/{code}.png",
+            "label_url": f"{call.base_url}/easypost/labels/{code}.{kind.lower()}",
         }  # fmt: skip
 
     def _refund(self, call: Call, identity: str) -> Answer:
@@ -273,7 +293,7 @@ class EasyPost:
         if call.params.get("verify_strict") and errors:
             _refuse(422, "ADDRESS.VERIFY.FAILURE", "Unable to verify address.", *errors)
         if call.params.get("verify"):
-            address["verifications"] = _verifications(errors)
+            address |= _as_known(address) | {"verifications": _verifications(errors)}
         return as_json(address, 201)
 
     def _verify(self, call: Call) -> Answer:
@@ -301,13 +321,29 @@ def _address_errors(address: Json) -> list[Json]:
     """Return what a carrier would find wrong: a missing part, or a place that says it does not exist."""
     required = ("street1", "city", "zip") if (address.get("country") or "US") == "US" else ("street1", "city")
     errors = [_complaint(f"E.{name.upper()}.MISSING", name) for name in required if not address.get(name)]
-    if "undeliverable" in str(address.get("street1") or "").lower():
+    street = str(address.get("street1") or "").lower()
+    if _NO_SUCH_PLACE in street:
         errors.append(_complaint("E.ADDRESS.NOT_FOUND", "address"))
+    if _ONE_OF_SEVERAL in street:
+        errors.append(_complaint("E.ADDRESS.MULTIPLE", "address"))
     return errors
 
 
+def _as_known(address: Json) -> Json:
+    """Return what a carrier would write instead: a street that is misspelt lies in the next postal area."""
+    street, postal = str(address.get("street1") or ""), str(address.get("zip") or "")
+    if _NEXT_DOOR not in street.lower() or not postal.isdigit():
+        return {}
+    words = [word for word in street.split() if word.lower() != _NEXT_DOOR]
+    return {"street1": " ".join(words), "zip": f"{int(postal) + 1:0{len(postal)}d}"}
+
+
 def _complaint(code: str, name: str) -> Json:
-    text = "Address not found" if name == "address" else f"Missing {name}"
+    found = {
+        "E.ADDRESS.NOT_FOUND": "Address not found",
+        "E.ADDRESS.MULTIPLE": "Multiple addresses were returned",
+    }
+    text = found.get(code, f"Missing {name}")
     return {"code": code, "field": name, "message": text, "suggestion": None}
 
 
@@ -327,6 +363,38 @@ def _refuse(status: int, code: str, message: str, *errors: Any) -> NoReturn:
     answer = _error(status, code, message, list(errors))
     answer.headers["x-ep-request-uuid"] = uuid4().hex
     raise Refusal(answer)
+
+
+def label_file(code: str, kind: str) -> bytes:
+    """Return a label as PNG, PDF or ZPL; the same number always gives the same bytes."""
+    match kind:
+        case "pdf":
+            return _label_pdf(code)
+        case "zpl":
+            return f"^XA^FO50,300^BY2^BCN,160,Y^FD{code}^FS^XZ\n".encode()
+        case _:
+            return label_image(code)
+
+
+def _label_pdf(code: str) -> bytes:
+    """Return a page of 4 by 6 inches (288 by 432 points) with the number on it."""
+    drawn = f"BT /F1 14 Tf 24 200 Td ({code}) Tj ET".encode()
+    page = b"<< /Type /Page /Parent 2 0 R /MediaBox [0 0 288 432] /Contents 4 0 R /Resources << /Font << /F1 5 0 R >> >> >>"
+    objects = [
+        b"<< /Type /Catalog /Pages 2 0 R >>",
+        b"<< /Type /Pages /Kids [3 0 R] /Count 1 >>",
+        page,
+        b"<< /Length %d >>\nstream\n%s\nendstream" % (len(drawn), drawn),
+        b"<< /Type /Font /Subtype /Type1 /BaseFont /Helvetica >>",
+    ]
+    content, places = b"%PDF-1.4\n", []
+    for number, body in enumerate(objects, 1):
+        places.append(len(content))
+        content += b"%d 0 obj\n%s\nendobj\n" % (number, body)
+    table = b"".join(b"%010d 00000 n \n" % place for place in places)
+    count = len(objects) + 1
+    trailer = b"trailer\n<< /Size %d /Root 1 0 R >>\nstartxref\n%d\n%%%%EOF\n" % (count, len(content))
+    return content + b"xref\n0 %d\n0000000000 65535 f \n" % count + table + trailer
 
 
 def label_image(code: str) -> bytes:

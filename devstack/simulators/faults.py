@@ -184,7 +184,7 @@ class Faults:
         ]
 
     def on_carrier(self, carrier: str, references: list[str]) -> bool:
-        """Test whether this carrier fails to quote."""
+        """Test whether this carrier fails to quote, or to make the label it quoted."""
         return any(
             fault.kind == "carrier_error"
             and fault.alive()

@@ -139,7 +139,10 @@ _CASES: Final[Mapping[CaseKind, tuple[str, str]]] = MappingProxyType(
         CaseKind.RECEIPT_LATE: ("goods that a vendor should have brought", "it escalates"),
         CaseKind.CARRIER_DOWN: ("a label from a carrier that does not answer", "it escalates"),
         CaseKind.LABEL_REFUSED: ("a label the carrier refuses to make", "it escalates"),
-        CaseKind.RATE_EXPIRED: ("a price for its label: the one that was offered is gone", "it escalates"),
+        CaseKind.RATE_EXPIRED: (
+            "a price for its label: the one that was offered is gone",
+            "the best offer is bought",
+        ),
         CaseKind.WAREHOUSE_LATE: ("the warehouse, which is past its ship-by time", "it escalates"),
         CaseKind.NO_FIRST_SCAN: (
             "a first scan of a parcel that was handed over",
@@ -152,7 +155,10 @@ _CASES: Final[Mapping[CaseKind, tuple[str, str]]] = MappingProxyType(
             "the customer to pick a parcel up",
             "they are reminded, and after its last day it comes back",
         ),
-        CaseKind.ADDRESS_PROBLEM: ("an address that the carrier can find", "it escalates"),
+        CaseKind.ADDRESS_PROBLEM: (
+            "an address that the carrier can find",
+            "support asks; what has not left is cancelled in the end",
+        ),
         CaseKind.REFUSED: (
             "a parcel that was refused at the door and comes back",
             "it counts as lost, and is made good",

@@ -56,6 +56,9 @@ DEFAULT: Final[Mapping[HoldReason, HoldDefault]] = MappingProxyType(
 )
 
 
+ADDRESS_CHECK: Final = "address check"  # who places a hold because no carrier is sure of the address
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hold:
     """One active hold. `hold_id` is readable: `SO-10483:fraud`; one per reason may stand at a time."""

@@ -4,22 +4,14 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
-from enum import StrEnum
 from types import MappingProxyType
 from typing import Final
 
 from fulfillment.domain.address import Address
-from fulfillment.domain.carrier_choice import Quote
+from fulfillment.domain.carrier_choice import Errand, Quote
 from fulfillment.domain.cartons import Size
-
-
-class LabelFormat(StrEnum):
-    """What a label's bytes are."""
-
-    PDF = "pdf"
-    PNG = "png"
-    ZPL = "zpl"
-
+from fulfillment.domain.policy import DEFAULT, LabelFormat, Policy
+from fulfillment.domain.reliability import Lane
 
 CONTENT_TYPE: Final[Mapping[LabelFormat, str]] = MappingProxyType(
     {
@@ -76,6 +68,8 @@ class Label:
 class LabelJob:
     """A claimed purchase. `reference` is the provider's shipment, once made; it is stored before buying.
 
+    `days` are the carriers' working days until the promised one; `quoted` is what an earlier attempt chose, `value` what
+    the goods cost, in minor units of `currency`.
     `size_mm` are the parcel's sides, None where it is in no carton of ours.
     """
 
@@ -88,12 +82,39 @@ class LabelJob:
     promise_date: date
     currency: str
     today: date
+    location_id: str = ""
+    days: int = 0
     express: bool = False
     size_mm: Size | None = None
+    value: int = 0
+    policy: Policy = DEFAULT
     reference: str = ""
     sends: int = 0
     bought: Label | None = None
     stopped: bool = False
+    quoted: Quote | None = None
+    quotes_are_old: bool = False
+    accepts_dearer: bool = False
+    is_for_old_address: bool = False
+    has_document: bool = False
+    address_is_checked: bool = True
+
+    @property
+    def errand(self) -> Errand:
+        """What is to be carried, for the choice of a carrier."""
+        return Errand(
+            parcel_id=self.parcel_id,
+            today=self.today,
+            promise_date=self.promise_date,
+            days=self.days,
+            express=self.express,
+            value=self.value,
+        )
+
+    @property
+    def lane(self) -> Lane:
+        """From where to where."""
+        return Lane.to(self.location_id, self.destination)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,8 +129,9 @@ class VoidJob:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Quoted:
-    """The provider's shipment with its offers, and the carriers that failed to make one."""
+    """The provider's shipment with its offers, what was said by carriers that made none, and which do not answer."""
 
     reference: str
     quotes: tuple[Quote, ...]
     messages: tuple[str, ...] = ()
+    silent: tuple[str, ...] = ()

@@ -106,7 +106,7 @@ PLAYBOOKS: Final[Mapping[CaseKind, Playbook]] = MappingProxyType(
         _K.LEFT_UNRECORDED: _person(),
         _K.CARRIER_DOWN: _person(lambda policy: policy.carrier_switch_after, Owner.SUPPORT),
         _K.LABEL_REFUSED: _person(),
-        _K.RATE_EXPIRED: _person(lambda policy: policy.rate_decided_within),
+        _K.RATE_EXPIRED: _own_clocks(lambda policy: policy.rate_decided_within),
         _K.WAREHOUSE_LATE: _person(then=Owner.OPS),
         # A parcel's own clock gives it up (`storage/reconciliation.py`): it knows how patient its lane is.
         _K.NO_FIRST_SCAN: Playbook(

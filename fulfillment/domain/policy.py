@@ -72,6 +72,32 @@ class ForeignCard(StrEnum):
     NOBODY = "nobody"
 
 
+class CarrierChoice(StrEnum):
+    """Which of the offered services carries a parcel."""
+
+    CHEAPEST_SURE = "cheapest_sure"  # of those that are sure to keep the promise; measured, not believed
+    CHEAPEST = "cheapest"
+    FASTEST = "fastest"
+    MOST_RELIABLE = "most_reliable"
+    LEAST_COST = "least_cost"  # price, and what lateness, loss and damage cost on average
+
+
+class LabelFormat(StrEnum):
+    """What a label's bytes are."""
+
+    PDF = "pdf"
+    PNG = "png"
+    ZPL = "zpl"
+
+
+class AddressCheck(StrEnum):
+    """What is done with an address before a label is bought for it."""
+
+    CORRECT = "correct"  # what the carriers correct goes to the corrected form, and the customer is told
+    ASK = "ask"  # what they would correct waits for the customer's answer
+    OFF = "off"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
     """The shop's rules. Spans are shop time; amounts are minor units of the order's currency."""
@@ -125,6 +151,19 @@ class Policy:
 
     weight_tolerance: float = 0.05  # at the bench, of what a parcel should weigh
     weight_slack_g: int = 50  # paper and tape, and how fine scales are
+    carrier_choice: CarrierChoice = CarrierChoice.CHEAPEST_SURE
+    carrier_sure: float = 0.9  # the chance to keep the promise that own parcels must bear out
+    late_costs_percent: int = 10  # of the goods; a late parcel costs this
+    late_costs_least: int = 800
+    explore_percent: int = 3  # of the parcels try a service of which little is known
+    explore_over: int = 200  # such a trial may cost more than the best offer by this
+    label_format: LabelFormat = LabelFormat.PNG
+    rate_life: timedelta = timedelta(hours=24)  # older offers are asked for anew
+    rate_tolerance_percent: int = 10
+    rate_tolerance_least: int = 200
+    carrier_down_after: timedelta = timedelta(minutes=10)
+    address_check: AddressCheck = AddressCheck.CORRECT
+    address_give_up: timedelta = timedelta(days=7)
 
     transit_days: int = 5
     transit_days_abroad: int = 10

@@ -3,7 +3,8 @@
     ProviderError
     ├── ProviderUnavailable      it did not happen; try again with patience
     │   ├── RateLimited          ... after `retry_after`
-    │   └── Conflict             ... soon, with the same key
+    │   ├── Conflict             ... soon, with the same key
+    │   └── RateGone             ... with another quote: the one it was for is no longer sold
     ├── OutcomeUnknown           it may have happened; only asking the provider leaves this state
     │   └── FailureStored        ... and the same key would only replay the failure
     ├── StateConflict            "already captured", "already bought": read, then decide
@@ -42,6 +43,10 @@ class RateLimited(ProviderUnavailable):
 
 class Conflict(ProviderUnavailable):
     """The same key is being worked on right now."""
+
+
+class RateGone(ProviderUnavailable):
+    """The rate is no longer sold at what was quoted; nothing was bought."""
 
 
 class OutcomeUnknown(ProviderError):

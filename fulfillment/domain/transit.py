@@ -81,6 +81,14 @@ def working_days(calendar: Calendar, left: date, arrived: date) -> int:
     return days
 
 
+def days_left(calendar: Calendar, leaves: date, until: date) -> int:
+    """Return how many working days a parcel may take that has to be there by `until`."""
+    days = 0
+    while calendar.after(leaves, days + 1) <= until:
+        days += 1
+    return days
+
+
 def usual(history: History, *, abroad: bool, policy: Policy) -> Transit:
     """Return the days within which `policy.promise_share` of the lane's parcels arrive."""
     share, shop = policy.promise_share, policy.transit_days_abroad if abroad else policy.transit_days

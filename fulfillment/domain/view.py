@@ -1,8 +1,11 @@
 """An order as people and programs read it: one shape for the API, the pages, the command line and `explain`."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
+from typing import Any
 
+from fulfillment.domain.address import AddressAnswer
 from fulfillment.domain.cases import Case, CaseKind
 from fulfillment.domain.errors import UnknownParcel
 from fulfillment.domain.holds import Hold, HoldReason
@@ -52,6 +55,7 @@ class ParcelView:
     handed_over_at: datetime | None
     latest_scan_at: datetime | None
     delivered_at: datetime | None
+    decision: Mapping[str, Any] | None = None  # why this carrier, with every offer there was
     scans: tuple[ScanView, ...] = ()
 
     @property
@@ -126,6 +130,7 @@ class OrderView:
     tracking_token: str
     confirmed_at: datetime | None
     completed_at: datetime | None
+    address_answer: AddressAnswer | None = None  # where it now goes, as the carriers see it
     events: tuple[EventView, ...] = ()
     promises: tuple[Promise, ...] = ()
     cases_alike: int = (

@@ -128,7 +128,8 @@ SELECT m.manifest_id, p.parcel_id, p.label_id, p.outcome, m.handed_over_at
 FROM manifests m JOIN manifest_parcels p ON p.manifest_id = m.manifest_id
 """
 _LABELS: Final = """
-SELECT label_id, parcel_id, state, provider_shipment_ref, carrier, tracking_number, cost, address_hash, created_at
+SELECT label_id, parcel_id, state, provider_shipment_ref, carrier, tracking_number, cost, quoted_price, dearer,
+    address_hash, created_at
 FROM labels
 """
 _SCANS: Final = """

@@ -38,6 +38,7 @@ _SENTENCE: Final = {
     Fact.FAILED_ATTEMPT: "The carrier could not deliver your parcel and tries again.",
     Fact.PICKUP_WAITING: "Your parcel waits for you at a pickup point.",
     Fact.CUSTOMS: "Your parcel is with customs.",
+    Fact.ADDRESS_ASKED: "We need one thing from you: please check your address.",
     Fact.ADDRESS_PROBLEM: "The carrier cannot find your address. Please check it.",
     Fact.RETURNING: "Your parcel is coming back to us. Tell us whether to send it again or to give your money back.",
     Fact.REFUSED: "Your parcel was not accepted. We give your money back when it is here.",
@@ -54,10 +55,11 @@ def open_case(
     due_at: datetime,
     now: datetime,
     note: str = "",
+    told: Fact | None = None,
 ) -> Case:
     """Return the open case of this kind about `subject`, opening it if there is none.
 
-    The customer hears of it, where its playbook says so. The order must be locked, or whatever the subject is where
+    The customer hears of it, where its playbook says so, or in the words of `told`. The order must be locked, or whatever the subject is where
     it belongs to no order.
     """
     this = {"the_subject": subject, "the_kind": kind.value}
@@ -69,7 +71,7 @@ def open_case(
         case_id=case_id(subject, kind, n), kind=kind, subject=subject, opened_at=now, due_at=due_at, note=note
     )
     conn.execute(_ADD, _row(order_id, case))
-    if order_id is not None and (fact := PLAYBOOKS[kind].told):
+    if order_id is not None and (fact := told or PLAYBOOKS[kind].told):
         tell(conn, order_id, case, fact, now=now)
     return case
 

@@ -13,7 +13,7 @@ from fulfillment.domain.notifications import Fact
 from fulfillment.domain.policy import Policy
 from fulfillment.domain.promise import Source, promised
 from fulfillment.domain.shipment import BEFORE_HAND_OVER, WaitsFor, WorkStatus
-from fulfillment.storage import changes, promises
+from fulfillment.storage import address_checks, changes, promises
 from fulfillment.storage.advance import advance
 from fulfillment.storage.changes import Made
 from fulfillment.storage.locations import CALENDAR, calendar_from
@@ -110,6 +110,8 @@ def change_address(conn: Connection, request: ChangeAddress, *, now: datetime, p
             f"{it.parcel_id} (ask {it.carrier} to redirect {it.tracking_number})" for it in gone
         )
         text += f" What has left goes to the old one: {left}."
+    if address_checks.answered(conn, order_id, by=request.by, now=now):
+        advance(conn, lock_order(conn, order_id), now=now, policy=policy)
     if day := _another_day(conn, order, going, ship_to, now=now, policy=policy):
         why, told = "it goes to another country", Told(fact=Fact.CHANGED, subject=change_id, version=1)
         promises.revise(conn, order_id, day, source=Source.CHANGE, reason=why, told=told, now=now)
@@ -136,6 +138,17 @@ def propose(
     """Leave an address for the order to take; the same request again leaves the one that was there."""
     row = {"order_id": order_id, "request_id": request_id, "ship_to": asdict(ship_to), "by": by, "at": now}
     conn.execute(_PROPOSE, row)
+
+
+def propose_suggested(conn: Connection, order_id: str, *, by: str, request_id: str, now: datetime) -> None:
+    """Leave the address that the carriers suggest. See `RecordStore.propose_suggested`."""
+    order = lock_order(conn, order_id)
+    if changes.repeated(conn, order_id, ChangeKind.ADDRESS, request_id, now=now) is not None:
+        return
+    suggested = address_checks.suggestion(conn, order)
+    if suggested is None:
+        raise ChangeRefused(f"the carriers suggest no other address for {order_id}: give the right one")
+    propose(conn, order_id, suggested, by=by, request_id=request_id, now=now)
 
 
 def _proposed(conn: Connection, order_id: str, request_id: str) -> Address:

@@ -6,7 +6,8 @@ from typing import Final
 from sqlalchemy import Connection, bindparam, exists, select
 from sqlalchemy.dialects.postgresql import insert
 
-from fulfillment.domain.label import LabelDocument, LabelFormat
+from fulfillment.domain.label import LabelDocument
+from fulfillment.domain.policy import LabelFormat
 from fulfillment.storage.tables import label_documents, labels
 
 _KEEP: Final = insert(label_documents).on_conflict_do_nothing()

@@ -79,7 +79,11 @@ _SENTENCE: Final = {
     Outcome.EXPIRED: "Your order was cancelled, because it was not paid.",
     Outcome.REJECTED: "We could not accept your order.",
 }
-_CASE_OF: Final = {HoldReason.FRAUD: CaseKind.FRAUD_REVIEW, HoldReason.STOCK: CaseKind.OUT_OF_STOCK}
+_CASE_OF: Final = {
+    HoldReason.FRAUD: CaseKind.FRAUD_REVIEW,
+    HoldReason.STOCK: CaseKind.OUT_OF_STOCK,
+    HoldReason.ADDRESS: CaseKind.ADDRESS_PROBLEM,
+}
 _CASES: Final = (*_CASE_OF.values(), CaseKind.ON_HOLD)
 
 _ORDER: Final = update(orders).where(orders.c.order_id == bindparam("the_order"))
@@ -214,6 +218,16 @@ class RecordStore:
         with self._engine.begin() as conn:
             lock_order(conn, order_id)
             delivery.propose(conn, order_id, ship_to, by=by, request_id=request_id, now=self._now())
+
+    def propose_suggested(self, order_id: str, *, by: str, request_id: str) -> None:
+        """Leave the address that the carriers suggest for the order to take under this request's id.
+
+        Raises:
+            UnknownOrder: there is no such order.
+            ChangeRefused: nobody suggests another one.
+        """
+        with self._engine.begin() as conn:
+            delivery.propose_suggested(conn, order_id, by=by, request_id=request_id, now=self._now())
 
     def change_address(self, request: ChangeAddress) -> Changed:
         """Send what has not left to another address; its labels must be bought again.

@@ -1,24 +1,37 @@
 """Labels, bought once and given back, and what carriers report about their parcels."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import date, datetime
 from typing import Any, Final
 
-from sqlalchemy import Connection, Engine, Row, and_, func, insert, or_, select, update
+from sqlalchemy import Connection, Engine, Row, and_, bindparam, func, insert, or_, select, update
 
 from fulfillment.crashpoints import crashpoint
-from fulfillment.domain.address import Address
-from fulfillment.domain.carrier_choice import Choice
+from fulfillment.domain.address import Address, AddressAnswer, AddressRefused
+from fulfillment.domain.calendars import Calendar
+from fulfillment.domain.carrier_choice import Choice, Market, Quote, Scored
+from fulfillment.domain.carriers import FailsAt
 from fulfillment.domain.findings import Unheard
-from fulfillment.domain.label import Label, LabelDocument, LabelJob, VoidJob
+from fulfillment.domain.label import Label, LabelDocument, LabelJob, Quoted, VoidJob
 from fulfillment.domain.order import EXPRESS
 from fulfillment.domain.payment import OperationKind, OperationState, operation_key
 from fulfillment.domain.policy import DEFAULT, Policy
 from fulfillment.domain.provider_errors import Conflict
 from fulfillment.domain.shipment import InvalidTransition, Stop, WorkStatus
 from fulfillment.domain.tracking import CarrierStatus, Flag, Scan, ScanSource, reason_of
-from fulfillment.storage import inbox, journal, label_documents, locks, parcels, signals
+from fulfillment.domain.transit import days_left
+from fulfillment.storage import (
+    address_checks,
+    carriers,
+    inbox,
+    journal,
+    label_documents,
+    locks,
+    parcels,
+    signals,
+)
+from fulfillment.storage.locations import CALENDAR, calendar_from
 from fulfillment.storage.tables import inbox as inbox_table
 from fulfillment.storage.tables import labels, locations, shipments
 from fulfillment.storage.tables import parcels as parcels_table
@@ -26,6 +39,7 @@ from fulfillment.storage.tables import provider_operations as operations
 
 _TRACKING: Final = "tracking"
 _ON_A_PARCEL: Final = ("buying", "live", "used")
+_PLACE: Final = select(*CALENDAR, locations.c.address).where(locations.c.location_id == bindparam("there"))
 
 
 class ShippingBooks:
@@ -47,6 +61,7 @@ class ShippingBooks:
         Raises:
             Stop: the shipment was cancelled.
             InvalidTransition: it is past packing and has no label.
+            AddressRefused: the customer is being asked where it goes.
         """
         with self._engine.begin() as conn:
             order = locks.order_of_parcel(conn, parcel_id)
@@ -56,13 +71,49 @@ class ShippingBooks:
         crashpoint("buy_label.after_claim")
         return job
 
+    def address_checked(self, job: LabelJob, answer: AddressAnswer) -> LabelJob:
+        """Take over what the carriers say of an address, and return the job with the address it goes to.
+
+        Raises:
+            AddressRefused: the order is held until somebody says where it goes; nothing is bought meanwhile.
+            Conflict: the address was changed meanwhile; the next attempt is about the new one.
+        """
+        with self._engine.begin() as conn:
+            order = locks.order_of_parcel(conn, job.parcel_id)
+            moved = Address(**order.ship_to).digest() != job.destination.digest()
+            goes_to = None if moved else self._goes_to(conn, order, job, answer)
+            if goes_to is None:
+                self._fail(conn, job.key, (Conflict if moved else AddressRefused).__name__)
+        if moved:
+            raise Conflict(f"{job.key}: its address was changed meanwhile")
+        if goes_to is None:
+            raise AddressRefused(f"{job.order_id} waits for a good address")
+        return replace(job, destination=goes_to, address_is_checked=True)
+
+    def market(self, job: LabelJob, quoted: Quoted) -> Market:
+        """Return what is known of the carriers that made these offers: how they fared, and which are not used."""
+        with self._engine.begin() as conn:
+            return carriers.market(conn, job, quoted, now=self._now(), policy=self._policy)
+
+    def dearer(self, key: str) -> None:
+        """Note since when every offer asks for more than what was quoted allows."""
+        first = func.coalesce(labels.c.dearer_since, self._now())
+        with self._engine.begin() as conn:
+            conn.execute(update(labels).where(_buying(key)).values(dearer_since=first))
+
     def quoted(self, key: str, reference: str, choice: Choice) -> None:
         """Store the provider's reference and the scored offers, before anything is bought.
 
         Raises:
             Conflict: another attempt of this purchase has a shipment already; the next one buys that.
         """
-        chosen = {"provider_shipment_ref": reference, "quotes": _explained(choice)}
+        chosen = {
+            "provider_shipment_ref": reference,
+            "quotes": _explained(choice),
+            "quoted_at": self._now(),
+            "quoted_price": func.coalesce(labels.c.quoted_price, choice.chosen.price),
+            "dearer": choice.dearer,
+        }
         ours = or_(labels.c.provider_shipment_ref.is_(None), labels.c.provider_shipment_ref == reference)
         with self._engine.begin() as conn:
             # The provider sells postage once per shipment, so one purchase may never know two of them.
@@ -70,9 +121,14 @@ class ShippingBooks:
                 raise Conflict(f"{key}: another attempt is buying this label")
 
     def sending(self, key: str) -> None:
-        """Count a sending of the purchase, before it leaves."""
+        """Count a sending of the purchase, before it leaves.
+
+        Raises:
+            Conflict: another attempt has ended it.
+        """
         with self._engine.begin() as conn:
-            _count_sending(conn, key, self._real_now())
+            if not _count_sending(conn, key, self._real_now()):
+                raise Conflict(f"{key}: another attempt has ended this purchase")
 
     def labeled(self, key: str, label: Label) -> None:
         """Store the label; its shipment becomes labeled, and reports that came too early find their parcel."""
@@ -81,6 +137,16 @@ class ShippingBooks:
             locks.named(conn, _number_lock(label.tracking_number))
             self._store_label(conn, key, label)
         crashpoint("buy_label.after_record")
+
+    def keep_document(self, key: str, document: LabelDocument) -> None:
+        """Keep what is printed, as it came."""
+        with self._engine.begin() as conn:
+            label_documents.keep(conn, key, document, now=self._now())
+
+    def carrier_failed(self, carrier: str, said: str) -> None:
+        """Note that a carrier made no label, or does not say whether it did."""
+        with self._engine.begin() as conn:
+            carriers.failed(conn, carrier, FailsAt.LABEL, said, now=self._now(), policy=self._policy)
 
     def claim_label_void(self, parcel_id: str) -> VoidJob | None:
         """Claim the return of a parcel's live label; None when there is none.
@@ -113,9 +179,7 @@ class ShippingBooks:
     def failed(self, key: str, error_class: str) -> None:
         """Note that the carrier made no label; the next claim is a new purchase."""
         with self._engine.begin() as conn:
-            ended = {"ended_at": self._now(), "error_class": error_class}
-            _end_operation(conn, key, OperationState.FAILED, **ended)
-            conn.execute(update(labels).where(_buying(key)).values(state="failed"))
+            self._fail(conn, key, error_class)
 
     def label_number(self, parcel_id: str) -> tuple[str, str] | None:
         """Return carrier and tracking number of a parcel's live label."""
@@ -166,6 +230,7 @@ class ShippingBooks:
     def _claimed(self, conn: Connection, order: Row[Any], parcel: Row[Any]) -> Row[Any]:
         """Claim a new purchase; its row is what a second claim finds."""
         _check_packed(parcel)
+        address_checks.check_not_asked(conn, order)
         count = select(func.count()).where(labels.c.parcel_id == parcel.parcel_id)
         n: int = conn.execute(count).scalar_one() + 1
         key = operation_key(order.order_id, OperationKind.BUY_LABEL, parcel.parcel_id, n)
@@ -175,25 +240,54 @@ class ShippingBooks:
         stamps = {"created_at": self._now()}
         return conn.execute(insert(labels).values(row | bought_for | stamps).returning(labels)).one()
 
+    def _fail(self, conn: Connection, key: str, error_class: str) -> None:
+        ended = {"ended_at": self._now(), "error_class": error_class}
+        _end_operation(conn, key, OperationState.FAILED, **ended)
+        conn.execute(update(labels).where(_buying(key)).values(state="failed"))
+
+    def _goes_to(
+        self, conn: Connection, order: Row[Any], job: LabelJob, answer: AddressAnswer
+    ) -> Address | None:
+        goes_to = address_checks.take(conn, order, answer, policy=self._policy, now=self._now())
+        if goes_to is not None:
+            conn.execute(update(labels).where(_buying(job.key)).values(address_hash=goes_to.digest()))
+        return goes_to
+
     def _job(self, conn: Connection, order: Row[Any], parcel: Row[Any], label: Row[Any]) -> LabelJob:
-        origin = select(locations.c.address).where(locations.c.location_id == parcel.location_id)
-        today = self._now().date()
+        place = conn.execute(_PLACE, {"there": parcel.location_id}).one()
+        now, policy, calendar = self._now(), self._policy, calendar_from(place)
+        leaves = calendar.work_day(now)
+        promise_date, to = order.promise_date or leaves, Address(**order.ship_to)
+        sends = _sends(conn, label.label_id)
         return LabelJob(
             key=label.label_id,
             parcel_id=parcel.parcel_id,
             order_id=order.order_id,
-            origin=Address(**conn.execute(origin).scalar_one()),
-            destination=Address(**order.ship_to),
+            origin=Address(**place.address),
+            destination=to,
             weight_g=parcel.weight_g,
-            promise_date=order.promise_date or today,
+            promise_date=promise_date,
             currency=order.currency,
-            today=today,
+            today=leaves,
+            location_id=parcel.location_id,
+            days=days_left(Calendar(closed_days=calendar.closed_days), leaves, promise_date),
             express=order.service == EXPRESS,
             size_mm=parcel.size_mm and tuple(parcel.size_mm),
+            value=parcel.value,
+            policy=policy,
             reference=label.provider_shipment_ref or "",
-            sends=_sends(conn, label.label_id),
+            sends=sends,
             bought=None if label.state == "buying" else _bought(label, parcel.edd_date),
             stopped=parcel.work_status == WorkStatus.CANCELLED.value,
+            quoted=_quoted(label),
+            quotes_are_old=label.quoted_at is not None and now - label.quoted_at >= policy.rate_life,
+            accepts_dearer=(
+                label.dearer_since is not None and now - label.dearer_since >= policy.rate_decided_within
+            ),
+            # What was sent may still be bought: it is asked after, and what comes of it is given back.
+            is_for_old_address=label.state == "buying" and not sends and label.address_hash != to.digest(),
+            has_document=label_documents.has(conn, label.label_id),
+            address_is_checked=address_checks.is_checked(conn, order, policy),
         )
 
     def _store_label(self, conn: Connection, key: str, label: Label) -> None:
@@ -217,6 +311,7 @@ class ShippingBooks:
         )
         parcel = _parcel(conn, row.parcel_id)
         _become_labeled(conn, parcel, now)
+        carriers.works(conn, label.carrier, now=now)
         _expect(conn, parcel, label.edd)
         number = {"carrier": label.carrier, "tracking_number": label.tracking_number}
         text = f"The shipping label is made: {label.carrier} {label.service}, number {label.tracking_number}."
@@ -288,7 +383,7 @@ class ShippingBooks:
 
 def _parcel(conn: Connection, parcel_id: str) -> Row[Any]:
     query = (
-        select(parcels_table, shipments.c.work_status, shipments.c.location_id)
+        select(parcels_table, *shipments.c["work_status", "location_id", "value"])
         .join(shipments, shipments.c.shipment_id == parcels_table.c.shipment_id)
         .where(parcels_table.c.parcel_id == parcel_id)
     )
@@ -360,13 +455,13 @@ def _sends(conn: Connection, key: str) -> int:
     return sends
 
 
-def _count_sending(conn: Connection, key: str, real_now: datetime) -> None:
+def _count_sending(conn: Connection, key: str, real_now: datetime) -> bool:
     counted = {
         "state": OperationState.CLAIMED.value,
         "sends": operations.c.sends + 1,
         "first_sent_at": func.coalesce(operations.c.first_sent_at, real_now),
     }
-    conn.execute(update(operations).where(_open(key)).values(counted))
+    return conn.execute(update(operations).where(_open(key)).values(counted)).rowcount > 0
 
 
 def _end_operation(conn: Connection, key: str, state: OperationState, **values: Any) -> None:
@@ -388,11 +483,45 @@ def _number_lock(tracking_number: str) -> str:
 
 
 def _explained(choice: Choice) -> dict[str, Any]:
-    options = [
-        asdict(option.quote) | {"arrives": _iso(option.arrives), "in_time": option.in_time}
-        for option in choice.options
-    ]
-    return {"chosen": choice.chosen.quote_id, "why": choice.why, "options": options}
+    """Return a decision with all its inputs, so that it can be told why, and made again."""
+    return {
+        "chosen": choice.chosen.quote_id,
+        "quote": asdict(choice.chosen),
+        "why": choice.why,
+        "promise_date": _iso(choice.promise_date),
+        "lateness_costs": choice.lateness_costs,
+        "policy_version": choice.policy_version,
+        "tried": choice.tried,
+        "dearer": choice.dearer,
+        "said": list(choice.said),
+        "options": [_option(option) for option in choice.options],
+    }
+
+
+def _option(option: Scored) -> dict[str, Any]:
+    chances = option.reliability
+    return asdict(option.quote) | {
+        "arrives": _iso(option.arrives),
+        "in_time": option.in_time,
+        "likely": round(chances.likely, 4),
+        "at_least": round(chances.at_least, 4),
+        "lost": round(chances.lost, 4),
+        "damaged": round(chances.damaged, 4),
+        "parcels": round(chances.parcels, 1),
+        "circle": chances.circle.value,
+        "expected": option.expected,
+        "left_out": option.left_out,
+    }
+
+
+def _quoted(label: Row[Any]) -> Quote | None:
+    """Return the offer chosen before, at the price that what is paid is measured by."""
+    if label.state != "buying" or label.quotes is None or "quote" not in label.quotes:
+        return None
+    kept = label.quotes["quote"]
+    return Quote(
+        **kept | {"price": label.quoted_price, "percentiles": tuple(map(tuple, kept["percentiles"]))}
+    )
 
 
 def _iso(day: date | None) -> str | None:

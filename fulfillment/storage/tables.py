@@ -720,6 +720,9 @@ labels = Table(
     Column("quotes", JSONB),  # every scored option, so that the choice can be explained
     _moment("quoted_at", nullable=True),
     Column("quoted_price", Integer),  # what may be paid is measured by it
+    Column(
+        "dearer", Boolean, nullable=False, server_default="false"
+    ),  # it was decided to pay more than that allows
     _moment("dearer_since", nullable=True),  # since when every offer asks for more than that allows
     _moment("created_at"),
     Index(
@@ -763,6 +766,8 @@ transits = Table(
     Column("longest_silence", Interval),
     Index("ix_transits_area", "location_id", "country", "area", "ended_at"),
     Index("ix_transits_country", "location_id", "country", "ended_at"),
+    Index("ix_transits_lane", "carrier", "carrier_service", "location_id", "country", "area", "left_date"),
+    Index("ix_transits_service", "carrier", "carrier_service", "left_date"),
     Index("ix_transits_look", "look_at", postgresql_where=text("look_at IS NOT NULL")),
 )
 
@@ -788,27 +793,8 @@ carriers = Table(
     Column("why", Text, nullable=False, server_default=""),
     _moment("failing_since", nullable=True),  # null since its latest success
     _moment("failed_at", nullable=True),
+    Column("fails_at", Text),  # to make offers, or labels
     Column("said", Text, nullable=False, server_default=""),
-)
-
-# How long each parcel took, from the day on which it left: what the choice of a carrier is measured by.
-passages = Table(
-    "passages",
-    metadata,
-    Column("parcel_id", Text, ForeignKey("parcels.parcel_id"), primary_key=True),
-    Column("carrier", Text, nullable=False),
-    Column("service", Text, nullable=False),
-    Column("lane", Text, nullable=False),  # between two small areas
-    Column("zone", Text, nullable=False),  # between two large ones
-    Column("peak", Boolean, nullable=False),  # in the weeks before the new year
-    Column("left_on", Date, nullable=False),
-    Column("days", Integer),  # null: not delivered (yet)
-    Column("lost", Boolean, nullable=False, server_default="false"),
-    Column("damaged", Boolean, nullable=False, server_default="false"),
-    CheckConstraint("days >= 0", name="days"),
-    Index("ix_passages_lane", "lane", "carrier", "service", "left_on"),
-    Index("ix_passages_zone", "zone", "carrier", "service", "left_on"),
-    Index("ix_passages_service", "carrier", "service", "left_on"),
 )
 
 # What the carriers' address check said, once per order and address.

@@ -3,11 +3,12 @@
 from sqlalchemy import ColumnElement, and_, exists, or_
 
 from fulfillment.domain.cases import CaseKind, CaseState
+from fulfillment.domain.holds import HoldReason
 from fulfillment.domain.notifications import Fact
 from fulfillment.domain.order import OrderStatus
 from fulfillment.domain.payment import PaymentStatus
 from fulfillment.domain.shipment import WorkStatus
-from fulfillment.storage.tables import backorders, cases, orders, outbox, payments, shipments
+from fulfillment.storage.tables import backorders, cases, holds, orders, outbox, payments, shipments
 
 _STOPPED = (OrderStatus.CANCELLING, OrderStatus.CANCELLED, OrderStatus.EXPIRED, OrderStatus.REJECTED)
 _CASE = outbox.c.data["case_id"].astext
@@ -28,6 +29,7 @@ def no_longer_true() -> ColumnElement[bool]:
         and_(outbox.c.fact == Fact.BACKORDERED.value, ~_waits()),
         and_(outbox.c.fact == Fact.PAYMENT_ACTION.value, ~_asks()),
         and_(outbox.c.fact == Fact.SHORTAGE_ASKED.value, ~_unanswered()),
+        and_(outbox.c.fact == Fact.ADDRESS_ASKED.value, ~_held_for_address()),
         and_(outbox.c.fact == Fact.DELAYED.value, or_(_superseded(), _arrived())),
         and_(outbox.c.fact == Fact.CONFIRMED.value, _stopped()),
         and_(outbox.c.fact == Fact.SHIPPED.value, or_(~_left(), _arrived())),
@@ -82,4 +84,12 @@ def _unanswered() -> ColumnElement[bool]:
         cases.c.order_id == outbox.c.order_id,
         cases.c.kind == CaseKind.OUT_OF_STOCK.value,
         cases.c.state != CaseState.RESOLVED.value,
+    )
+
+
+def _held_for_address() -> ColumnElement[bool]:
+    return exists().where(
+        holds.c.order_id == outbox.c.order_id,
+        holds.c.reason == HoldReason.ADDRESS.value,
+        holds.c.state == "active",
     )

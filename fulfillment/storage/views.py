@@ -2,7 +2,7 @@
 
 import base64
 import binascii
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime
 from typing import Any, Final
@@ -25,6 +25,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import aggregate_order_by, array
 
+from fulfillment.domain.address import Address, AddressAnswer, Verdict
 from fulfillment.domain.cases import OWNER, Case, CaseKind, CaseState, Owner, attention, most_urgent
 from fulfillment.domain.errors import FulfillmentError, UnknownOrder
 from fulfillment.domain.holds import Hold, HoldReason
@@ -56,6 +57,7 @@ from fulfillment.domain.view import (
 from fulfillment.storage.orders import order_from
 from fulfillment.storage.stages import attention_of, stage_of
 from fulfillment.storage.tables import (
+    address_checks,
     cases,
     holds,
     labels,
@@ -192,6 +194,7 @@ def _whole_order(chosen: ColumnElement[bool]) -> Any:
         _of_order(payments, payments.c.created_at, payments.c.attempt, payments.c.payment_id),
         _of_order(holds, holds.c.placed_at, holds.c.hold_id, only=holds.c.state == "active"),
         _of_order(cases, cases.c.opened_at, cases.c.case_id, only=cases.c.state != CaseState.RESOLVED.value),
+        _of_order(address_checks, address_checks.c.at),
         _of_order(order_events, order_events.c.seq),
         _of_order(promises, promises.c.n),
         _TELLINGS,
@@ -272,6 +275,7 @@ def _view(row: Row[Any]) -> OrderView:
         tracking_token=row.tracking_token,
         confirmed_at=row.confirmed_at,
         completed_at=row.completed_at,
+        address_answer=_address_answer(order.ship_to, row.address_checks or ()),
         events=tuple(_event(event) for event in row.order_events or ()),
         promises=tuple(_promise(promise, row.tellings or []) for promise in row.promises or ()),
     )
@@ -296,6 +300,15 @@ def _promise(row: dict[str, Any], tellings: Rows) -> Promise:
         shipment_id=row["shipment_id"],
         told=tuple(told),
     )
+
+
+def _address_answer(to: Address, answers: Iterable[dict[str, Any]]) -> AddressAnswer | None:
+    """Return what the carriers said of the address the order goes to now."""
+    said = next((answer for answer in answers if answer["address_hash"] == to.digest()), None)
+    if said is None:
+        return None
+    suggestion = Address(**said["suggestion"]) if said["suggestion"] else None
+    return AddressAnswer(verdict=Verdict(said["verdict"]), suggestion=suggestion, said=said["said"])
 
 
 def _alike(conn: Connection, view: OrderView) -> int:
@@ -369,6 +382,7 @@ def _parcel(row: Row[Any], parcel: dict[str, Any]) -> ParcelView:
         service=label.get("service") or "",
         tracking_number=label.get("tracking_number") or "",
         label_state=label.get("state") or "",
+        decision=label.get("quotes"),
         edd_date=parcel["edd_date"] and date.fromisoformat(parcel["edd_date"]),
         handed_over_at=_moment(parcel["handed_over_at"]),
         latest_scan_at=_moment(parcel["latest_scan_at"]),

@@ -82,6 +82,21 @@ async def change_address(
     )
 
 
+@router.post(
+    "/{order_id}/address/suggested",
+    response_model=ChangedOut,
+    summary="Send it to the address as carriers know it",
+)
+async def accept_address(
+    order_id: OrderId, request: Request, doors: Standing, caller: Changing, key: Key
+) -> Response:
+    """Accept the form of the address that the carriers suggest, and let the order go on."""
+    ask = partial(doors.processes.accept_address, order_id)
+    return await _change(
+        "change_address", order_id, ask, None, request=request, doors=doors, caller=caller, key=key
+    )
+
+
 @router.post("/{order_id}/service", response_model=ChangedOut, summary="Send it faster, or slower")
 async def change_service(
     order_id: OrderId, body: ServiceIn, request: Request, doors: Standing, caller: Changing, key: Key

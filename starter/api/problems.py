@@ -16,6 +16,7 @@ from starlette.exceptions import HTTPException
 from starlette.types import ExceptionHandler
 
 from fulfillment.domain.calendars import InvalidCalendar
+from fulfillment.domain.carriers import NoSuchPause
 from fulfillment.domain.cases import NoSuchCase
 from fulfillment.domain.counts import CountRefused, UnknownCount
 from fulfillment.domain.errors import FulfillmentError, UnknownOrder, UnknownParcel
@@ -316,6 +317,7 @@ def of_business(error: FulfillmentError) -> Problem:
             | UnknownShipment()
             | UnknownParcel()
             | NoSuchHold()
+            | NoSuchPause()
             | NoSuchCase()
             | UnknownRefund()
             | UnknownCount()

@@ -1,10 +1,10 @@
 """What `/v1` reads and answers, and its translation to and from the domain."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from datetime import date, datetime, time
-from typing import Annotated, Final, Literal, Self, cast
+from typing import Annotated, Any, Final, Literal, Self, cast
 
 from pydantic import (
     AfterValidator,
@@ -17,7 +17,7 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
-from fulfillment.domain.address import Address
+from fulfillment.domain.address import Address, AddressAnswer, Verdict
 from fulfillment.domain.cases import CaseKind
 from fulfillment.domain.explanation import allowed_actions, wants_payment
 from fulfillment.domain.hand_over import Evidence, Proof
@@ -869,6 +869,60 @@ class PromiseOut(BaseModel):
     )
 
 
+class OfferOut(BaseModel):
+    """One carrier's offer as it was weighed. Prices are in minor units.
+
+    `likely` is the chance to arrive in time, `at_least` what our own parcels bear out of it (90 %), `parcels` how many
+    those were, counting older ones less, `circle` how far around the lane they were gathered. `expected` is the price with
+    what lateness, loss and damage cost on average. `left_out` says why it was not to be chosen.
+    """
+
+    carrier: str
+    service: str
+    price: int
+    currency: str
+    days: int | None
+    arrives: date | None
+    in_time: bool
+    likely: float | None = None
+    at_least: float | None = None
+    parcels: float = 0
+    circle: str = ""
+    expected: int | None = None
+    left_out: str = ""
+    chosen: bool = False
+
+
+class DecisionOut(BaseModel):
+    """Why a parcel goes with its carrier.
+
+    `tried` is a service of which little is known and that a few parcels try; `dearer` was taken though it costs more than
+    what was quoted before allows; `said` is by carriers that made no offer.
+    """
+
+    why: str
+    promise_date: date | None
+    policy_version: str
+    tried: bool
+    dearer: bool
+    said: list[str]
+    offers: list[OfferOut]
+
+    @classmethod
+    def of(cls, kept: Mapping[str, Any]) -> Self:
+        """Return a decision as the API shows it, from how it is kept."""
+        options = kept.get("options") or []
+        return cls(
+            why=kept.get("why", ""),
+            promise_date=kept.get("promise_date"),
+            policy_version=kept.get("policy_version", ""),
+            tried=kept.get("tried", False),
+            dearer=kept.get("dearer", False),
+            said=kept.get("said", []),
+            offers=[OfferOut(**one, chosen=one["quote_id"] == kept["chosen"]) for one in options],
+        )
+
+
 class ParcelOut(BaseModel):
     """One parcel; `carrier_status`, `flags` and `reason` are the carrier's news in our words."""
 
@@ -887,6 +941,7 @@ class ParcelOut(BaseModel):
     expected_on: date | None
     handed_over_at: datetime | None
     delivered_at: datetime | None
+    decision: DecisionOut | None
     items: list[ItemOut]
 
     @classmethod
@@ -908,6 +963,7 @@ class ParcelOut(BaseModel):
             expected_on=parcel.edd_date or view.promise_date,
             handed_over_at=parcel.handed_over_at,
             delivered_at=parcel.delivered_at,
+            decision=DecisionOut.of(parcel.decision) if parcel.decision else None,
             items=items(view.order, shipment.units),
         )
 
@@ -976,6 +1032,21 @@ class ShortOut(BaseModel):
 Placement = Literal["confirmed", "short", "declined", "received"]
 
 
+class AddressCheckOut(BaseModel):
+    """What the carriers say of where the order goes; `suggestion` is the form in which they know it, if another."""
+
+    verdict: Verdict
+    suggestion: AddressIn | None
+    said: str
+
+    @classmethod
+    def of(cls, answer: AddressAnswer) -> Self:
+        """Return an answer as the API shows it."""
+        better = answer.suggestion
+        suggestion = AddressIn.model_construct(**asdict(better)) if better else None
+        return cls(verdict=answer.verdict, suggestion=suggestion, said=answer.said)
+
+
 class OrderOut(BaseModel):
     """An order as it stands."""
 
@@ -995,6 +1066,7 @@ class OrderOut(BaseModel):
     payment: PaymentOut
     short: list[ShortOut]
     holds: list[HoldOut]
+    address_check: AddressCheckOut | None
     outcome: str | None
     allowed_actions: list[str]
     tracking_url: str
@@ -1023,6 +1095,7 @@ class OrderOut(BaseModel):
             payment=_payment(view),
             short=_short(view) if placed == "short" else [],
             holds=[_hold(hold) for hold in view.holds],
+            address_check=AddressCheckOut.of(view.address_answer) if view.address_answer else None,
             outcome=view.outcome,
             allowed_actions=[action for action, why_not in allowed_actions(view).items() if why_not is None],
             tracking_url=tracking_url(public_url, view.tracking_token),

@@ -2,6 +2,7 @@
 
 import typer
 
+from starter.cli.carriers import app as carrying
 from starter.cli.cases import app as troubles
 from starter.cli.holds import app as holding
 from starter.cli.importing import app as files
@@ -28,6 +29,7 @@ for part in (
     vendors,
     sourcing,
     places,
+    carrying,
     acting,
     holding,
     troubles,

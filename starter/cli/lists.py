@@ -5,10 +5,11 @@ from dataclasses import asdict
 from typing import Annotated
 
 import typer
+from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from fulfillment.domain.address import Address
+from fulfillment.domain.address import Address, Verdict
 from fulfillment.domain.cases import CaseKind
 from fulfillment.domain.explanation import allowed_actions, explain
 from fulfillment.domain.headline import headline
@@ -19,7 +20,7 @@ from fulfillment.domain.sourcing import Decision
 from fulfillment.domain.stage import Stage
 from fulfillment.domain.view import OrderRow, OrderView, ShipmentSummary
 from fulfillment.storage.views import OrderFilter
-from starter.api.schemas import OrderOut, OrderRowOut
+from starter.api.schemas import DecisionOut, OrderOut, OrderRowOut
 from starter.cli import reach
 from starter.cli.terminal import (
     Exit,
@@ -53,6 +54,7 @@ def show(order: OrderArgument, as_json: JsonOption = False) -> None:
             said,
             "",
             _shipments(view),
+            *_decisions(view),
             *_promises(view),
             *_trouble(view),
             "",
@@ -167,6 +169,7 @@ def _head(view: OrderView, decided: Iterable[Decision]) -> Table:
         ("payment", _payment(view)),
         ("customer", f"{order.customer.email} ({order.customer.customer_id})"),
         ("ship to", _ship_to(order.ship_to)),
+        *_address_check(view),
         *(("sourced", decision.why) for decision in decided),
         ("placed", f"{order.placed_at:%a %d %b %Y %H:%M} UTC, {order.channel} {order.external_ref}"),
     ):
@@ -191,6 +194,15 @@ def _payment(view: OrderView) -> str:
 
 def _ship_to(where: Address) -> str:
     return ", ".join(part for part in (where.name, where.line1, where.postal_code, where.place) if part)
+
+
+def _address_check(view: OrderView) -> list[tuple[str, str]]:
+    """Return what the carriers know otherwise of where it goes."""
+    answer = view.address_answer
+    if answer is None or answer.verdict in (Verdict.DELIVERABLE, Verdict.UNKNOWN):
+        return []
+    better = f"; they suggest {_ship_to(answer.suggestion)}" if answer.suggestion else ""
+    return [("address check", f"{_words(answer.verdict)}{f', {answer.said}' if answer.said else ''}{better}")]
 
 
 def _promised(view: OrderView) -> str:
@@ -244,6 +256,36 @@ def _tracking(shipment: ShipmentSummary) -> str:
     if parcel is None or not parcel.tracking_number:
         return ""
     return f"{parcel.carrier} {parcel.tracking_number}, {_words(parcel.carrier_status)}"
+
+
+def _decisions(view: OrderView) -> list[RenderableType]:
+    """Return for each parcel why it goes with its carrier, every offer beside the others."""
+    parcels = [shipment.parcel for shipment in view.shipments if shipment.parcel is not None]
+    told = [(one.parcel_id, DecisionOut.of(one.decision)) for one in parcels if one.decision]
+    return [part for parcel_id, decision in told for part in ("", *_decision(parcel_id, decision))]
+
+
+def _decision(parcel_id: str, decision: DecisionOut) -> list[RenderableType]:
+    made = table(
+        "Offer", "Price", "Arrives", "In time", "At least", "Parcels", "In all", "",
+        right=("Price", "In time", "At least", "Parcels", "In all"),
+    )  # fmt: skip
+    for offer in sorted(decision.offers, key=lambda one: (one.price, one.carrier, one.service)):
+        made.add_row(
+            f"{'> ' if offer.chosen else '  '}{offer.carrier} {offer.service}",
+            format_minor(offer.price, offer.currency),
+            short_day(offer.arrives),
+            _percent(offer.likely),
+            _percent(offer.at_least),
+            f"{offer.parcels:.0f} {offer.circle}",
+            "" if offer.expected is None else format_minor(offer.expected, offer.currency),
+            offer.left_out,
+        )
+    return [f"carrier of {parcel_id}: {decision.why}", made, *decision.said]
+
+
+def _percent(share: float | None) -> str:
+    return "" if share is None else f"{share:.0%}"
 
 
 def _trouble(view: OrderView) -> list[str]:

@@ -14,6 +14,7 @@ from fulfillment import temporal
 from fulfillment.domain import policy
 from fulfillment.domain.errors import FulfillmentError
 from fulfillment.settings import Settings, load_settings, shop_now
+from fulfillment.storage.carriers import CarrierStore
 from fulfillment.storage.conditions import ConditionStore
 from fulfillment.storage.corrections import CorrectionStore
 from fulfillment.storage.counts import CountStore
@@ -53,6 +54,7 @@ class Books:
     counts: CountStore
     transfers: TransferStore
     returns: ReturnStore
+    carriers: CarrierStore
     webhooks: WebhookStore
     corrections: CorrectionStore
     unknown_codes: UnknownCodes
@@ -80,6 +82,7 @@ def books() -> Iterator[Books]:
             counts=CountStore(engine, now),
             transfers=TransferStore(engine, now),
             returns=ReturnStore(engine, now),
+            carriers=CarrierStore(engine, now),
             webhooks=WebhookStore(engine, now, settings.clock),
             corrections=CorrectionStore(engine, now),
             unknown_codes=UnknownCodes(engine, now),

@@ -13,6 +13,7 @@ from sqlalchemy import Engine, text
 from fulfillment import logs, temporal
 from fulfillment.domain import policy
 from fulfillment.settings import Settings, load_settings, real_now, shop_now
+from fulfillment.storage.carriers import CarrierStore
 from fulfillment.storage.conditions import ConditionStore
 from fulfillment.storage.contacts import ContactStore
 from fulfillment.storage.corrections import CorrectionStore
@@ -165,6 +166,7 @@ def _doors(
         returns=ReturnStore(engine, now),
         counts=CountStore(engine, now),
         transfers=TransferStore(engine, now),
+        carriers=CarrierStore(engine, now),
         expected=ReplenishmentStore(engine, now),
         sourcing=SourcingStore(engine, now),
         payment_news=PaymentInbox(engine, now),

@@ -119,6 +119,20 @@ def address(
     )
 
 
+@app.command("accept-address")
+def accept_address(
+    order: OrderArgument, by: ByOption, request_id: RequestOption, as_json: JsonOption = False
+) -> None:
+    """Send an order to its address as the carriers know it; `show` names it. `release --reason address` keeps it as it is."""
+    ask(
+        "accept_address",
+        order,
+        request_id,
+        as_json,
+        lambda o: o.accept_address(order, by=by, request_id=request_id),
+    )
+
+
 @app.command()
 def service(
     order: OrderArgument,

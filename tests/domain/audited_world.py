@@ -456,6 +456,8 @@ def label(n: int, state: str, k: int = 1) -> LabelFact:
         carrier="USPS",
         tracking_number=f"9400{n}{k}",
         cost=722,
+        quoted_price=700,
+        dearer=False,
         address_hash=HOME.digest(),
         created_at=ago(days=5),
     )

@@ -499,6 +499,12 @@ BREAKS: tuple[tuple[Invariant, str, Put, str], ...] = (
         "940011: is of SO-1-P1, SO-2-P1",
     ),
     (
+        ledgers.labels_cost_what_was_quoted,
+        "a label for more than was quoted allows",
+        edit("labels", "shp_11", quoted_price=500),
+        "SO-1:buy_label:SO-1-P1:1: cost 722, quoted 500",
+    ),
+    (
         ledgers.labelled_and_free,
         "a label for another address",
         edit("labels", "shp_11", address_hash="elsewhere"),

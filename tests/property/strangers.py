@@ -8,9 +8,10 @@ from typing import Any
 
 from sqlalchemy import Engine
 
+from fulfillment.domain.address import Address, AddressAnswer, Verdict
 from fulfillment.domain.carrier_choice import Quote
 from fulfillment.domain.invariants.facts import Effect, LedgerLabel, LedgerPayment
-from fulfillment.domain.label import Label, LabelJob, Quoted
+from fulfillment.domain.label import Label, LabelDocument, LabelJob, Quoted
 from fulfillment.domain.money import Money
 from fulfillment.domain.payment import (
     Declined,
@@ -290,6 +291,12 @@ class Post:
         self.printed: dict[str, Printed] = {}
         self.loses = False
         self._jobs: dict[str, str] = {}
+
+    def check_address(self, address: Address) -> AddressAnswer:
+        return AddressAnswer(verdict=Verdict.DELIVERABLE)
+
+    def document(self, label: Label) -> LabelDocument:
+        return LabelDocument.of(f"^XA^FD{label.tracking_number}^FS^XZ".encode())
 
     def quote(self, job: LabelJob) -> Quoted:
         reference = job.reference or f"shp_{len(self._jobs) + 1}"

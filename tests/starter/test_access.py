@@ -34,6 +34,7 @@ ROUTES: dict[tuple[str, str], set[str]] = {
     ("POST", "/v1/refunds/SO-10483-F1/paid_by_hand"): {"support"},
     ("POST", f"{ORDER}/items"): CHANGERS,
     ("POST", f"{ORDER}/address"): CHANGERS,
+    ("POST", f"{ORDER}/address/suggested"): CHANGERS,
     ("POST", f"{ORDER}/service"): CHANGERS,
     ("POST", f"{ORDER}/shortage"): CHANGERS,
     ("POST", f"{ORDER}/cases/answer"): CHANGERS,
@@ -103,6 +104,9 @@ ROUTES: dict[tuple[str, str], set[str]] = {
     ("POST", f"{COUNT}/reports"): {"warehouse"},
     ("POST", f"{COUNT}/decision"): {"ops"},
     ("POST", f"{COUNT}/cancel"): {"warehouse", "ops"},
+    ("GET", "/v1/carriers"): {"support", "warehouse", "ops"},
+    ("POST", "/v1/carriers/UPS/pause"): {"ops"},
+    ("POST", "/v1/carriers/UPS/resume"): {"ops"},
     ("GET", "/v1/transfers"): {"warehouse", "ops"},
     ("POST", "/v1/transfers"): {"warehouse", "ops"},
     ("POST", f"{TRANSFER}/receipts"): {"warehouse"},
@@ -203,6 +207,8 @@ def test_the_matrix_above_names_every_route_that_is_not_public() -> None:
         "we_1": "{endpoint_id}",
         "cus_4103": "{customer_id}",
         "SO-10483-F1": "{refund_id}",
+        "UPS": "{carrier}",
+        "SO-10483-P1": "{parcel_id}",
     }
     passed = [*ROUTES, *(("GET", page) for page in STAFF_PAGES)]
     named = {(method, "/".join(ids.get(part, part) for part in path.split("/"))) for method, path in passed}

@@ -7,6 +7,7 @@ from datetime import date, datetime
 from typing import Any
 
 from fulfillment.domain.address import Address
+from fulfillment.domain.carriers import Carrier, CarrierUse
 from fulfillment.domain.cartons import STANDARD, Carton
 from fulfillment.domain.cases import Case, CaseKind, CasesAlike, NoSuchCase, OpenCase
 from fulfillment.domain.cases import alike as alike_cases
@@ -87,6 +88,9 @@ class Processes:
         return self._do("change_items", order_id, **what)
 
     async def change_address(self, order_id: str, **what: Any) -> VerbAnswer:
+        return self._do("change_address", order_id, **what)
+
+    async def accept_address(self, order_id: str, **what: Any) -> VerbAnswer:
         return self._do("change_address", order_id, **what)
 
     async def change_service(self, order_id: str, **what: Any) -> VerbAnswer:
@@ -366,6 +370,9 @@ class Books:
     def start(self, count_id: str, *, by: str) -> Count:
         raise UnknownCount(count_id)
 
+    def carriers(self) -> tuple[tuple[Carrier, CarrierUse], ...]:
+        return ((Carrier(name="UPS", parcels=120, slowest_days=4), CarrierUse.IN_USE),)
+
     def transfers(self, *, only_open: bool = False) -> tuple[Transfer, ...]:
         return ()
 
@@ -606,6 +613,7 @@ class World:
             returns=books,
             counts=books,
             transfers=books,
+            carriers=books,
             expected=books,
             sourcing=books,
             payment_news=books,

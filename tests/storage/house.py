@@ -16,6 +16,7 @@ from fulfillment.domain.operation import Operation
 from fulfillment.domain.order import Customer, Order, OrderLine
 from fulfillment.domain.payment import PaymentSnapshot, PaymentStatus
 from fulfillment.domain.tracking import CarrierStatus, Scan
+from fulfillment.storage.carriers import CarrierStore
 from fulfillment.storage.conditions import ConditionStore
 from fulfillment.storage.corrections import CorrectionStore
 from fulfillment.storage.counts import CountStore
@@ -67,6 +68,7 @@ class House:
         self.replenishment = ReplenishmentStore(engine, self.now)
         self.conditions, self.counts = ConditionStore(engine, self.now), CountStore(engine, self.now)
         self.transfers, self.returns = TransferStore(engine, self.now), ReturnStore(engine, self.now)
+        self.carriers = CarrierStore(engine, self.now)
         self.drift = DriftStore(engine, self.now)
         self.corrections, self.unknown_codes = (
             CorrectionStore(engine, self.now),

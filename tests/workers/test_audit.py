@@ -307,6 +307,10 @@ SQL: dict[str, tuple[tuple[str, ...], Put]] = {
         ),
         edit("ledger.labels", "shp_21", tracking_number="940011"),
     ),
+    "labels cost what was quoted": (
+        ("UPDATE labels SET quoted_price = 500 WHERE parcel_id = 'SO-1-P1'",),
+        ALL_IS_RIGHT,
+    ),
     "labelled and free when it left": (
         ("UPDATE parcels SET address_hash = 'elsewhere' WHERE order_id = 'SO-1'",),
         ALL_IS_RIGHT,

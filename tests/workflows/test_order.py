@@ -1,14 +1,14 @@
 """Orders from placed to settled, with a clock that can be moved."""
 
 import asyncio
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from temporalio.client import WorkflowFailureError, WorkflowUpdateFailedError
 from temporalio.exceptions import is_cancelled_exception
 
 from activities.errors import refusal
-from fulfillment.domain.holds import HoldReason
+from fulfillment.domain.holds import ADDRESS_CHECK, HoldReason
 from fulfillment.domain.inventory import ShortLine
 from fulfillment.domain.shipment import Stop, WaitsFor
 from fulfillment.domain.tracking import CarrierStatus
@@ -547,7 +547,7 @@ async def test_a_cancelled_label_does_not_end_a_parcel_under_way(place: PlaceOrd
 
 async def test_a_label_no_carrier_makes_today_is_asked_for_again_tomorrow(place: PlaceOrder) -> None:
     world = World(a_shipment())
-    world.refused_labels = 1
+    world.refused_labels = ["LabelRefused"]
     order, _ = await place(world)
 
     await order.packed()
@@ -558,6 +558,64 @@ async def test_a_label_no_carrier_makes_today_is_asked_for_again_tomorrow(place:
     await order.scanned("delivered")
 
     assert (await order.result()).outcome == "delivered"
+
+
+async def test_a_label_dearer_than_was_quoted_is_asked_for_again_when_a_person_had_time(
+    place: PlaceOrder,
+) -> None:
+    world = World(a_shipment())
+    world.refused_labels = ["RateExpired"]
+    order, _ = await place(world)
+
+    await order.packed()
+    await order.did("case rate_expired SO-1-1")
+    await order.pass_time(timedelta(hours=2, minutes=5))
+    await order.did("resolved rate_expired labeled")
+    await order.handed_over()
+    await order.scanned("delivered")
+
+    assert (await order.result()).outcome == "delivered"
+
+
+async def test_a_parcel_to_an_address_that_nobody_knows_waits_until_somebody_says_where_it_goes(
+    place: PlaceOrder,
+) -> None:
+    world = World(a_shipment())
+    world.states["SO-1-1"] = state_of(a_shipment(), "packed", covered=True, parcel="SO-1-P1")
+    world.refused_labels = ["AddressRefused"]
+    world.before["label"] = lambda: world.hold_beside_the_order(HoldReason.ADDRESS, by=ADDRESS_CHECK)
+    order, _ = await place(world)
+
+    await order.packed()
+    await order.answers("view", lambda view: bool(view["holds"]))
+    asked_once = len(world.did("label "))
+    await order.ask("release", reason="address")
+    await order.until(lambda: len(world.did("label ")) == 2)
+    await order.handed_over()
+    await order.scanned("delivered")
+
+    assert (await order.result()).outcome == "delivered"
+    assert asked_once == 1
+
+
+async def test_an_address_that_nobody_answers_for_cancels_the_order_and_lets_its_money_go(
+    place: PlaceOrder,
+) -> None:
+    world = World(a_shipment())
+    world.states["SO-1-1"] = state_of(a_shipment(), "packed", covered=True, parcel="SO-1-P1")
+    world.refused_labels = ["AddressRefused"]
+    due_at = datetime.now(UTC) + timedelta(days=7)
+    world.before["label"] = lambda: world.hold_beside_the_order(
+        HoldReason.ADDRESS, by=ADDRESS_CHECK, due_at=due_at
+    )
+    order, _ = await place(world)
+
+    await order.packed()
+    await order.answers("view", lambda view: bool(view["holds"]))
+    await order.pass_time(timedelta(days=7, hours=1))
+
+    assert (await order.result()).outcome == "cancelled"
+    assert "void SO-1-1" in world.done
 
 
 async def test_a_refund_the_provider_refuses_is_a_case_and_tried_again(place: PlaceOrder) -> None:

@@ -110,7 +110,7 @@ class World:
         self.late_holds: tuple[Hold, ...] = ()  # named by an authorization that began before they ended
         self.refused: dict[str, str] = {}
         self.refused_refunds = 0
-        self.refused_labels = 0
+        self.refused_labels: list[str] = []
         self.expires_at: datetime | None = None
         self.before: dict[str, Callable[[], None]] = {}
 
@@ -280,11 +280,12 @@ class World:
             self.states[then.plan.shipment_id] = then
         return replace(changed, state=self.state())
 
-    def hold_beside_the_order(self, reason: HoldReason) -> None:
+    def hold_beside_the_order(
+        self, reason: HoldReason, by: str = "stripe", due_at: datetime = datetime(2099, 1, 1, tzinfo=UTC)
+    ) -> None:
         """Let the books hold the order without its workflow knowing."""
-        due_at = datetime(2099, 1, 1, tzinfo=UTC)
         self.holds[reason] = Hold(
-            hold_id=hold_id("SO-1", reason), reason=reason, placed_by="stripe", placed_at=NOON, due_at=due_at
+            hold_id=hold_id("SO-1", reason), reason=reason, placed_by=by, placed_at=NOON, due_at=due_at
         )
 
     @activity.defn
@@ -334,8 +335,7 @@ class World:
     def buy_label(self, parcel_id: str) -> Label:
         self._note(f"label {parcel_id}")
         if self.refused_labels:
-            self.refused_labels -= 1
-            raise _no("LabelRefused")
+            raise _no(self.refused_labels.pop(0))
         if self.label_failures:
             self.label_failures -= 1
             raise ApplicationError("503", type="ProviderUnavailable")

@@ -38,6 +38,7 @@ ALL: Final[tuple[Invariant, ...]] = (
     ledgers.both_books_agree,
     ledgers.one_live_label,
     ledgers.one_parcel_per_number,
+    ledgers.labels_cost_what_was_quoted,
     ledgers.labelled_and_free,
     parcels.nothing_closed_unscanned,
     parcels.left_with_evidence,

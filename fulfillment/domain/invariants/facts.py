@@ -431,7 +431,7 @@ class ManifestFact:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LabelFact:
-    """A label of a parcel."""
+    """A label of a parcel. `dearer` is whether it was decided to pay more than `quoted_price` allows."""
 
     label_id: str
     parcel_id: str
@@ -440,6 +440,8 @@ class LabelFact:
     carrier: str | None
     tracking_number: str | None
     cost: int | None
+    quoted_price: int | None
+    dearer: bool
     address_hash: str
     created_at: datetime
 

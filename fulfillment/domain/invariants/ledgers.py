@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 
+from fulfillment.domain.carrier_choice import highest
 from fulfillment.domain.invariants.check import Found, invariant
 from fulfillment.domain.invariants.facts import (
     Books,
@@ -17,6 +18,7 @@ from fulfillment.domain.invariants.facts import (
     grouped,
 )
 from fulfillment.domain.payment import OperationKind, OperationState, PaymentStatus
+from fulfillment.domain.policy import DEFAULT
 
 _P, _K, _O = PaymentStatus, OperationKind, OperationState
 # Stripe's word for each of ours (https://docs.stripe.com/payments/paymentintents/lifecycle).
@@ -208,6 +210,25 @@ def one_parcel_per_number(evidence: Evidence) -> Found:
         if len({label.parcel_id for label in labels}) > 1
     ]
     return Found(len(ours), violations)
+
+
+@invariant(
+    "labels cost what was quoted",
+    "I5",
+    sees="labels that were bought",
+    claim="each costs at most what was quoted and the tolerance, or its decision says that it may cost more",
+    remedy="see the offers of the label; then find who bought it beside the choice of a carrier",
+)
+def labels_cost_what_was_quoted(evidence: Evidence) -> Found:
+    bought = [label for label in evidence.books.labels if label.cost is not None]
+    violations = [
+        f"{label.label_id}: cost {label.cost}, quoted {label.quoted_price}"
+        for label in bought
+        if label.quoted_price is not None
+        and not label.dearer
+        and (label.cost or 0) > highest(label.quoted_price, DEFAULT)
+    ]
+    return Found(len(bought), violations)
 
 
 @invariant(

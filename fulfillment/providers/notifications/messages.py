@@ -292,6 +292,8 @@ def _due(view: OrderView, fact: Fact, data: Mapping[str, Any]) -> datetime | Non
     match fact:
         case Fact.SHORTAGE_ASKED:
             return next((hold.due_at for hold in view.holds if hold.reason is HoldReason.STOCK), None)
+        case Fact.ADDRESS_ASKED:
+            return next((hold.due_at for hold in view.holds if hold.reason is HoldReason.ADDRESS), None)
         case Fact.PAYMENT_DECLINED:
             return next((case.due_at for case in view.cases if case.kind is CaseKind.PAYMENT_DECLINED), None)
         case Fact.PAYMENT_ACTION if data.get("pay_by"):

@@ -51,6 +51,7 @@ def app(desk: Desk) -> FastAPI:
             returns=house.returns,
             counts=house.counts,
             transfers=house.transfers,
+            carriers=house.carriers,
             expected=house.replenishment,
             sourcing=SourcingStore(house.engine, house.now),
             payment_news=house.payment_news,

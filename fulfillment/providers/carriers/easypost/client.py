@@ -1,21 +1,25 @@
 """Labels and tracking at EasyPost. It knows no idempotency key, but sells postage once per shipment."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import date, timedelta
 from decimal import ROUND_CEILING, Decimal
 from typing import Any, Final
 
 from fulfillment.crashpoints import crashpoint
-from fulfillment.domain.address import Address
+from fulfillment.domain.address import Address, AddressAnswer, Verdict, leads_elsewhere
 from fulfillment.domain.carrier_choice import Quote
 from fulfillment.domain.cartons import Size
-from fulfillment.domain.label import Label, LabelJob, Quoted
+from fulfillment.domain.label import Label, LabelDocument, LabelJob, Quoted
+from fulfillment.domain.policy import LabelFormat
 from fulfillment.domain.provider_errors import (
     AuthConfig,
     LabelRefused,
     NotFound,
     OutcomeUnknown,
+    ProviderError,
     ProviderUnavailable,
+    RateGone,
     Rejected,
     StateConflict,
     VoidRefused,
@@ -27,6 +31,7 @@ from fulfillment.providers.carriers.prices import minor_units
 
 _READ_TIMEOUT: Final = 20.0
 _MM_PER_INCH: Final = Decimal("25.4")
+_CHECK_TIMEOUT: Final = 5.0  # an address that nobody checks in time goes as it was given
 _MILLIGRAMS_PER_OUNCE: Final = Decimal("28349.523125")
 
 # Names from EasyPost's own error page and from other adapters for it (karrio, shipping gems).
@@ -34,8 +39,14 @@ _EXISTS: Final = "SHIPMENT.POSTAGE.EXISTS"
 _IN_DOUBT: Final = frozenset(
     {"SHIPMENT.PURCHASE.IN_PROGRESS", "SHIPMENT.POSTAGE.TIMED_OUT", "SHIPMENT.POSTAGE.NO_RESPONSE"}
 )
-_NO_LABEL: Final = ("SHIPMENT.POSTAGE.", "SHIPMENT.RATE", "RATE.", "ADDRESS.")
+_RATE_GONE: Final = ("SHIPMENT.RATE", "RATE.")
+_NO_LABEL: Final = ("SHIPMENT.POSTAGE.", "ADDRESS.")
 _NO_REFUND: Final = "SHIPMENT.REFUND."
+# From https://docs.easypost.com/docs/addresses: nobody could tell; it may be one of several.
+_CANNOT_TELL: Final = ("E.TIMEOUT.", "E.SERVER.", "E.QUERY.UNANSWERABLE", "E.COUNTRY.UNSUPPORTED")
+_IS_NOT_SURE: Final = ("E.ADDRESS.MULTIPLE",)
+# How a carrier's message reads that gave no answer at all; the others answered that they do not take the parcel.
+_SILENT: Final = ("did not respond", "timed out", "timeout", "unavailable at this time", "try again later")
 _GIVEN_BACK: Final = frozenset({"submitted", "refunded"})
 
 
@@ -52,15 +63,29 @@ class EasyPostCarrier:
             explain=_explain,
         )
 
+    def check_address(self, address: Address) -> AddressAnswer:
+        """Return whether a parcel can be brought there; UNKNOWN where nobody can tell."""
+        asked = {"address": _address(address), "verify": True}
+        try:
+            reply = self._http.ask("/addresses", asked, patience=_CHECK_TIMEOUT)
+            with legible(reply):
+                return _answer(address, reply.body)
+        except ProviderError as error:
+            return AddressAnswer(verdict=Verdict.UNKNOWN, said=str(error))
+
     def quote(self, job: LabelJob) -> Quoted:
         """Return a shipment with its offers.
 
-        A purchase that has a shipment is offered the same one again: EasyPost sells postage once per shipment,
-        so a purchase that is still under way there, or in another attempt, cannot become a second label.
+        A purchase that has a shipment is offered the same one again, with fresh rates where those it had are old:
+        EasyPost sells postage once per shipment, so a purchase that is still under way there, or in another attempt,
+        cannot become a second label.
 
         Raises:
             LabelRefused: the address or the parcel is refused.
         """
+        if job.reference and job.quotes_are_old:
+            again = self._http.post(f"/shipments/{job.reference}/rerate", {}, change=False)
+            return _quoted(again, job.today)
         if job.reference:
             return _quoted(self._http.read(f"/shipments/{job.reference}"), job.today)
         made = self._http.post("/shipments", {"shipment": _shipment(job)}, change=False)
@@ -77,6 +102,18 @@ class EasyPostCarrier:
         crashpoint("buy_label.after_effect")
         with legible(reply):
             return _label(reply.body)
+
+    def document(self, label: Label) -> LabelDocument:
+        """Return what is printed, byte for byte.
+
+        Raises:
+            ProviderUnavailable: it is not there yet, or is no label.
+        """
+        content = self._http.download(label.label_url)
+        try:
+            return LabelDocument.of(content)
+        except ValueError as error:
+            raise ProviderUnavailable(f"EasyPost: {label.label_url}: {error}") from error
 
     def bought(self, reference: str) -> Label | None:
         """Return the label this shipment has, or None."""
@@ -131,6 +168,7 @@ def _shipment(job: LabelJob) -> dict[str, Any]:
         "from_address": _address(job.origin),
         "to_address": _address(job.destination),
         "parcel": {"weight": ounces(job.weight_g)} | _sides(job.size_mm),
+        **_options(job.policy.label_format),
     }
 
 
@@ -139,6 +177,10 @@ def _sides(size_mm: Size | None) -> dict[str, float]:
         return {}
     length, width, height = sorted(size_mm, reverse=True)
     return {"length": inches(length), "width": inches(width), "height": inches(height)}
+
+
+def _options(label_format: LabelFormat) -> dict[str, Any]:
+    return {} if label_format is LabelFormat.PNG else {"options": {"label_format": label_format.upper()}}
 
 
 def _address(address: Address) -> dict[str, str]:
@@ -163,7 +205,53 @@ def _quoted(reply: Reply, today: date) -> Quoted:
             reference=reply.body["id"],
             quotes=tuple(_quote(rate, today) for rate in reply.body["rates"]),
             messages=tuple(_message(said) for said in reply.body.get("messages") or ()),
+            silent=_silent(reply.body),
         )
+
+
+def _silent(shipment: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the carriers that gave no answer; one that has made an offer is not among them."""
+    offered = {rate["carrier"] for rate in shipment["rates"]}
+    said = [one for one in shipment.get("messages") or () if isinstance(one, dict) and one.get("carrier")]
+    mute = {str(one["carrier"]) for one in said if _is_silence(str(one.get("message") or ""))}
+    return tuple(sorted(mute - offered))
+
+
+def _is_silence(message: str) -> bool:
+    return any(sign in message.casefold() for sign in _SILENT)
+
+
+def _answer(written: Address, kept: Mapping[str, Any]) -> AddressAnswer:
+    """Return what a verification came to; where it says nothing, nobody could tell."""
+    checked = (kept.get("verifications") or {}).get("delivery")
+    if checked is None:
+        return AddressAnswer(verdict=Verdict.UNKNOWN)
+    errors = checked.get("errors") or ()
+    codes, said = [str(one.get("code") or "") for one in errors], "; ".join(map(_particular, errors))
+    better = _as_known(written, kept)
+    if checked["success"]:
+        elsewhere = leads_elsewhere(written, better)
+        verdict = Verdict.CORRECTED if elsewhere else Verdict.DELIVERABLE
+        return AddressAnswer(verdict=verdict, suggestion=better if elsewhere else None, said=said)
+    if any(code.startswith(_CANNOT_TELL) for code in codes):
+        return AddressAnswer(verdict=Verdict.UNKNOWN, said=said)
+    unsure = any(code.startswith(_IS_NOT_SURE) for code in codes)
+    verdict = Verdict.NEEDS_CONFIRMATION if unsure else Verdict.UNDELIVERABLE
+    suggestion = better if leads_elsewhere(written, better) else None
+    return AddressAnswer(verdict=verdict, suggestion=suggestion, said=said)
+
+
+def _as_known(written: Address, kept: Mapping[str, Any]) -> Address:
+    """Return an address as the carriers know it; what they do not answer stays as it was written."""
+    return replace(
+        written,
+        line1=kept.get("street1") or written.line1,
+        line2=kept.get("street2") or "",
+        city=kept.get("city") or written.city,
+        region=kept.get("state") or written.region,
+        postal_code=kept.get("zip") or written.postal_code,
+        country=kept.get("country") or written.country,
+    )
 
 
 def _quote(rate: Mapping[str, Any], today: date) -> Quote:
@@ -224,6 +312,8 @@ def _explain(reply: Reply) -> Exception | None:
 def _refused(status: int, code: str, said: str, about: Mapping[str, str]) -> Exception:
     if code.startswith(_NO_REFUND):
         return VoidRefused(said)
+    if code.startswith(_RATE_GONE):
+        return RateGone(said)
     if code.startswith(_NO_LABEL):
         return LabelRefused(said)
     return (NotFound if status == 404 else Rejected)(said, **about)

@@ -8,10 +8,10 @@ from collections.abc import Mapping
 from datetime import date
 from typing import Any, Final
 
-from fulfillment.domain.address import Address
+from fulfillment.domain.address import Address, AddressAnswer, Verdict
 from fulfillment.domain.carrier_choice import Quote
 from fulfillment.domain.cartons import Size
-from fulfillment.domain.label import Label, LabelJob, Quoted
+from fulfillment.domain.label import Label, LabelDocument, LabelJob, Quoted
 from fulfillment.domain.provider_errors import (
     LabelRefused,
     NotFound,
@@ -50,14 +50,22 @@ class KarrioCarrier:
             explain=_explain,
         )
 
+    def check_address(self, address: Address) -> AddressAnswer:
+        """Return that nobody can tell: Karrio checks no addresses."""
+        return AddressAnswer(verdict=Verdict.UNKNOWN)
+
     def quote(self, job: LabelJob) -> Quoted:
         """Return a shipment with its offers; a purchase that has a shipment is offered the same one again.
+
+        Where its offers are old, its carriers are asked anew.
 
         Raises:
             LabelRefused: the address or the parcel is refused, or a person has cancelled the shipment over there.
         """
         if not job.reference:
             return _quoted(self._http.post("/v1/shipments", _shipment(job), change=False))
+        if job.quotes_are_old:
+            return _quoted(self._http.post(f"/v1/shipments/{job.reference}/rates", {}, change=False))
         reply = self._http.read(f"/v1/shipments/{job.reference}")
         if reply.body.get("status") == _CANCELLED:
             raise LabelRefused(f"{job.reference} was cancelled at Karrio")
@@ -74,6 +82,18 @@ class KarrioCarrier:
         reply = self._http.post(f"/v1/shipments/{reference}/purchase", chosen)
         with legible(reply):
             return self._label(reply.body)
+
+    def document(self, label: Label) -> LabelDocument:
+        """Return what is printed, byte for byte.
+
+        Raises:
+            ProviderUnavailable: it is not there yet, or is no label.
+        """
+        content = self._http.download(label.label_url)
+        try:
+            return LabelDocument.of(content)
+        except ValueError as error:
+            raise ProviderUnavailable(f"Karrio: {label.label_url}: {error}") from error
 
     def bought(self, reference: str) -> Label | None:
         """Return the label this shipment has, or None if it was cancelled and can have none any more.

@@ -1,4 +1,4 @@
-"""What carriers were measured to do, which of them are used, their labels' bytes, and what was said of addresses."""
+"""Which carriers are used, the bytes of their labels, and what was said of addresses."""
 
 from typing import Any
 
@@ -31,28 +31,10 @@ def upgrade() -> None:
         sa.Column("why", sa.Text(), server_default="", nullable=False),
         _moment("failing_since", nullable=True),
         _moment("failed_at", nullable=True),
+        sa.Column("fails_at", sa.Text(), nullable=True),
         sa.Column("said", sa.Text(), server_default="", nullable=False),
         sa.PrimaryKeyConstraint("carrier", name=op.f("pk_carriers")),
     )
-    op.create_table(
-        "passages",
-        sa.Column("parcel_id", sa.Text(), nullable=False),
-        sa.Column("carrier", sa.Text(), nullable=False),
-        sa.Column("service", sa.Text(), nullable=False),
-        sa.Column("lane", sa.Text(), nullable=False),
-        sa.Column("zone", sa.Text(), nullable=False),
-        sa.Column("peak", sa.Boolean(), nullable=False),
-        sa.Column("left_on", sa.Date(), nullable=False),
-        sa.Column("days", sa.Integer(), nullable=True),
-        sa.Column("lost", sa.Boolean(), server_default="false", nullable=False),
-        sa.Column("damaged", sa.Boolean(), server_default="false", nullable=False),
-        sa.CheckConstraint("days >= 0", name=op.f("ck_passages_days")),
-        sa.ForeignKeyConstraint(["parcel_id"], ["parcels.parcel_id"], name=op.f("fk_passages_parcel_id")),
-        sa.PrimaryKeyConstraint("parcel_id", name=op.f("pk_passages")),
-    )
-    for place in ("lane", "zone"):
-        op.create_index(f"ix_passages_{place}", "passages", [place, "carrier", "service", "left_on"])
-    op.create_index("ix_passages_service", "passages", ["carrier", "service", "left_on"])
     op.create_table(
         "address_checks",
         sa.Column("order_id", sa.Text(), nullable=False),
@@ -72,7 +54,7 @@ def downgrade() -> None:
     """Bring it back."""
     for column in _of_labels():
         op.drop_column("labels", column.name)
-    for table in ("address_checks", "passages", "carriers", "label_documents"):
+    for table in ("address_checks", "carriers", "label_documents"):
         op.drop_table(table)
 
 
@@ -80,6 +62,7 @@ def _of_labels() -> list[sa.Column[Any]]:
     return [
         _moment("quoted_at", nullable=True),
         sa.Column("quoted_price", sa.Integer(), nullable=True),
+        sa.Column("dearer", sa.Boolean(), server_default="false", nullable=False),
         _moment("dearer_since", nullable=True),
     ]
 

@@ -40,6 +40,9 @@ def upgrade() -> None:
     )
     op.create_index("ix_transits_area", "transits", ["location_id", "country", "area", "ended_at"])
     op.create_index("ix_transits_country", "transits", ["location_id", "country", "ended_at"])
+    lane = ["carrier", "carrier_service", "location_id", "country", "area", "left_date"]
+    op.create_index("ix_transits_lane", "transits", lane)
+    op.create_index("ix_transits_service", "transits", ["carrier", "carrier_service", "left_date"])
     op.create_index(
         "ix_transits_look", "transits", ["look_at"], postgresql_where=sa.text("look_at IS NOT NULL")
     )

@@ -1,5 +1,6 @@
 """The EasyPost adapter against the simulator, answers lost on the way included."""
 
+import hashlib
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import date, timedelta
@@ -8,14 +9,16 @@ from typing import Any
 
 import pytest
 
-from fulfillment.domain.address import Address
+from fulfillment.domain.address import Address, Verdict
 from fulfillment.domain.label import Label, LabelJob
+from fulfillment.domain.policy import LabelFormat, Policy
 from fulfillment.domain.provider_errors import (
     AuthConfig,
     LabelRefused,
     NotFound,
     OutcomeUnknown,
     ProviderUnavailable,
+    RateGone,
     RateLimited,
     Rejected,
     StateConflict,
@@ -25,6 +28,7 @@ from fulfillment.domain.tracking import CarrierStatus
 from fulfillment.http import Reply
 from fulfillment.providers.carriers.easypost.client import (
     EasyPostCarrier,
+    _answer,
     _explain,
     _quoted,
     inches,
@@ -336,3 +340,89 @@ def test_a_price_is_read_without_floats_and_never_understated(text: str, currenc
 @pytest.mark.parametrize(("grams", "weight"), [(0, 0.1), (28, 1.0), (29, 1.1), (1000, 35.3)])
 def test_a_weight_is_rounded_up_to_a_tenth_of_an_ounce(grams: int, weight: float) -> None:
     assert ounces(grams) == weight
+
+
+# --- addresses, fresh offers, what is printed -----------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("street", "verdict"),
+    [
+        ("5 Elm St", Verdict.DELIVERABLE),
+        ("5 Misspelt Elm St", Verdict.CORRECTED),
+        ("5 Ambiguous St", Verdict.NEEDS_CONFIRMATION),
+        ("5 Undeliverable St", Verdict.UNDELIVERABLE),
+    ],
+)
+def test_an_address_is_known_known_otherwise_one_of_several_or_nowhere(
+    carrier: EasyPostCarrier, street: str, verdict: Verdict
+) -> None:
+    assert carrier.check_address(replace(BOSTON, line1=street)).verdict is verdict
+
+
+def test_a_correction_keeps_who_lives_there(carrier: EasyPostCarrier) -> None:
+    answer = carrier.check_address(replace(BOSTON, line1="5 Misspelt Elm St"))
+
+    assert answer.suggestion == replace(BOSTON, postal_code="02102")
+
+
+@pytest.mark.parametrize("kind", ["http_5xx", "reset", "truncated_json"])
+def test_an_address_that_cannot_be_checked_is_not_known_to_be_bad(
+    carrier: EasyPostCarrier, world: Simulator, kind: str
+) -> None:
+    world.fault(kind, "before", match={"provider": "easypost", "route": "POST /v2/addresses"})
+
+    assert carrier.check_address(BOSTON).verdict is Verdict.UNKNOWN
+
+
+@pytest.mark.parametrize("code", ["E.TIMEOUT.UNAVAILABLE", "E.COUNTRY.UNSUPPORTED"])
+def test_a_verification_that_nobody_could_make_is_not_a_bad_address(code: str) -> None:
+    failed = {"delivery": {"success": False, "errors": [{"code": code, "message": "cannot say"}]}}
+
+    assert _answer(BOSTON, {"verifications": failed}).verdict is Verdict.UNKNOWN
+
+
+def test_old_offers_are_made_anew_for_the_same_shipment_and_the_old_ones_are_gone(
+    carrier: EasyPostCarrier, job: LabelJob
+) -> None:
+    first = carrier.quote(job)
+
+    again = carrier.quote(replace(job, reference=first.reference, quotes_are_old=True))
+
+    assert again.reference == first.reference
+    with pytest.raises(RateGone):
+        carrier.buy(again.reference, first.quotes[0])
+    assert carrier.buy(again.reference, again.quotes[0]).cost == again.quotes[0].price
+
+
+def test_a_carrier_that_gives_no_answer_is_told_from_one_that_does_not_take_the_parcel(
+    carrier: EasyPostCarrier, world: Simulator, job: LabelJob
+) -> None:
+    world.fault("carrier_error", match={"provider": "easypost", "carrier": "UPS"})
+    to_a_box = replace(job, destination=replace(BOSTON, line1="PO Box 7"))
+
+    quoted = carrier.quote(to_a_box)
+
+    assert quoted.silent == ("UPS",)
+    assert {message.split(":")[0] for message in quoted.messages} == {"UPS", "FedEx"}
+
+
+@pytest.mark.parametrize("label_format", LabelFormat)
+def test_a_label_is_fetched_as_it_is_printed_in_the_format_asked_for(
+    carrier: EasyPostCarrier, job: LabelJob, label_format: LabelFormat
+) -> None:
+    _, label = bought(carrier, replace(job, policy=Policy(label_format=label_format)))
+
+    document = carrier.document(label)
+
+    assert document.format is label_format
+    assert document.sha256 == hashlib.sha256(document.content).hexdigest()
+
+
+def test_a_label_that_is_no_label_is_asked_for_again(carrier: EasyPostCarrier, job: LabelJob) -> None:
+    _, label = bought(carrier, job)
+    elsewhere = label.label_url.partition("/labels/")[0]
+
+    for url in (elsewhere.replace("/easypost", "/_sim/clock"), f"{elsewhere}/labels"):
+        with pytest.raises(ProviderUnavailable):
+            carrier.document(replace(label, label_url=url))

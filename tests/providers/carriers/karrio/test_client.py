@@ -99,6 +99,25 @@ def test_a_purchase_that_has_a_shipment_is_offered_the_same_one(
     assert len(karrio.shipments) == 1
 
 
+def test_old_offers_are_asked_for_anew_for_the_same_shipment(
+    karrio: KarrioDouble, carrier: KarrioCarrier
+) -> None:
+    first = carrier.quote(JOB)
+
+    again = carrier.quote(replace(JOB, reference=first.reference, quotes_are_old=True))
+
+    assert again.reference == first.reference
+    assert karrio.asked[-1][:2] == ("POST", f"/v1/shipments/{first.reference}/rates")
+
+
+def test_what_is_no_label_is_not_kept_as_one(carrier: KarrioCarrier) -> None:
+    quoted = carrier.quote(JOB)
+    label = carrier.buy(quoted.reference, quoted.quotes[0])
+
+    with pytest.raises(ProviderUnavailable, match="neither PDF, PNG nor ZPL"):
+        carrier.document(label)
+
+
 def test_an_answer_lost_after_the_purchase_is_found_by_reading(
     karrio: KarrioDouble, carrier: KarrioCarrier
 ) -> None:
