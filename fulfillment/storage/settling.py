@@ -121,7 +121,7 @@ def settle(conn: Connection, request: Settle, *, now: datetime, policy: Policy) 
     _check_may_settle(order, shipment)
     units = conn.execute(_UNITS, {"the_shipment": request.shipment_id}).all()
     added: tuple[str, ...] = ()
-    if _wants_another(request, policy):
+    if _wants_another(request, shipment, policy):
         added = _sent_again(conn, order, shipment, units, request, now=now, policy=policy)
     decided = _S.RESHIP if added else _S.REFUND
     conn.execute(_CHANGE, {"the_shipment": request.shipment_id, "settled": decided.value})
@@ -218,10 +218,12 @@ def _as_before(conn: Connection, shipment: Row[Any], request: Settle, *, now: da
     )
 
 
-def _wants_another(request: Settle, policy: Policy) -> bool:
-    if request.wanted is None:
-        return request.cause is not Cause.RETURNED and policy.lost_or_damaged is MakeGood.RESHIP
-    return request.wanted is _S.RESHIP
+def _wants_another(request: Settle, shipment: Row[Any], policy: Policy) -> bool:
+    """Whether another one is to be sent. What was sent again and was lost too is, by itself, not sent a third time."""
+    if request.wanted is not None:
+        return request.wanted is _S.RESHIP
+    by_itself = policy.lost_or_damaged is MakeGood.RESHIP and shipment.replaces is None
+    return by_itself and request.cause is not Cause.RETURNED
 
 
 def _sent_again(
@@ -336,9 +338,11 @@ def _say(
 def _promise(
     conn: Connection, order: Row[Any], subject: str, added: tuple[str, ...], *, now: datetime, policy: Policy
 ) -> date:
+    """Return the day that is promised now: a later one is on record, and an earlier one changes no promise."""
     day = expected(conn, order, added, now=now, policy=policy)
-    if order.promise_date is None or day > order.promise_date:
-        told = promises.Told(fact=Fact.RESHIPPED, subject=subject, version=1)
-        why, source = "it is sent again", Source.RESHIP
-        promises.revise(conn, order.order_id, day, source=source, reason=why, told=told, now=now)
+    if order.promise_date and day <= order.promise_date:
+        return order.promise_date
+    told = promises.Told(fact=Fact.RESHIPPED, subject=subject, version=1)
+    why, source = "it is sent again", Source.RESHIP
+    promises.revise(conn, order.order_id, day, source=source, reason=why, told=told, now=now)
     return day
