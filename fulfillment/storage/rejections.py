@@ -180,7 +180,7 @@ class RejectionStore:
             there = conn.execute(_KEPT, {"the_scan": request.scan_id}).one().location_id
             others = conn.execute(_OTHERS, {"the_sku": request.sku, "there": there}).all()
         for other in others:
-            scan_id = f"{request.scan_id}:{other.shipment_id}"
+            scan_id = f"{request.scan_id}:shelf:{other.shipment_id}"  # its own shipment is among them
             also = replace(request, shipment_id=other.shipment_id, units=other.quantity, scan_id=scan_id)
             with self._engine.begin() as conn:
                 self._recall(conn, also)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from datetime import date, datetime
 from typing import Any, Final
 
-from sqlalchemy import Connection, Row, bindparam, func, insert, select, update
+from sqlalchemy import Connection, Row, bindparam, func, insert, select, union, update
 
 from fulfillment.domain.errors import UnknownOrder
 from fulfillment.domain.inventory import InsufficientStock, Level, Movement, ShortLine
@@ -44,6 +44,7 @@ from fulfillment.storage.tables import (
     skus,
     unit_ranges,
 )
+from fulfillment.storage.tables import sourcing_decisions as decisions
 
 _CLAIMS_ENDED: Final = (
     select(func.count(reservations.c.operation_key.distinct()))
@@ -67,9 +68,14 @@ _LINES: Final = (
     .where(order_lines.c.order_id == bindparam("the_order"))
     .order_by(order_lines.c.line_no)
 )
-_CLAIMS_MADE: Final = select(func.count(reservations.c.operation_key.distinct())).where(
-    reservations.c.order_id == bindparam("the_order")
+# One that found nothing claimed nothing: its decision alone is on record.
+_KEYS: Final = union(
+    *(
+        select(of.c.operation_key).where(of.c.order_id == bindparam("the_order"))
+        for of in (reservations, decisions)
+    )
 )
+_CLAIMS_MADE: Final = select(func.count()).select_from(_KEYS.subquery())
 _LAST_N: Final = select(func.max(shipments.c.n)).where(shipments.c.order_id == bindparam("the_order"))
 _PLAN: Final = insert(shipments)
 _QUEUE: Final = insert(backorders)

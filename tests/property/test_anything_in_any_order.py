@@ -10,17 +10,16 @@ from datetime import timedelta
 from random import Random
 
 import pytest
-from sqlalchemy import Engine, text
+from sqlalchemy import Engine
 
 from fulfillment.domain.errors import FulfillmentError
-from fulfillment.storage.tables import metadata
 from tests.property.shop import MEANWHILE, RULES, Rule, Shop
+from tests.storage.emptying import empty
 from tests.storage.proof import check_books
 
 FIRST_SEED, RUNS, STEPS = int(os.environ.get("WAYBILL_SEED", "1")), 10, 220
 _LOOKS_EVERY = 20
 _MOST_TRIES = 40
-_NAMES = ", ".join(table.name for table in metadata.sorted_tables)
 
 
 @pytest.mark.parametrize("seed", range(FIRST_SEED, FIRST_SEED + RUNS))
@@ -103,4 +102,4 @@ def _done(shop: Shop, rule: Rule, chance: Random) -> bool:
 def _empty(engine: Engine) -> None:
     """Empty the database again, as it is at the start of every test."""
     with engine.begin() as conn:
-        conn.execute(text(f"TRUNCATE {_NAMES} RESTART IDENTITY"))
+        empty(conn)

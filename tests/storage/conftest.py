@@ -11,7 +11,7 @@ from devstack.ports import Ports
 from devstack.postgres import Postgres, delete
 from devstack.processes import Supervisor
 from fulfillment.storage.engine import connect, migrate
-from fulfillment.storage.tables import metadata
+from tests.storage.emptying import empty
 from tests.storage.house import House
 
 
@@ -57,19 +57,25 @@ def migrated_url(server: Engine, server_url: URL) -> Iterator[str]:
 
 @pytest.fixture
 def database_url(migrated_url: str) -> str:
-    """The database, empty again and counting from one: a copy for every test costs ten times as much."""
-    engine = create_engine(migrated_url, isolation_level="AUTOCOMMIT", poolclass=NullPool)
-    names = ", ".join(table.name for table in metadata.sorted_tables)
-    _run(engine, f"SET lock_timeout = '10s'; TRUNCATE {names} RESTART IDENTITY")
+    """The database, empty again and counting from one: a copy for every test costs many times as much."""
+    engine = create_engine(migrated_url, poolclass=NullPool)
+    with engine.begin() as conn:
+        conn.execute(text("SET LOCAL lock_timeout = '10s'"))
+        empty(conn)
     return migrated_url
 
 
+@pytest.fixture(scope="session")
+def compiled(migrated_url: str) -> Engine:
+    """One engine for the run: it remembers every statement that it compiled, which takes longer than most tests."""
+    return connect(migrated_url, pool_size=16)
+
+
 @pytest.fixture
-def engine(database_url: str) -> Iterator[Engine]:
+def engine(compiled: Engine, database_url: str) -> Iterator[Engine]:
     """A pool on the test's database, wide enough for a crowd."""
-    engine = connect(database_url, pool_size=16)
-    yield engine
-    engine.dispose()
+    yield compiled
+    compiled.dispose()
 
 
 @pytest.fixture

