@@ -6,10 +6,10 @@ import pytest
 
 from tests.devstack.simulators.conftest import Simulator
 from tests.faults.till import Door, Till
-from tests.storage.conftest import database_url, engine, house, migrated_url, server, server_url
+from tests.storage.conftest import compiled, database_url, engine, house, migrated_url, server, server_url
 from tests.storage.house import House
 
-__all__ = ["database_url", "engine", "house", "migrated_url", "server", "server_url"]
+__all__ = ["compiled", "database_url", "engine", "house", "migrated_url", "server", "server_url"]
 
 
 @pytest.fixture(scope="session")

@@ -20,10 +20,10 @@ from starter.doors import Doors
 from starter.web import create_app
 from tests.starter.postgres.desk import Desk
 from tests.starter.world import EASYPOST_SECRET, KEYS, STRIPE_SECRET, TWILIO_TOKEN
-from tests.storage.conftest import database_url, engine, house, migrated_url, server, server_url
+from tests.storage.conftest import compiled, database_url, engine, house, migrated_url, server, server_url
 from tests.storage.house import House
 
-__all__ = ["database_url", "engine", "house", "migrated_url", "server", "server_url"]
+__all__ = ["compiled", "database_url", "engine", "house", "migrated_url", "server", "server_url"]
 
 
 @pytest.fixture
