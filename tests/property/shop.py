@@ -32,7 +32,7 @@ from fulfillment.domain.inventory import Condition, Disposition
 from fulfillment.domain.order import OrderLine, UnitRange
 from fulfillment.domain.payment import DeclineGroup, PaymentStatus, RefundStatus
 from fulfillment.domain.payment_news import DisputeHint, MethodHint, ReviewHint
-from fulfillment.domain.picking import Rejection, Settled
+from fulfillment.domain.picking import CheckGrade, CheckNeeded, Look, Rejection, Settled
 from fulfillment.domain.policy import OnExpiry, Policy, SplitCapture
 from fulfillment.domain.record import PlaceHold, ReleaseHold
 from fulfillment.domain.refund import RefundCause, RefundState, RequestRefund
@@ -549,7 +549,32 @@ def floor(shop: Shop, chance: Random) -> None:
 
 
 def step_of_the_floor(shop: Shop, shipment_id: str, status: WorkStatus) -> None:
-    """Pick, pack or hand over a shipment; labels are the order's to buy."""
+    """Pick, pack or hand over a shipment, and look at what the policy wants looked at."""
+    try:
+        go_on(shop, shipment_id, status)
+    except CheckNeeded as needed:
+        look(shop, shipment_id, needed.skus)
+        go_on(shop, shipment_id, status)
+
+
+def look(shop: Shop, shipment_id: str, named: Sequence[str]) -> None:
+    """Find every unit of these SKUs as new."""
+    (items,) = (work.items for work in shop.house.floor.work() if work.shipment_id == shipment_id)
+    for item in items:
+        if item.sku in named:
+            seen = Look(
+                check_id=shop.name("look"),
+                shipment_id=shipment_id,
+                sku=item.sku,
+                units=item.quantity,
+                grade=CheckGrade.A,
+                by="pia",
+            )
+            shop.house.picking.look(seen)
+
+
+def go_on(shop: Shop, shipment_id: str, status: WorkStatus) -> None:
+    """Take the step that comes next; labels are the order's to buy."""
     floor = shop.house.floor
     match status:
         case WorkStatus.RELEASED:
