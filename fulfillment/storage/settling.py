@@ -340,8 +340,9 @@ def _promise(
 ) -> date:
     """Return the day that is promised now: a later one is on record, and an earlier one changes no promise."""
     day = expected(conn, order, added, now=now, policy=policy)
-    if order.promise_date and day <= order.promise_date:
-        return order.promise_date
+    stands: date | None = order.promise_date
+    if stands and day <= stands:
+        return stands
     told = promises.Told(fact=Fact.RESHIPPED, subject=subject, version=1)
     why, source = "it is sent again", Source.RESHIP
     promises.revise(conn, order.order_id, day, source=source, reason=why, told=told, now=now)

@@ -264,15 +264,19 @@ SQL: dict[str, tuple[tuple[str, ...], Put]] = {
     ),
     "sent again once": (
         (
-            "INSERT INTO replacements (order_id, line_no, root_line, root_unit, shipment_id, cause, by, at)"
-            " VALUES ('SO-2', 2, 1, 1, 'SO-2-1', 'lost', 'policy', now())",
+            (
+                "INSERT INTO replacements (order_id, line_no, root_line, root_unit, shipment_id, cause, by, at)"
+                " VALUES ('SO-2', 2, 1, 1, 'SO-2-1', 'lost', 'policy', now())"
+            ),
         ),
         ALL_IS_RIGHT,
     ),
     "what was taken out lies where its reason says": (
         (
-            "INSERT INTO rejections (rejection_id, order_id, shipment_id, sku, location_id, quantity, reason, answer, by, at)"
-            " VALUES ('s-1', 'SO-3', 'SO-3-1', 'TENT', 'wh-reno', 1, 'damaged', '{}', 'pia', now())",
+            (
+                "INSERT INTO rejections (rejection_id, order_id, shipment_id, sku, location_id, quantity, reason, answer, by, at)"
+                " VALUES ('s-1', 'SO-3', 'SO-3-1', 'TENT', 'wh-reno', 1, 'damaged', '{}', 'pia', now())"
+            ),
         ),
         ALL_IS_RIGHT,
     ),
