@@ -27,6 +27,7 @@ MAGIC: Final = {
     "EZ6000000006": ("failure", "failure"),
     "EZ7000000007": ("unknown", "unknown"),
 }
+_TURNS: Final = ("return_to_sender", "failure", "cancelled", "delivered")
 NOWHERE: Final = Lane(
     miles=200.0, zone=3, offset=-5, domestic=True, origin="|||", destination="|||", stops=[["Columbus", "OH"]]
 )
@@ -131,7 +132,7 @@ class Parcels:
         return self._store.run(sql, code, scan.at, scan.est, fired, dump(scan.as_json()))
 
     def scan(self, code: str, doc: Json, at: float | None) -> Json:
-        """Scan a parcel at once, whatever was planned, and return its tracker.
+        """Scan a parcel at once and return its tracker. What was planned comes later, unless its way ends or turns here.
 
         Raises:
             UnknownParcel: nobody printed that number.
@@ -140,6 +141,8 @@ class Parcels:
         place = tuple(str(doc.get(name) or "") for name in ("city", "state", "country", "zip"))
         now = self._clock.now() if at is None else at
         status, detail = str(doc["status"]), str(doc.get("status_detail") or "status_update")
+        if status in _TURNS:
+            self._store.run("DELETE FROM scans WHERE tracking_code = ? AND fired = 0", code)
         self._fire(
             row, self._insert(code, Scan(at=now, status=status, detail=detail, place=place), fired=True)
         )

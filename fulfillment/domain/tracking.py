@@ -56,6 +56,7 @@ JOURNEY_OVER: Final = ENDED - {_C.CANCELLED}
 MOVING: Final = frozenset(
     {_C.PICKED_UP, _C.IN_TRANSIT, _C.OUT_FOR_DELIVERY, _C.ATTEMPTED, _C.AVAILABLE_FOR_PICKUP}
 )
+_ON_ITS_WAY: Final = (_C.PICKED_UP, _C.IN_TRANSIT)
 # Somebody had the parcel in their hands.
 PHYSICAL: Final = MOVING | {_C.RETURN_TO_SENDER, _C.DELIVERED, _C.RETURNED, _C.DESTROYED}
 
@@ -141,7 +142,7 @@ def fold(scans: Iterable[Scan], *, now: datetime, future_tolerance: timedelta) -
 
     Scans dated later than `now + future_tolerance` are set aside until their time comes. An end state is left only
     by a correction, by a physical scan when the parcel was given up as lost or its label was said to be cancelled,
-    and by the news that a delivered parcel comes back.
+    and by the news that a delivered parcel comes back. A parcel that comes back does so until it is out for delivery.
     """
     state = Tracked()
     for scan, standing in _walked(scans, now + future_tolerance):
@@ -200,7 +201,7 @@ def _in_time(scan: Scan) -> tuple[datetime, bool, int, tuple[str, ...]]:
 
 
 def _after(state: Tracked, scan: Scan) -> Tracked:
-    status = scan.status or state.status
+    status = _moved_to(state, scan)
     return Tracked(
         status=status,
         flags=_flags_after(state.flags, scan),
@@ -209,6 +210,12 @@ def _after(state: Tracked, scan: Scan) -> Tracked:
         place=scan.place or state.place,
         delivered_at=scan.occurred_at if status is CarrierStatus.DELIVERED else None,
     )
+
+
+def _moved_to(state: Tracked, scan: Scan) -> CarrierStatus:
+    """The way back has depots too: only what happens at a recipient's door says that it is no longer coming back."""
+    comes_back = state.status is CarrierStatus.RETURN_TO_SENDER and scan.status in _ON_ITS_WAY
+    return state.status if scan.status is None or (comes_back and not scan.correction) else scan.status
 
 
 def _may_move(state: Tracked, scan: Scan) -> bool:

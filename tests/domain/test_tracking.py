@@ -194,6 +194,14 @@ def test_one_instant_written_in_two_zones_is_one_scan() -> None:
     assert here.digest("UPS", "1Z") == there.digest("UPS", "1Z")
 
 
+def test_a_parcel_that_comes_back_passes_depots_and_still_comes_back() -> None:
+    back = [scan(C.RETURN_TO_SENDER, 10), scan(C.IN_TRANSIT, 20), scan(C.PICKED_UP, 30)]
+
+    assert folded(*back).status is C.RETURN_TO_SENDER
+    assert folded(*back, scan(C.OUT_FOR_DELIVERY, 40)).status is C.OUT_FOR_DELIVERY
+    assert folded(*back, correction(C.IN_TRANSIT, 40)).status is C.IN_TRANSIT
+
+
 @pytest.mark.parametrize(
     ("word", "reason"),
     [("", None), ("weather_delay", Reason.WEATHER_DELAY), ("a word of another time", Reason.UNKNOWN)],
