@@ -11,6 +11,7 @@ from devstack.board import Board
 from devstack.processes import Stopped
 from devstack.scenarios import Body, Scenario
 from fulfillment import temporal
+from fulfillment.domain.notifications import Fact
 from fulfillment.domain.view import OrderView
 from fulfillment.http import ApiAway, ApiClient, ApiRefused
 from workflows.contract import order_workflow_id
@@ -122,6 +123,22 @@ class Hands:
             if (view := self.board.wait(order_id, there, _BEAT)) is not None:
                 return view
         raise NotSeen(order_id)
+
+    def reads(self, order_id: str, fact: Fact) -> None:
+        """Wait until this news about the order is in its customer's mailbox.
+
+        Raises:
+            NotSeen: it never came.
+            Stopped: the demo is stopping.
+        """
+        start = f"<order-{order_id}.{fact}."
+        deadline = time.monotonic() + _PATIENCE
+        while time.monotonic() < deadline:
+            ledger = self._until_answered(lambda: self.simulator.get("/_sim/ledger"))
+            if any(str(mail["id"]).startswith(start) for mail in ledger["messages"]):
+                return
+            self.pause(_BETWEEN_TRIES)
+        raise NotSeen(f"{order_id}: no mail about {fact}")
 
     def pause(self, seconds: float) -> None:
         """Let real time pass.
