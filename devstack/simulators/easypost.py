@@ -176,6 +176,8 @@ class EasyPost:
             message = "Postage already exists for this shipment."
             _refuse(422, "SHIPMENT.POSTAGE.EXISTS", message)
         rate = self._chosen(call, shipment)
+        if self._is_down(rate["carrier"], call, shipment):  # no refusal: that a fault struck is kept
+            return _error(422, "SHIPMENT.POSTAGE.NO_RESPONSE", "The carrier did not respond in time.")
         self._print(call, shipment, rate)
         cents = round(float(rate["rate"]) * 100)
         sql = "UPDATE shipments SET tracking_code = ?, cost = ?, bought = ?, doc = ? WHERE id = ?"
@@ -191,8 +193,6 @@ class EasyPost:
         chosen: Json | None = next((rate for rate in shipment["rates"] if rate["id"] == name), None)
         if chosen is None:
             _refuse(422, "SHIPMENT.RATE.NOT_FOUND", "The rate is not this shipment's.", "rate not found")
-        if self._is_down(chosen["carrier"], call, shipment):
-            _refuse(422, "SHIPMENT.POSTAGE.NO_RESPONSE", "The carrier did not respond in time.")
         return chosen
 
     def _is_down(self, carrier: str, call: Call, shipment: Json) -> bool:

@@ -52,7 +52,7 @@ class Market:
     """What we know of the carriers beside their offers.
 
     `experience` is by carrier and service, from the narrowest circle to the widest. `paused` are never used, `away`
-    only where nobody else keeps the promise; both say why.
+    only where they alone keep the promise; both say why.
     """
 
     experience: Mapping[tuple[str, str], Sequence[Experience]] = field(default_factory=dict)

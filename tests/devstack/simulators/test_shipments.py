@@ -75,8 +75,11 @@ def test_a_carrier_may_fail_at_its_labels_alone(client: Any, simulator: Any) -> 
         client.shipment.buy(shipment.id, rate=of_ups)
 
     client.shipment.buy(shipment.id, rate=of_usps)
-    (label,) = [x for x in simulator.ledger()["labels"] if x["ref"] == shipment.id]
+    ledger = simulator.ledger()
+    (struck,) = [fault for fault in ledger["faults"] if fault["match"] == match]
+    (label,) = [x for x in ledger["labels"] if x["ref"] == shipment.id]
     to = shipment.to_address
+    assert struck["fired"] == 1
     assert (label["carrier"], label["to"]) == ("USPS", f"{to.street1}, {to.zip} {to.city}")
 
 
