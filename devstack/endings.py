@@ -198,14 +198,17 @@ def taken_out(reason: str, bucket: str) -> Expect:
 
 
 def fell_over_from(carrier: str) -> Expect:
-    """Expect one live label, of another carrier, and a decision that says why this one was left out."""
+    """Expect one live label, of another carrier, and a decision that says why this one was left out, or what it said."""
 
     def expect(ending: Ending) -> str | None:
         bought = [label.carrier for label in ending.live_labels]
         if len(bought) != 1 or carrier in bought:
             return f"bought was of {', '.join(bought) or 'nobody'}"
-        offers = [offer for parcel in ending.parcels for offer in (parcel.decision or {}).get("options", ())]
-        said = [offer["left_out"] for offer in offers if offer["carrier"] == carrier]
+        decisions = [parcel.decision for parcel in ending.parcels if parcel.decision]
+        said = [word for one in decisions for word in one["said"] if word.startswith(f"{carrier}:")]
+        said += [
+            offer["left_out"] for one in decisions for offer in one["options"] if offer["carrier"] == carrier
+        ]
         return None if said and all(said) else f"the decision does not say why not {carrier}"
 
     return expect

@@ -562,7 +562,7 @@ SCENARIOS: Final = (
         ),
         lines=(("PACK-30", 1),),
         before=_usps_says_nothing,
-        expects=(*_DELIVERED, struck("carrier_error")),
+        expects=(*_DELIVERED, struck("carrier_error"), fell_over_from("USPS")),
     ),
     Scenario(
         order_id="SO-10488",

@@ -135,6 +135,8 @@ def test_a_plain_order_that_went_well_has_no_complaints() -> None:
         ("SO-10482", a_good_ending(), "the fault http_5xx did not strike"),
         ("SO-10482", a_good_ending(faults=frozenset({"http_5xx"})), "no case carrier_down"),
         ("SO-10485", a_good_ending(cases=frozenset({CaseKind.DELAYED})), "not told before it came"),
+        ("SO-10487", a_good_ending(), "the decision does not say why not USPS"),
+        ("SO-10488", a_good_ending(), "sent was 1 MUG-12, 2 TEE-BLK-M from wh-reno"),
         ("SO-10488", a_good_ending(), "1 parcels and 1 labels, not 2"),
         ("SO-10489", a_good_ending(), "no part of it was cancelled"),
         ("SO-10491", a_good_ending(), "is delivered, not expired"),
@@ -232,12 +234,16 @@ def test_only_one_unit_is_taken_out_and_lies_where_its_reason_says(found: tuple[
     assert expected(a_good_ending(rejections=found))
 
 
-def decided(*offers: tuple[str, str]) -> OrderView:
-    """A delivered order whose label was chosen among these carriers' offers, with why each was left out."""
+def decided(*offers: tuple[str, str], said: tuple[str, ...] = ()) -> OrderView:
+    """A delivered order whose label was chosen among these carriers' offers, with why each was left out.
+
+    `said` is by carriers that made no offer.
+    """
     options = [{"carrier": carrier, "left_out": why} for carrier, why in offers]
     part = delivered().shipments[0]
     assert part.parcel is not None
-    return delivered(shipments=(replace(part, parcel=replace(part.parcel, decision={"options": options})),))
+    parcel = replace(part.parcel, decision={"options": options, "said": list(said)})
+    return delivered(shipments=(replace(part, parcel=parcel),))
 
 
 WHY = ("UPS", "its labels fail since 13:00 UTC")
@@ -250,6 +256,8 @@ WHY = ("UPS", "its labels fail since 13:00 UTC")
         ((), decided(WHY), "bought was of nobody"),
         ((a_label(carrier="UPS"),), decided(WHY), "bought was of UPS"),
         ((a_label(), a_label("shp_2", carrier="USPS")), decided(WHY), "bought was of FedEx, USPS"),
+        ((a_label(),), decided(("FedEx", ""), said=("UPS: carrier did not respond in time",)), None),
+        ((a_label(),), decided(("FedEx", ""), said=("USPS: no",)), "the decision does not say why not UPS"),
         ((a_label(),), decided(("UPS", "")), "the decision does not say why not UPS"),
         ((a_label(),), decided(("FedEx", "")), "the decision does not say why not UPS"),
     ],
