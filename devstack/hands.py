@@ -5,6 +5,7 @@ import itertools
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final, TypeVar
 
 from devstack.board import Board
@@ -20,6 +21,7 @@ Answer = TypeVar("Answer")
 
 _BETWEEN_TRIES: Final = 0.5
 _BEAT: Final = 0.1
+_TURNS_TO_PAY: Final = 20
 _PATIENCE: Final = 120.0  # longer than any story of the demo waits for its turn
 _TRY_AGAIN: Final = ("idempotency_in_progress", "rate_limited", "temporarily_unavailable")
 
@@ -72,6 +74,20 @@ class Hands:
     def ask(self, path: str, body: Body) -> Any:
         """Ask our API for a change; the same question twice is one change."""
         return self._until_answered(lambda: self.shop.post(path, body, key=f"demo {path}"))
+
+    def pays(self, order_id: str, method: str) -> Any:
+        """Let the customer give another way to pay; who comes while the bank is still being asked does it again."""
+        path = f"/v1/orders/{order_id}/payment"
+        turn = 0
+        while True:
+            turn += 1
+            give = partial(self.shop.post, path, {"method": method}, key=f"demo {path} {turn}")
+            try:
+                return self._until_answered(give)
+            except ApiRefused as no:
+                if no.code != "not_allowed" or turn == _TURNS_TO_PAY:
+                    raise
+            self.pause(_BETWEEN_TRIES)
 
     def confirms(self, order_id: str) -> bool:
         """Let the customer say yes on the bank's page; False where the bank does not ask, or asks no more."""

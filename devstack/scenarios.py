@@ -74,6 +74,10 @@ class World(Protocol):
         """Ask our API for a change. Raises ApiRefused."""
         ...
 
+    def pays(self, order_id: str, method: str) -> Any:
+        """Let the customer give another way to pay, as soon as the order waits for one. Raises ApiRefused."""
+        ...
+
     def confirms(self, order_id: str) -> bool:
         """Let the customer say yes on the bank's page; False where the bank does not ask, or asks no more."""
         ...
@@ -275,14 +279,14 @@ def _support_clears_fraud(world: World, order_id: str) -> None:
 
 def _pays_another_way(world: World, order_id: str) -> None:
     world.pause(_CUSTOMER_LOOKS)
-    world.ask(f"/v1/orders/{order_id}/payment", {"method": "pm_card_mastercard"})
+    world.pays(order_id, "pm_card_mastercard")
     world.note(order_id, "the customer paid with another card")
 
 
 def _confirms_with_the_bank(world: World, order_id: str) -> None:
     # The bank waits an hour of the shop's, which is half a second here: a slow customer pays once more.
     if not world.confirms(order_id):
-        world.ask(f"/v1/orders/{order_id}/payment", {"method": _ASKS_THE_BANK})
+        world.pays(order_id, _ASKS_THE_BANK)
         if not world.confirms(order_id):
             return
     world.note(order_id, "the customer confirmed with the bank")
@@ -295,6 +299,7 @@ def _wants_one_less(world: World, order_id: str) -> None:
 
 
 def _wants_one_more(world: World, order_id: str) -> None:
+    world.see(order_id, lambda view: view.promise_date is not None)  # nothing is added before it is confirmed
     world.ask(f"/v1/orders/{order_id}/items", {"add": [{"sku": "SOCK-2", "quantity": 1}]})
     world.note(order_id, "the customer added a line")
 
@@ -837,7 +842,7 @@ SCENARIOS: Final = (
         buyer=Buyer(name="Kim Tanaka", line1="48 Pine St", city="Boise", region="ID", postal_code="83702"),
         lines=(("STV-IRON", 2),),
         before=_ups_makes_no_label,
-        expects=(*_DELIVERED, struck("carrier_error"), came_in(1), fell_over_from("UPS")),
+        expects=(*_DELIVERED, came_in(1), fell_over_from("UPS")),
     ),
     Scenario(
         order_id="SO-10517",

@@ -166,9 +166,11 @@ class Api:
 
     def __init__(self, *answers: Any) -> None:
         self.asked: list[tuple[str, Any]] = []
+        self.keys: list[str] = []
         self._answers = list(answers)
 
     def post(self, path: str, body: Any = None, *, key: str = "") -> Any:
+        self.keys.append(key)
         return self._answer(path, body)
 
     def get(self, path: str) -> Any:
@@ -223,6 +225,26 @@ def test_a_refusal_is_an_answer() -> None:
 
     with pytest.raises(ApiRefused):
         some_hands(shop).ask("/v1/orders/SO-10483/cancel", {})
+
+
+def test_a_customer_who_comes_while_the_bank_is_asked_gives_another_card_once_more() -> None:
+    shop = Api(ApiRefused(409, {"code": "not_allowed"}), ApiAway("nobody"), {"id": ORDER})
+
+    assert some_hands(shop).pays(ORDER, "pm_card_visa") == {"id": ORDER}
+    assert shop.keys == [f"demo /v1/orders/{ORDER}/payment {turn}" for turn in (1, 2, 2)]
+
+
+@pytest.mark.parametrize(("code", "asked"), [("too_late", 1), ("not_allowed", 3)])
+def test_a_customer_gives_another_card_no_longer_than_it_may_help(
+    code: str, asked: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("devstack.hands._TURNS_TO_PAY", 3)
+    shop = Api(*[ApiRefused(409, {"code": code})] * 4)
+
+    with pytest.raises(ApiRefused):
+        some_hands(shop).pays(ORDER, "pm_card_visa")
+
+    assert len(shop.asked) == asked
 
 
 def test_a_hold_that_is_gone_after_a_lost_answer_is_released() -> None:
