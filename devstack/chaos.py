@@ -330,8 +330,8 @@ class Arena:
 
     def points_fired(self) -> Counter[str]:
         """Return how often a process died at each point."""
-        log = self.stack.spec.state / "fired.log"
-        return Counter(log.read_text().split()) if log.exists() else Counter()
+        fired = self.stack.spec.state / "fired"
+        return Counter(file.name.partition("@")[0] for file in fired.iterdir())
 
     # --- the end
 
