@@ -37,6 +37,15 @@ class ShortageChoice(StrEnum):
     WAIT = "wait"
     SPLIT = "split"
     DROP = "drop"
+    SUBSTITUTE = "substitute"  # takes the listed equals that were offered
+
+
+class Substitution(StrEnum):
+    """Whether a listed equal is sent for what is not there; never at a higher price."""
+
+    OFF = "off"
+    CONSENT = "consent"  # it is offered, and sent when the customer takes it
+    AUTOMATIC = "automatic"
 
 
 class ConditionCheck(StrEnum):
@@ -108,6 +117,7 @@ class Policy:
     reservation_grace: timedelta = timedelta(minutes=5)
     shortage: Shortage = Shortage.SPLIT
     shortage_default: ShortageChoice = ShortageChoice.SPLIT
+    substitution: Substitution = Substitution.OFF
     ask_customer_wait: timedelta = timedelta(hours=48)
     sourcing: tuple[SourcingRule, ...] = (
         SourcingRule.FEWEST_PARCELS,
@@ -215,6 +225,10 @@ class Policy:
     bad_signal_within: timedelta = timedelta(hours=4)
     unmatched_after: timedelta = timedelta(hours=1)
     tracking_link_life: timedelta = timedelta(days=90)
+
+    def __post_init__(self) -> None:
+        if self.shortage_default is ShortageChoice.SUBSTITUTE:
+            raise ValueError("a customer who does not answer has agreed to no substitute")
 
 
 DEFAULT = Policy()
