@@ -18,6 +18,7 @@ from fulfillment.domain.change import (
     LineState,
     NewLine,
     OrderState,
+    Substitute,
     UndoChange,
 )
 from fulfillment.domain.change import ChangeAddress as ChangeAddressRequest
@@ -495,6 +496,13 @@ class OrderWorkflow(Desk):
                 text = "What is missing was taken off the order; the rest leaves now."
             case ShortageChoice.SPLIT:
                 text = "What is there leaves now, the rest follows."
+            case ShortageChoice.SUBSTITUTE:
+                changed = await steps.substitute(
+                    Substitute(order_id=self.order_id, by=verb.by, request_id=verb.request_id)
+                )
+                self._take_over_change(changed)
+                await self._release_hold(HoldReason.STOCK)
+                return _did(changed)
         await self.holds.release(HoldReason.STOCK, by=verb.by, request_id=verb.request_id)
         return VerbAnswer(text=text)
 

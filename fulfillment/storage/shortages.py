@@ -1,6 +1,6 @@
 """What holds an order back of which not everything is there: its customer is asked, or it leaves only as a whole."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any, Final
 
@@ -9,9 +9,10 @@ from sqlalchemy import Connection, bindparam, exists, func, select, update
 from fulfillment.domain.cases import CaseKind, CaseState
 from fulfillment.domain.holds import Hold, HoldReason
 from fulfillment.domain.notifications import Fact
-from fulfillment.domain.policy import Policy, Shortage, ShortageChoice
+from fulfillment.domain.policy import Policy, Shortage, ShortageChoice, Substitution
 from fulfillment.domain.shipment import BEFORE_HAND_OVER, WaitsFor
-from fulfillment.storage import cases, holds, journal
+from fulfillment.domain.substitution import Equal
+from fulfillment.storage import cases, holds, journal, substitutes
 from fulfillment.storage.tables import backorders, shipments, unit_ranges
 from fulfillment.storage.tables import cases as case_rows
 from fulfillment.storage.tables import holds as hold_rows
@@ -50,13 +51,12 @@ def hold_back(
     """Hold the locked order if the policy wants it whole or its customer asked, and something of it could leave.
 
     `until` has by SKU the day promised for what is missing. Return whether it is held; an order of which nothing is
-    there waits as a whole anyway.
+    there waits as a whole anyway, but where listed equals are there its customer is asked whether they are as good.
     """
-    if not until or policy.shortage not in _HOLDS_BACK:
+    offers = _offers(conn, until, now=now, policy=policy)
+    if not offers and not _is_held_back(conn, order_id, until, policy):
         return False
-    if not conn.execute(_SOMETHING_IS_THERE, {"the_order": order_id}).scalar_one():
-        return False
-    asks = policy.shortage is Shortage.ASK
+    asks = bool(offers) or policy.shortage is Shortage.ASK
     when_all_is_due = _when_all_is_due(max(until.values()), now=now, policy=policy)
     due_at = now + policy.ask_customer_wait if asks else when_all_is_due
     note = f"not there: {', '.join(sorted(until))}"
@@ -64,11 +64,25 @@ def hold_back(
         conn, order_id, HoldReason.STOCK, by=BY_POLICY, due_at=due_at, note=note, now=now
     )
     if is_new and asks:
-        _ask(conn, order_id, hold, sorted(until), now=now, policy=policy)
+        _ask(conn, order_id, hold, sorted(until), offers, now=now, policy=policy)
     elif is_new:
         text = "Not everything of your order is there yet. It leaves as soon as all of it is."
         journal.event(conn, order_id, "held", text, at=now, data={"missing": sorted(until)})
     return True
+
+
+def _offers(
+    conn: Connection, until: Mapping[str, date], *, now: datetime, policy: Policy
+) -> dict[str, list[Equal]]:
+    if policy.substitution is not Substitution.CONSENT:
+        return {}
+    return substitutes.offered(conn, until, now=now)
+
+
+def _is_held_back(conn: Connection, order_id: str, until: Mapping[str, date], policy: Policy) -> bool:
+    if not until or policy.shortage not in _HOLDS_BACK:
+        return False
+    return bool(conn.execute(_SOMETHING_IS_THERE, {"the_order": order_id}).scalar_one())
 
 
 def put_off(conn: Connection, order_id: str, promise_date: date, *, now: datetime, policy: Policy) -> None:
@@ -99,7 +113,14 @@ def _when_all_is_due(promise_date: date, *, now: datetime, policy: Policy) -> da
 
 
 def _ask(
-    conn: Connection, order_id: str, hold: Hold, missing: list[str], *, now: datetime, policy: Policy
+    conn: Connection,
+    order_id: str,
+    hold: Hold,
+    missing: list[str],
+    offers: Mapping[str, Sequence[Equal]],
+    *,
+    now: datetime,
+    policy: Policy,
 ) -> None:
     cases.open_case(
         conn,
@@ -112,7 +133,7 @@ def _ask(
     )
     data: dict[str, Any] = {
         "missing": missing,
-        "choices": [choice.value for choice in ShortageChoice],
+        "choices": [c.value for c in ShortageChoice if offers or c is not ShortageChoice.SUBSTITUTE],
         "answer_by": hold.due_at.isoformat(),
         "default": policy.shortage_default.value,
     }
@@ -120,6 +141,14 @@ def _ask(
         "Not everything of your order is there. Tell us whether to wait for all of it, to send what is there now "
         "and the rest later, or to leave out what is missing."
     )
+    if offers:
+        data["offers"] = [
+            {"sku": sku, "substitute": equal.sku, "name": equal.name}
+            for sku, equals in sorted(offers.items())
+            for equal in equals
+        ]
+        names = dict.fromkeys(offer["name"] for offer in data["offers"])
+        text += f" Or take what is as good and there, at no higher price: {', '.join(names)}."
     journal.event(conn, order_id, "shortage_asked", text, at=now, data=data)
     version = int(hold.hold_id.rpartition(":")[2])
     fact = Fact.SHORTAGE_ASKED
