@@ -60,6 +60,8 @@ def hold_back(
     when_all_is_due = _when_all_is_due(max(until.values()), now=now, policy=policy)
     due_at = now + policy.ask_customer_wait if asks else when_all_is_due
     note = f"not there: {', '.join(sorted(until))}"
+    if offers:
+        note += f"; as good and there: {', '.join(_names(offers))}"
     hold, is_new = holds.place(
         conn, order_id, HoldReason.STOCK, by=BY_POLICY, due_at=due_at, note=note, now=now
     )
@@ -77,6 +79,10 @@ def _offers(
     if policy.substitution is not Substitution.CONSENT:
         return {}
     return substitutes.offered(conn, until, now=now)
+
+
+def _names(offers: Mapping[str, Sequence[Equal]]) -> list[str]:
+    return list(dict.fromkeys(equal.name for equals in offers.values() for equal in equals))
 
 
 def _is_held_back(conn: Connection, order_id: str, until: Mapping[str, date], policy: Policy) -> bool:
@@ -147,8 +153,7 @@ def _ask(
             for sku, equals in sorted(offers.items())
             for equal in equals
         ]
-        names = dict.fromkeys(offer["name"] for offer in data["offers"])
-        text += f" Or take what is as good and there, at no higher price: {', '.join(names)}."
+        text += f" Or take what is as good and there, at no higher price: {', '.join(_names(offers))}."
     journal.event(conn, order_id, "shortage_asked", text, at=now, data=data)
     version = int(hold.hold_id.rpartition(":")[2])
     fact = Fact.SHORTAGE_ASKED

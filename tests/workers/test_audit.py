@@ -271,6 +271,7 @@ SQL: dict[str, tuple[tuple[str, ...], Put]] = {
         ),
         ALL_IS_RIGHT,
     ),
+    "equals stand for units": (("DELETE FROM substitutions",), ALL_IS_RIGHT),
     "what was taken out lies where its reason says": (
         (
             (
