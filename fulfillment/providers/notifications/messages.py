@@ -146,6 +146,11 @@ class Renderer:
             "action_url": _action_url(view, fact),
             "due": _due(view, fact, data),
             "otherwise": str(data.get("default", "")),
+            "offers": list(dict.fromkeys(_line(one["name"]) for one in data.get("offers", ()))),
+            "replaced": [_named(one) for one in data.get("replaced", ())],
+            "saved": Money(minor=-less, currency=order.currency)
+            if (less := data.get("delta", 0)) < 0
+            else None,
             "refund": _refund(order, data),
             "cause": str(data.get("cause", "")),
             "by_hand": bool(data.get("by_hand")),
@@ -226,6 +231,11 @@ def _read(template: Template, words: Mapping[str, Any]) -> tuple[str, list[str]]
     parts = (_line(part) for part in template.render(words).split("\n\n"))
     subject, *paragraphs = [part for part in parts if part]
     return subject, paragraphs
+
+
+def _named(replaced: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what is sent instead, its names on one line each."""
+    return {**replaced, "name": _line(replaced["name"]), "instead": _line(replaced["instead"])}
 
 
 def _line(text: str) -> str:
