@@ -50,7 +50,7 @@ def shop(house: House) -> Callable[..., House]:
         cup = Product(sku=CUP, name="Cup", weight_g=300, price=price, on_hand=cups)
         bowl = Product(sku=BOWL, name="Bowl", weight_g=300, price=5000, on_hand=5)
         house.stock.set_catalogue([cup, bowl], by="test")
-        house.stock.set_substitutes(MUG, [CUP])
+        house.stock.set_substitutes(MUG, [CUP], by="test")
         return house
 
     return opened
@@ -92,10 +92,10 @@ def carried(house: House) -> dict[tuple[str, str], int]:
 def test_equals_are_listed_in_their_order_and_anew(shop: Callable[..., House]) -> None:
     house = shop()
 
-    house.stock.set_substitutes(MUG, [BOWL, CUP])
+    house.stock.set_substitutes(MUG, [BOWL, CUP], by="test")
 
     assert house.stock.substitutes(MUG) == (BOWL, CUP)
-    house.stock.set_substitutes(MUG, [])
+    house.stock.set_substitutes(MUG, [], by="test")
     assert house.stock.substitutes(MUG) == ()
 
 
@@ -115,11 +115,11 @@ def test_a_list_that_makes_no_sense_is_refused_and_the_old_one_stays(
     house.stock.set_catalogue([Product(sku=TEA, name="Tea", weight_g=1, price=1, archived=True)], by="test")
 
     with pytest.raises(BadSubstitute, match=why):
-        house.stock.set_substitutes(MUG, listed)
+        house.stock.set_substitutes(MUG, listed, by="test")
 
     assert house.stock.substitutes(MUG) == (CUP,)
     with pytest.raises(UnknownSku):
-        house.stock.set_substitutes("NIL", [CUP])
+        house.stock.set_substitutes("NIL", [CUP], by="test")
 
 
 # --- by itself, at placing ---------------------------------------------------------------------------
@@ -360,7 +360,7 @@ def test_an_order_of_which_nothing_may_wait_ends_when_nobody_agrees(shop: Callab
 
 def test_a_part_of_which_equals_are_there_is_replaced_and_the_rest_waits(shop: Callable[..., House]) -> None:
     house = shop(mugs=0, cups=2)
-    house.stock.set_substitutes(MUG, [CUP, BOWL])
+    house.stock.set_substitutes(MUG, [CUP, BOWL], by="test")
     house.stock.adjust(BOWL, "wh-reno", -5, key="gone", by="ann", reason="broken")
     confirmed(house, CONSENT)
 
@@ -372,7 +372,7 @@ def test_a_part_of_which_equals_are_there_is_replaced_and_the_rest_waits(shop: C
 
 def test_several_equals_stand_for_the_units_of_one_line(shop: Callable[..., House]) -> None:
     house = shop(mugs=0, cups=2)
-    house.stock.set_substitutes(MUG, [CUP, BOWL])
+    house.stock.set_substitutes(MUG, [CUP, BOWL], by="test")
     confirmed(house, CONSENT)
 
     changed = take(house)
