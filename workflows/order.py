@@ -521,7 +521,8 @@ class OrderWorkflow(Desk):
 
     async def settle_shortage(self, request_id: str) -> None:
         """Do what the policy says when the customer does not answer what becomes of what is missing."""
-        choice = self.policy.shortage_default
+        asked = self.cases.stands(self.order_id, CaseKind.OUT_OF_STOCK)
+        choice = self.policy.unanswered if asked else self.policy.shortage_default
         await self._answer_shortage(AnswerShortage(choice=choice, by="policy", request_id=request_id))
 
     async def _answer_case(self, verb: AnswerCase) -> VerbAnswer:

@@ -230,5 +230,15 @@ class Policy:
         if self.shortage_default is ShortageChoice.SUBSTITUTE:
             raise ValueError("a customer who does not answer has agreed to no substitute")
 
+    @property
+    def unanswered(self) -> ShortageChoice:
+        """What is done for a customer who was asked about a shortage and did not answer."""
+        by_rule = {
+            Shortage.SPLIT: ShortageChoice.SPLIT,
+            Shortage.SHIP_COMPLETE: ShortageChoice.WAIT,
+            Shortage.CANCEL: ShortageChoice.DROP,
+        }
+        return by_rule.get(self.shortage, self.shortage_default)
+
 
 DEFAULT = Policy()

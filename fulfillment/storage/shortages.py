@@ -12,12 +12,17 @@ from fulfillment.domain.notifications import Fact
 from fulfillment.domain.policy import Policy, Shortage, ShortageChoice, Substitution
 from fulfillment.domain.shipment import BEFORE_HAND_OVER, WaitsFor
 from fulfillment.domain.substitution import Equal
-from fulfillment.storage import cases, holds, journal, substitutes
+from fulfillment.storage import cases, holds, journal, sourcing, substitutes
 from fulfillment.storage.tables import backorders, shipments, unit_ranges
 from fulfillment.storage.tables import cases as case_rows
 from fulfillment.storage.tables import holds as hold_rows
 
 BY_POLICY: Final = "policy"
+_MORE_COMES: Final = (
+    "Not everything of your order is there. Tell us whether to wait for all of it, to send what is there now "
+    "and the rest later, or to leave out what is missing."
+)
+_NO_MORE_COMES: Final = "Not everything of your order is there, and no more of it is coming. Tell us whether to leave out what is missing."
 _HOLDS_BACK: Final = (Shortage.ASK, Shortage.SHIP_COMPLETE)
 _SOMETHING_IS_THERE: Final = select(
     exists().where(
@@ -81,6 +86,11 @@ def _offers(
     return substitutes.offered(conn, until, now=now)
 
 
+def _comes(conn: Connection, missing: list[str], *, now: datetime, policy: Policy) -> bool:
+    """Test whether any of it may wait for more; else it waits only for the answer."""
+    return bool(sourcing.waitable(sourcing.terms(conn, missing), now=now, policy=policy))
+
+
 def _names(offers: Mapping[str, Sequence[Equal]]) -> list[str]:
     return list(dict.fromkeys(equal.name for equals in offers.values() for equal in equals))
 
@@ -137,16 +147,16 @@ def _ask(
         now=now,
         note=hold.note,
     )
+    comes = not offers or _comes(conn, missing, now=now, policy=policy)
+    choices = [ShortageChoice.WAIT, ShortageChoice.SPLIT] if comes else []
+    choices += [ShortageChoice.DROP, *([ShortageChoice.SUBSTITUTE] if offers else [])]
     data: dict[str, Any] = {
         "missing": missing,
-        "choices": [c.value for c in ShortageChoice if offers or c is not ShortageChoice.SUBSTITUTE],
+        "choices": [choice.value for choice in choices],
         "answer_by": hold.due_at.isoformat(),
-        "default": policy.shortage_default.value,
+        "default": (policy.unanswered if comes else ShortageChoice.DROP).value,
     }
-    text = (
-        "Not everything of your order is there. Tell us whether to wait for all of it, to send what is there now "
-        "and the rest later, or to leave out what is missing."
-    )
+    text = _MORE_COMES if comes else _NO_MORE_COMES
     if offers:
         data["offers"] = [
             {"sku": sku, "substitute": equal.sku, "name": equal.name}

@@ -266,6 +266,34 @@ def test_a_customer_is_offered_an_equal_whatever_else_a_shortage_means(shop: Cal
     assert "at no higher price: Cup" in house.row(order_events, kind="shortage_asked")["text"]
 
 
+@pytest.mark.parametrize(
+    ("policy", "default"),
+    [
+        (CONSENT, "split"),
+        (Policy(substitution=Substitution.CONSENT, shortage=Shortage.SHIP_COMPLETE), "wait"),
+        (Policy(substitution=Substitution.CONSENT, shortage=Shortage.CANCEL), "drop"),
+    ],
+)
+def test_who_does_not_answer_an_offer_gets_what_the_shop_does_about_shortages(
+    shop: Callable[..., House], policy: Policy, default: str
+) -> None:
+    house = shop()
+
+    placed(house, policy)
+
+    told = house.row(outbox, fact="shortage_asked")["data"]
+    assert (policy.unanswered, told["default"]) == (default, default)
+
+
+def test_where_no_more_comes_the_choice_is_an_equal_or_none(shop: Callable[..., House]) -> None:
+    house = shop(backorderable=False)
+
+    placed(house, CONSENT)
+
+    told = house.row(outbox, fact="shortage_asked")["data"]
+    assert (told["choices"], told["default"]) == (["drop", "substitute"], "drop")
+
+
 def test_nothing_is_offered_that_is_not_there(shop: Callable[..., House]) -> None:
     house = shop(cups=0)
 

@@ -6,6 +6,7 @@ from datetime import UTC, date, datetime, timedelta
 import pytest
 from temporalio.client import WorkflowUpdateFailedError
 
+from fulfillment.domain.cases import Case, CaseKind
 from fulfillment.domain.holds import Hold, HoldReason
 from fulfillment.domain.policy import Policy, Shortage, ShortageChoice, Substitution
 from fulfillment.domain.shipment import WaitsFor
@@ -93,6 +94,30 @@ async def test_a_customer_who_takes_what_is_as_good_too_late_is_told_so(place: P
 
     assert "waits for no answer" in str(refused.value.cause)
     assert order.world.did("substitute") == []
+    await order.ask("cancel", reason="enough")
+    await order.result()
+
+
+async def test_who_does_not_answer_an_offer_of_a_shop_that_ships_whole_waits_for_all(
+    place: PlaceOrder,
+) -> None:
+    """Seen to fail when silence meant `shortage_default`: the order was split."""
+    policy = Policy(substitution=Substitution.CONSENT, shortage=Shortage.SHIP_COMPLETE)
+    order = await _asked(place, policy)
+    now = datetime.now(UTC)
+    asked = Case(
+        case_id="SO-1:1",
+        kind=CaseKind.OUT_OF_STOCK,
+        subject="SO-1",
+        opened_at=now,
+        due_at=now + timedelta(days=2),
+    )
+    order.world.cases.append(asked)
+
+    await order.pass_time(timedelta(hours=49))
+    await order.did("wait for all, says policy")
+
+    assert order.world.did("release") == []
     await order.ask("cancel", reason="enough")
     await order.result()
 

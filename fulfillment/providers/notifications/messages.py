@@ -27,6 +27,7 @@ from fulfillment.domain.holds import HoldReason
 from fulfillment.domain.money import Money
 from fulfillment.domain.notifications import Fact, message_id, rule_of
 from fulfillment.domain.order import Order, UnitRange
+from fulfillment.domain.policy import ShortageChoice
 from fulfillment.domain.shipment import WaitsFor, WorkStatus
 from fulfillment.domain.view import OrderView, ShipmentSummary
 from fulfillment.providers.notifications.letters import Mail
@@ -146,6 +147,7 @@ class Renderer:
             "action_url": _action_url(view, fact),
             "due": _due(view, fact, data),
             "otherwise": str(data.get("default", "")),
+            "comes": ShortageChoice.WAIT in data.get("choices", ShortageChoice),
             "offers": list(dict.fromkeys(_line(one["name"]) for one in data.get("offers", ()))),
             "replaced": [_named(one) for one in data.get("replaced", ())],
             "saved": Money(minor=-less, currency=order.currency)

@@ -261,6 +261,16 @@ def test_a_question_about_a_shortage_offers_what_is_as_good(renderer: Renderer) 
     assert 'as good at no higher price: Sun hat. If you would like that, reply with "instead".' in mail.text
 
 
+def test_where_no_more_is_coming_nobody_is_asked_to_wait(renderer: Renderer) -> None:
+    data = {"default": "drop", "choices": ["drop", "substitute"], "offers": [{"name": "Sun hat"}]}
+
+    mail = told(renderer, Fact.SHORTAGE_ASKED, subject="SO-1", data=data)
+
+    assert "we cannot get any more of it" in mail.text
+    assert "wait until" not in mail.text
+    assert "If we do not hear from you, we leave out what is missing" in mail.text
+
+
 def test_what_is_sent_instead_is_named_with_what_it_replaces_and_saves(renderer: Renderer) -> None:
     replaced = [{"sku": "CAP", "name": "Cap", "substitute": "HAT", "instead": "Sun hat", "quantity": 2}]
 
