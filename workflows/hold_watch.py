@@ -72,6 +72,11 @@ class HoldWatch:
         """Test whether there is a hold for this reason."""
         return reason in self._standing
 
+    @property
+    def waits_for_all(self) -> bool:
+        """Whether a stock hold stands about which nobody is asked any more."""
+        return any(hold.hold_id in self._answered for hold in self.standing)
+
     def take_over(self, holds: Iterable[Hold]) -> None:
         """Take over what stands in the books, and nothing else."""
         before, self._standing = set(self._standing), {}

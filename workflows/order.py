@@ -521,8 +521,8 @@ class OrderWorkflow(Desk):
 
     async def settle_shortage(self, request_id: str) -> None:
         """Do what the policy says when the customer does not answer what becomes of what is missing."""
-        asked = self.cases.stands(self.order_id, CaseKind.OUT_OF_STOCK)
-        choice = self.policy.unanswered if asked else self.policy.shortage_default
+        in_vain = self.holds.waits_for_all
+        choice = self.policy.shortage_default if in_vain else self.policy.unanswered
         await self._answer_shortage(AnswerShortage(choice=choice, by="policy", request_id=request_id))
 
     async def _answer_case(self, verb: AnswerCase) -> VerbAnswer:

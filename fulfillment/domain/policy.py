@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
+from types import MappingProxyType
+from typing import Final
 
 
 class SplitCapture(StrEnum):
@@ -232,13 +234,17 @@ class Policy:
 
     @property
     def unanswered(self) -> ShortageChoice:
-        """What is done for a customer who was asked about a shortage and did not answer."""
-        by_rule = {
-            Shortage.SPLIT: ShortageChoice.SPLIT,
-            Shortage.SHIP_COMPLETE: ShortageChoice.WAIT,
-            Shortage.CANCEL: ShortageChoice.DROP,
-        }
-        return by_rule.get(self.shortage, self.shortage_default)
+        """What is done for a customer who was asked about a shortage and did not answer: the shop's rule stands."""
+        if self.substitution is not Substitution.CONSENT or self.shortage is Shortage.ASK:
+            return self.shortage_default
+        return _BY_RULE[self.shortage]
 
 
+_BY_RULE: Final = MappingProxyType(
+    {
+        Shortage.SPLIT: ShortageChoice.SPLIT,
+        Shortage.SHIP_COMPLETE: ShortageChoice.WAIT,
+        Shortage.CANCEL: ShortageChoice.DROP,
+    }
+)
 DEFAULT = Policy()

@@ -6,7 +6,6 @@ from datetime import UTC, date, datetime, timedelta
 import pytest
 from temporalio.client import WorkflowUpdateFailedError
 
-from fulfillment.domain.cases import Case, CaseKind
 from fulfillment.domain.holds import Hold, HoldReason
 from fulfillment.domain.policy import Policy, Shortage, ShortageChoice, Substitution
 from fulfillment.domain.shipment import WaitsFor
@@ -104,20 +103,13 @@ async def test_who_does_not_answer_an_offer_of_a_shop_that_ships_whole_waits_for
     """Seen to fail when silence meant `shortage_default`: the order was split."""
     policy = Policy(substitution=Substitution.CONSENT, shortage=Shortage.SHIP_COMPLETE)
     order = await _asked(place, policy)
-    now = datetime.now(UTC)
-    asked = Case(
-        case_id="SO-1:1",
-        kind=CaseKind.OUT_OF_STOCK,
-        subject="SO-1",
-        opened_at=now,
-        due_at=now + timedelta(days=2),
-    )
-    order.world.cases.append(asked)
 
     await order.pass_time(timedelta(hours=49))
     await order.did("wait for all, says policy")
 
     assert order.world.did("release") == []
+    await order.pass_time(timedelta(days=15))
+    await order.did("release stock by policy")
     await order.ask("cancel", reason="enough")
     await order.result()
 
