@@ -1,15 +1,18 @@
 """How an order of the demo ended, by every witness, and what may be expected of it."""
 
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
 from fulfillment.domain.cases import CaseKind
-from fulfillment.domain.invariants.facts import LedgerLabel, LedgerPayment
+from fulfillment.domain.invariants.facts import LedgerLabel, LedgerPayment, RejectionFact
+from fulfillment.domain.notifications import NotificationState
 from fulfillment.domain.order import ENDED, Outcome
 from fulfillment.domain.payment import OperationKind, OrderPayment
 from fulfillment.domain.shipment import WorkStatus
-from fulfillment.domain.view import OrderView, ParcelView
+from fulfillment.domain.view import OrderView, ParcelView, ShipmentSummary
+from fulfillment.domain.zones import day_in, zone_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,6 +21,7 @@ class Ending:
 
     `cases` holds every kind ever opened, `mails` when the mail server took which news first, `faults` what struck.
     `overtaken` are facts whose mail nobody needs any more: a sender that was killed held it for days of shop time.
+    `rejections` are units that were found to be missing, or not fit to be sold.
     """
 
     view: OrderView
@@ -26,6 +30,7 @@ class Ending:
     overtaken: frozenset[str] = frozenset()
     payments: tuple[LedgerPayment, ...] = ()
     labels: tuple[LedgerLabel, ...] = ()
+    rejections: tuple[RejectionFact, ...] = ()
     faults: frozenset[str] = frozenset()
     notes: tuple[str, ...] = ()
 
@@ -55,6 +60,11 @@ class Ending:
             if effect.kind == OperationKind.CAPTURE
         ]
         return self.captured > self.shipped or len(keys) != len(set(keys))
+
+    @property
+    def live_labels(self) -> tuple[LedgerLabel, ...]:
+        """The labels that were bought and not given back."""
+        return tuple(label for label in self.labels if label.state == "purchased")
 
     @property
     def parcels(self) -> tuple[ParcelView, ...]:
@@ -108,8 +118,15 @@ def refunded(ending: Ending) -> str | None:
 
 
 def had(kind: CaseKind) -> Expect:
-    """Expect that this was noticed as a case."""
-    return lambda ending: None if kind in ending.cases else f"nobody noticed: no case {kind}"
+    """Expect that this was noticed as a case, and that the case was solved."""
+
+    def expect(ending: Ending) -> str | None:
+        if kind not in ending.cases:
+            return f"nobody noticed: no case {kind}"
+        is_open = any(case.kind is kind for case in ending.view.cases)
+        return f"its case {kind} is still open" if is_open else None
+
+    return expect
 
 
 def struck(kind: str) -> Expect:
@@ -143,10 +160,86 @@ def came_in(parcels: int) -> Expect:
     """Expect so many parcels, each with one live label."""
 
     def expect(ending: Ending) -> str | None:
-        paid = [label for label in ending.labels if label.state == "purchased"]
-        if len(ending.parcels) == len(paid) == parcels:
+        labels = len(ending.live_labels)
+        if len(ending.parcels) == labels == parcels:
             return None
-        return f"{len(ending.parcels)} parcels and {len(paid)} labels, not {parcels}"
+        return f"{len(ending.parcels)} parcels and {labels} labels, not {parcels}"
+
+    return expect
+
+
+def came_from(*parts: str) -> Expect:
+    """Expect one shipment for each of these and no other, named like `2 MUG-12 from wh-reno`."""
+
+    def expect(ending: Ending) -> str | None:
+        left = [part for part in ending.view.shipments if part.work_status is not WorkStatus.CANCELLED]
+        found = sorted(_named(part, ending.view) for part in left)
+        return None if found == sorted(parts) else f"sent was {'; '.join(found) or 'nothing'}"
+
+    return expect
+
+
+def _named(part: ShipmentSummary, view: OrderView) -> str:
+    sku_of = {line.line_no: line.sku for line in view.order.lines}
+    units = Counter[str]()
+    for some in part.units:
+        units[sku_of[some.line_no]] += some.count
+    return f"{', '.join(f'{count} {sku}' for sku, count in sorted(units.items()))} from {part.location_id}"
+
+
+def taken_out(reason: str, bucket: str) -> Expect:
+    """Expect that one unit, and no other, was taken out for this reason and lies in this bucket of the stock."""
+
+    def expect(ending: Ending) -> str | None:
+        found = [(one.reason, one.units, getattr(one, bucket)) for one in ending.rejections]
+        return None if found == [(reason, 1, 1)] else f"taken out was {found}, not one {reason} now {bucket}"
+
+    return expect
+
+
+def fell_over_from(carrier: str) -> Expect:
+    """Expect one live label, of another carrier, and a decision that says why this one was left out, or what it said."""
+
+    def expect(ending: Ending) -> str | None:
+        bought = [label.carrier for label in ending.live_labels]
+        if len(bought) != 1 or carrier in bought:
+            return f"bought was of {', '.join(bought) or 'nobody'}"
+        decisions = [parcel.decision for parcel in ending.parcels if parcel.decision]
+        said = [word for one in decisions for word in one["said"] if word.startswith(f"{carrier}:")]
+        said += [
+            offer["left_out"] for one in decisions for offer in one["options"] if offer["carrier"] == carrier
+        ]
+        return None if said and all(said) else f"the decision does not say why not {carrier}"
+
+    return expect
+
+
+def addressed(to: str) -> Expect:
+    """Expect the order to go to this address in the end, and no label ever bought for another one."""
+
+    def expect(ending: Ending) -> str | None:
+        goes_to = ending.view.order.ship_to
+        ours = f"{goes_to.line1}, {goes_to.postal_code} {goes_to.city}"
+        printed = {label.to for label in ending.labels}
+        return None if {ours} == printed == {to} else f"goes to {ours}, labels to {sorted(printed)}"
+
+    return expect
+
+
+def put_off(reason: str) -> Expect:
+    """Expect the promise to be moved for this reason: told once, before the day it replaces, and then kept."""
+
+    def expect(ending: Ending) -> str | None:
+        promises, zone = ending.view.promises, zone_of(ending.view.order.ship_to)
+        if [one.reason for one in promises].count(reason) != 1 or promises[-1].reason != reason:
+            return f"was promised for {', '.join(f'{one.day} ({one.reason})' for one in promises)}"
+        before, last = promises[-2:]
+        told = [one.sent_at for one in last.told if one.state is NotificationState.SENT and one.sent_at]
+        if len(told) != 1 or day_in(zone, told[0]) >= before.day:
+            return f"its new day was told {len(told)} times, or not before the old one"
+        came = [parcel.delivered_at for parcel in ending.parcels]
+        kept = all(at is not None and day_in(zone, at) <= last.day for at in came)
+        return None if came and kept else "it did not come by the day that was promised anew"
 
     return expect
 

@@ -5,12 +5,14 @@ import itertools
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final, TypeVar
 
 from devstack.board import Board
 from devstack.processes import Stopped
 from devstack.scenarios import Body, Scenario
 from fulfillment import temporal
+from fulfillment.domain.notifications import Fact
 from fulfillment.domain.view import OrderView
 from fulfillment.http import ApiAway, ApiClient, ApiRefused
 from workflows.contract import order_workflow_id
@@ -19,6 +21,7 @@ Answer = TypeVar("Answer")
 
 _BETWEEN_TRIES: Final = 0.5
 _BEAT: Final = 0.1
+_TURNS_TO_PAY: Final = 20
 _PATIENCE: Final = 120.0  # longer than any story of the demo waits for its turn
 _TRY_AGAIN: Final = ("idempotency_in_progress", "rate_limited", "temporarily_unavailable")
 
@@ -72,6 +75,20 @@ class Hands:
         """Ask our API for a change; the same question twice is one change."""
         return self._until_answered(lambda: self.shop.post(path, body, key=f"demo {path}"))
 
+    def pays(self, order_id: str, method: str) -> Any:
+        """Let the customer give another way to pay; who comes while the bank is still being asked does it again."""
+        path = f"/v1/orders/{order_id}/payment"
+        turn = 0
+        while True:
+            turn += 1
+            give = partial(self.shop.post, path, {"method": method}, key=f"demo {path} {turn}")
+            try:
+                return self._until_answered(give)
+            except ApiRefused as no:
+                if no.code != "not_allowed" or turn == _TURNS_TO_PAY:
+                    raise
+            self.pause(_BETWEEN_TRIES)
+
     def confirms(self, order_id: str) -> bool:
         """Let the customer say yes on the bank's page; False where the bank does not ask, or asks no more."""
         order = self._until_answered(lambda: self.shop.get(f"/v1/orders/{order_id}"))
@@ -122,6 +139,22 @@ class Hands:
             if (view := self.board.wait(order_id, there, _BEAT)) is not None:
                 return view
         raise NotSeen(order_id)
+
+    def reads(self, order_id: str, fact: Fact) -> None:
+        """Wait until this news about the order is in its customer's mailbox.
+
+        Raises:
+            NotSeen: it never came.
+            Stopped: the demo is stopping.
+        """
+        start = f"<order-{order_id}.{fact}."
+        deadline = time.monotonic() + _PATIENCE
+        while time.monotonic() < deadline:
+            ledger = self._until_answered(lambda: self.simulator.get("/_sim/ledger"))
+            if any(str(mail["id"]).startswith(start) for mail in ledger["messages"]):
+                return
+            self.pause(_BETWEEN_TRIES)
+        raise NotSeen(f"{order_id}: no mail about {fact}")
 
     def pause(self, seconds: float) -> None:
         """Let real time pass.

@@ -12,7 +12,7 @@ from devstack.scenarios import Scenario
 from fulfillment.domain.cases import CaseKind
 from fulfillment.domain.invariants.check import Check, Verdict
 from fulfillment.domain.invariants.facts import Books, Ledger
-from fulfillment.domain.inventory import Movement
+from fulfillment.domain.inventory import SET_ASIDE, Movement
 from fulfillment.domain.notifications import Fact, NotificationState
 from fulfillment.domain.order import ENDED
 from fulfillment.domain.view import OrderView
@@ -82,7 +82,7 @@ def _ending(
     view: OrderView, books: Books, ledger: Ledger, said: Mapping[str, Any], notes: Sequence[tuple[str, str]]
 ) -> Ending:
     order_id = view.order.order_id
-    mails = _mails(order_id, said)
+    mails, mine = _mails(order_id, said), {part.shipment_id for part in view.shipments}
     return Ending(
         view=view,
         cases=frozenset(CaseKind(case.kind) for case in books.cases if case.order_id == order_id),
@@ -90,6 +90,7 @@ def _ending(
         overtaken=_overtaken(order_id, books, mails),
         payments=tuple(payment for payment in ledger.payments if payment.order_id == order_id),
         labels=tuple(label for label in ledger.labels if label.reference.startswith(f"{order_id}:")),
+        rejections=tuple(one for one in books.rejections if one.shipment_id in mine),
         faults=frozenset(
             fault["kind"] for fault in said["faults"] if fault["match"].get("order") == order_id
         ),
@@ -181,11 +182,17 @@ def _stock(books: Books) -> Line:
     claimed = moved[Movement.RESERVED] + moved[Movement.ALLOCATED_FROM_STOCK]
     shipped = moved[Movement.SHIPPED]
     let_go = moved[Movement.RESERVATION_RELEASED] + moved[Movement.ALLOCATION_RELEASED]
+    set_aside = sum(moved[kind] for _, kind in SET_ASIDE.values())
     still = sum(row.quantity for row in books.allocations if row.state == "active")
     still += sum(row.quantity for row in books.reservations if row.state == "active")
-    parts = [(shipped, "shipped"), (let_go, "let go"), (still, "still allocated")]
+    parts = [
+        (shipped, "shipped"),
+        (let_go, "let go"),
+        (set_aside, "set aside"),
+        (still, "still allocated"),
+    ]
     told = " + ".join(f"{count} {word}" for count, word in parts if count) or "0"
-    return line(claimed == shipped + let_go + still, f"stock: {claimed} claimed = {told}")
+    return line(claimed == sum(count for count, _ in parts), f"stock: {claimed} claimed = {told}")
 
 
 def _survival(survived: Survived) -> Line:

@@ -6,16 +6,20 @@ and how it ended is judged by `Ending`, so that tests can play and judge it with
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
+from datetime import timedelta
 from types import MappingProxyType
 from typing import Any, Final, Protocol
 
 from devstack.endings import (
     Ending,
     Expect,
+    addressed,
+    came_from,
     came_in,
     charged,
     ended,
     every_scan_once,
+    fell_over_from,
     had,
     has_lines,
     in_scan_order,
@@ -23,17 +27,22 @@ from devstack.endings import (
     made_good,
     never_charged,
     noted,
+    put_off,
     refunded,
     refunded_in_part,
     relabeled,
     struck,
+    taken_out,
     told,
     told_before_it_came,
 )
 from devstack.seed import CATALOGUE, LEHIGH, RENO
 from fulfillment.domain.cases import CaseKind
 from fulfillment.domain.catalogue import Product
+from fulfillment.domain.holds import HoldReason
+from fulfillment.domain.notifications import Fact
 from fulfillment.domain.order import ENDED, Outcome
+from fulfillment.domain.reasons import Reason
 from fulfillment.domain.shipment import WorkStatus
 from fulfillment.domain.tracking import MOVING
 from fulfillment.domain.view import OrderView
@@ -65,6 +74,10 @@ class World(Protocol):
         """Ask our API for a change. Raises ApiRefused."""
         ...
 
+    def pays(self, order_id: str, method: str) -> Any:
+        """Let the customer give another way to pay, as soon as the order waits for one. Raises ApiRefused."""
+        ...
+
     def confirms(self, order_id: str) -> bool:
         """Let the customer say yes on the bank's page; False where the bank does not ask, or asks no more."""
         ...
@@ -83,6 +96,10 @@ class World(Protocol):
 
     def see(self, order_id: str, there: Callable[[OrderView], bool]) -> OrderView:
         """Return the order's view as soon as it is as wanted."""
+        ...
+
+    def reads(self, order_id: str, fact: Fact) -> None:
+        """Wait until this news about the order is in its customer's mailbox."""
         ...
 
     def pause(self, seconds: float) -> None:
@@ -118,6 +135,9 @@ SPYGLASS: Final = Product(sku="SPYG-1", name="Spyglass, the last one", weight_g=
                           vendor="Lumen Works", archived=True, on_hand=1)  # fmt: skip
 ROPE: Final = Product(sku="ROPE-20", name="Climbing rope, 20 m", weight_g=1200, price=5900,
                       vendor="Trailmakers", reorder_point=1, on_hand=2)  # fmt: skip
+# Two of it are so heavy that USPS, the cheapest for everything else here, does not take them.
+STOVE: Final = Product(sku="STV-IRON", name="Tent stove, cast iron", weight_g=17_000, price=14900,
+                       vendor="Trailmakers", reorder_point=1, on_hand=8)  # fmt: skip
 GOODS: Final = (
     Goods(product=STOOL, location_id=RENO),
     Goods(product=TENT, location_id=LEHIGH),
@@ -126,6 +146,7 @@ GOODS: Final = (
     Goods(product=SPYGLASS, location_id=RENO),
     Goods(product=ROPE, location_id=RENO),
     Goods(product=replace(ROPE, on_hand=20), location_id=LEHIGH),
+    Goods(product=STOVE, location_id=RENO),
 )
 _PRODUCTS: Final = MappingProxyType(
     {product.sku: product for product in (*CATALOGUE, *(goods.product for goods in GOODS))}
@@ -233,6 +254,12 @@ def _usps_says_nothing(world: World, order_id: str) -> None:
     world.fault(match={"carrier": "USPS", "order": order_id}, kind="carrier_error")
 
 
+def _ups_makes_no_label(world: World, order_id: str) -> None:
+    """Let UPS make offers, and no label of any."""
+    match = {"carrier": "UPS", "route": "POST /v2/shipments/*/buy", "order": order_id}
+    world.fault(match=match, kind="carrier_error")
+
+
 def _everything_twice(world: World, order_id: str) -> None:
     world.travels(order_id, "duplicates")
     world.fault(match={"provider": "easypost", "order": order_id}, kind="duplicate")
@@ -252,14 +279,14 @@ def _support_clears_fraud(world: World, order_id: str) -> None:
 
 def _pays_another_way(world: World, order_id: str) -> None:
     world.pause(_CUSTOMER_LOOKS)
-    world.ask(f"/v1/orders/{order_id}/payment", {"method": "pm_card_mastercard"})
+    world.pays(order_id, "pm_card_mastercard")
     world.note(order_id, "the customer paid with another card")
 
 
 def _confirms_with_the_bank(world: World, order_id: str) -> None:
     # The bank waits an hour of the shop's, which is half a second here: a slow customer pays once more.
     if not world.confirms(order_id):
-        world.ask(f"/v1/orders/{order_id}/payment", {"method": _ASKS_THE_BANK})
+        world.pays(order_id, _ASKS_THE_BANK)
         if not world.confirms(order_id):
             return
     world.note(order_id, "the customer confirmed with the bank")
@@ -272,6 +299,7 @@ def _wants_one_less(world: World, order_id: str) -> None:
 
 
 def _wants_one_more(world: World, order_id: str) -> None:
+    world.see(order_id, lambda view: view.promise_date is not None)  # nothing is added before it is confirmed
     world.ask(f"/v1/orders/{order_id}/items", {"add": [{"sku": "SOCK-2", "quantity": 1}]})
     world.note(order_id, "the customer added a line")
 
@@ -289,6 +317,13 @@ def _moves_after_the_label(world: World, order_id: str) -> None:
     world.ask(f"/v1/orders/{order_id}/address", asdict(_NEW_HOME))
     world.note(order_id, "the customer moved: the label is bought again")
     world.release(order_id, "address")
+
+
+def _accepts_the_suggestion(world: World, order_id: str) -> None:
+    world.see(order_id, lambda view: any(hold.reason is HoldReason.ADDRESS for hold in view.holds))
+    world.reads(order_id, Fact.ADDRESS_ASKED)
+    world.ask(f"/v1/orders/{order_id}/address/suggested", {})
+    world.note(order_id, "the customer accepted the address that the carriers suggest")
 
 
 def _large_refund(world: World, order_id: str) -> None:
@@ -338,6 +373,24 @@ def _carrier_admits_the_loss(world: World, order_id: str) -> None:
     world.scan(order_id, status="failure", status_detail="lost")
     world.note(order_id, "the carrier traced it and calls it lost")
     world.see(order_id, _is_over)
+
+
+def _snow_falls(world: World, order_id: str) -> None:
+    """The carrier says of a parcel under way that it comes a day later than promised, and keeps to that."""
+    view = world.see(order_id, _is_moving)
+    named = [part.parcel.edd_date for part in view.shipments if part.parcel and part.parcel.edd_date]
+    day = max(day for day in (view.promise_date, *named) if day) + timedelta(days=1)
+    said = {"status": "in_transit", "status_detail": "weather_delay", "est_delivery_date": day.isoformat()}
+    world.scan(order_id, **said)
+    world.see(order_id, _was_told_of_snow)
+    world.note(order_id, f"it snows: the customer was told that it comes by {day:%A}")
+    world.scan(order_id, status="out_for_delivery", status_detail="out_for_delivery")
+    world.scan(order_id, status="delivered", status_detail="delivered")
+    world.see(order_id, _is_over)
+
+
+def _was_told_of_snow(view: OrderView) -> bool:
+    return any(one.reason == Reason.WEATHER_DELAY and one.told_at for one in view.promises)
 
 
 def _broken_box_arrives(world: World, order_id: str) -> None:
@@ -514,7 +567,7 @@ SCENARIOS: Final = (
         ),
         lines=(("PACK-30", 1),),
         before=_usps_says_nothing,
-        expects=(*_DELIVERED, struck("carrier_error")),
+        expects=(*_DELIVERED, struck("carrier_error"), fell_over_from("USPS")),
     ),
     Scenario(
         order_id="SO-10488",
@@ -522,7 +575,7 @@ SCENARIOS: Final = (
         ends="both delivered and paid",
         buyer=Buyer(name="Hal Jones", line1="60 Lake Dr", city="Chicago", region="IL", postal_code="60601"),
         lines=(("STL-1", 2), ("TENT-2", 1)),
-        expects=(*_DELIVERED, came_in(2)),
+        expects=(*_DELIVERED, came_in(2), came_from(f"2 STL-1 from {RENO}", f"1 TENT-2 from {LEHIGH}")),
     ),
     Scenario(
         order_id="SO-10489",
@@ -758,7 +811,13 @@ SCENARIOS: Final = (
         lines=(("ROPE-20", 2),),
         before=_picker_finds("ROPE-20", "not_found"),
         then=_goes_on,
-        expects=(*_DELIVERED, had(CaseKind.SHORT_PICK), came_in(2)),
+        expects=(
+            *_DELIVERED,
+            had(CaseKind.SHORT_PICK),
+            taken_out("not_found", "held"),
+            came_in(2),
+            came_from(f"1 ROPE-20 from {RENO}", f"1 ROPE-20 from {LEHIGH}"),
+        ),
     ),
     Scenario(
         order_id="SO-10515",
@@ -768,7 +827,53 @@ SCENARIOS: Final = (
         lines=(("BTL-750", 2),),
         before=_picker_finds("BTL-750", "damaged"),
         then=_goes_on,
-        expects=(*_DELIVERED, had(CaseKind.DAMAGED_PICK), came_in(1)),
+        expects=(
+            *_DELIVERED,
+            had(CaseKind.DAMAGED_PICK),
+            taken_out("damaged", "damaged"),
+            came_in(1),
+            came_from(f"2 BTL-750 from {RENO}"),
+        ),
+    ),
+    Scenario(
+        order_id="SO-10516",
+        name="carrier down",
+        ends="the label is another carrier's",
+        buyer=Buyer(name="Kim Tanaka", line1="48 Pine St", city="Boise", region="ID", postal_code="83702"),
+        lines=(("STV-IRON", 2),),
+        before=_ups_makes_no_label,
+        expects=(*_DELIVERED, came_in(1), fell_over_from("UPS")),
+    ),
+    Scenario(
+        order_id="SO-10517",
+        name="bad address",
+        ends="asked, corrected, delivered there, charged once",
+        buyer=Buyer(
+            name="Lea Hoff",
+            line1="40 Misspelt Ambiguous Oak Ln",
+            city="Boise",
+            region="ID",
+            postal_code="83702",
+        ),
+        lines=(("SOCK-2", 1),),
+        then=_accepts_the_suggestion,
+        expects=(
+            *_DELIVERED,
+            had(CaseKind.ADDRESS_PROBLEM),
+            told("address_asked"),
+            came_in(1),
+            addressed("40 Oak Ln, 83703 Boise"),
+        ),
+    ),
+    Scenario(
+        order_id="SO-10518",
+        name="weather delay",
+        ends="told once and why, delivered by the new day",
+        buyer=Buyer(name="Max Stern", line1="5 Snow Rd", city="Denver", region="CO", postal_code="80202"),
+        lines=(("LAMP-HD", 1),),
+        before=_first_travels("lost"),
+        then=_snow_falls,
+        expects=(*_DELIVERED, had(CaseKind.DELAYED), told("delayed"), put_off(Reason.WEATHER_DELAY)),
     ),
 )
 

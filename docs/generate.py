@@ -127,7 +127,7 @@ POLICY: Final[Mapping[str, str]] = MappingProxyType(
         "split_min_value": "A part worth less waits for a whole one, where it may wait; minor units",
         "lost_or_damaged": "What is lost or damaged is sent again (`reship`) where there is more, or its money goes back (`refund`)",
         "keep_item_under": "Up to this value what was not received is made good without waiting for a trace; minor units",
-        "carrier_switch_after": "A carrier that is down calls support after this time, and another one is taken where it keeps the promise",
+        "carrier_switch_after": "A carrier that is down calls support after this time, and another one is taken unless only it can keep the promise",
         "rate_decided_within": "When every offer rose by more than is allowed, a person has this long to stop it; then the best is bought",
         "trace_after": "The customer hears of a parcel without a first scan this long after it was noticed",
         "attempt_within": "A failed attempt that nothing follows calls support after this time",

@@ -247,6 +247,8 @@ def _label(row: Mapping[str, Any]) -> LedgerLabel:
         tracking_number=row["tracking_number"],
         cost=row["cost"],
         state=row["state"],
+        carrier=row["carrier"],
+        to=row["to"],
     )
 
 

@@ -76,7 +76,6 @@ class Till:
         self._customer = customer
         self._attempts = 0
         self._methods = 0
-        self._asking = 0
         self._waiting = 0
         self._news: set[str] = set()
 

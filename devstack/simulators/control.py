@@ -212,7 +212,7 @@ class Control:
         sent = await _body(request)
         if not sent.get("status"):
             raise BadRequest("a scan needs a status")
-        at = _instant(sent.get("datetime"))
+        at, _ = _instant(sent.get("datetime")), _instant(sent.get("est_delivery_date"))
         with self._world.store.transaction():
             code = request.path_params["code"]
             return JSONResponse(self._world.parcels.scan(code, sent, None if at is None else epoch(at)), 201)

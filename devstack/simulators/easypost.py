@@ -21,6 +21,7 @@ LABEL_TYPES: Final = MappingProxyType(
 _NO_SUCH_PLACE: Final = "undeliverable"  # words in a street that decide what its verification says
 _ONE_OF_SEVERAL: Final = "ambiguous"
 _NEXT_DOOR: Final = "misspelt"
+_CORRECTED: Final = (_NEXT_DOOR, _ONE_OF_SEVERAL)  # words that are gone from a street as the carriers know it
 _CODES: Final = MappingProxyType(
     {
         400: "BAD_REQUEST",
@@ -106,7 +107,7 @@ class EasyPost:
         missing = [name for name in ("to_address", "from_address") if not isinstance(sent.get(name), dict)]
         if missing:
             _refuse(422, "PARAMETER.REQUIRED", "Missing required parameter.", *map(_field, missing))
-        shipment = self._new_shipment(sent)
+        shipment = self._new_shipment(call, sent)
         self._store.run(
             "INSERT INTO shipments (id, reference, created, doc) VALUES (?, ?, ?, ?)",
             shipment["id"], shipment["reference"] or "", self._clock.now(), dump(shipment),
@@ -117,19 +118,19 @@ class EasyPost:
         """Ask the carriers again; what they said before is not sold any more."""
         shipment = load(self._row(identity)["doc"])
         way = rates.lane(shipment["from_address"], shipment["to_address"], self._seed)
-        found, messages = self._quotes(shipment["to_address"], shipment["parcel"], way, shipment)
+        found, messages = self._quotes(call, shipment["to_address"], shipment["parcel"], way, shipment)
         now = iso(self._clock.now())
         common: Json = {"shipment_id": identity, "created_at": now, "updated_at": now}
         shipment |= {"rates": [rate | common for rate in found], "messages": messages, "updated_at": now}
         self._store.run("UPDATE shipments SET doc = ? WHERE id = ?", dump(shipment), identity)
         return as_json(shipment)
 
-    def _new_shipment(self, sent: Json) -> Json:
+    def _new_shipment(self, call: Call, sent: Json) -> Json:
         identity, now = "shp_" + uuid4().hex, iso(self._clock.now())
         origin, to = self._kept_address(sent["from_address"]), self._kept_address(sent["to_address"])
         parcel = _parcel(sent.get("parcel"), now)
         way = rates.lane(origin, to, self._seed)
-        found, messages = self._quotes(to, parcel, way, sent)
+        found, messages = self._quotes(call, to, parcel, way, sent)
         common: Json = {"shipment_id": identity, "created_at": now, "updated_at": now}
         return {
             "id": identity, "object": "Shipment", "mode": "test", "created_at": now, "updated_at": now,
@@ -143,14 +144,13 @@ class EasyPost:
         }  # fmt: skip
 
     def _quotes(
-        self, to: Json, parcel: Json | None, way: rates.Lane, sent: Json
+        self, call: Call, to: Json, parcel: Json | None, way: rates.Lane, sent: Json
     ) -> tuple[list[Json], list[Json]]:
         """Return rates and messages. A carrier that fails is a message in a good answer."""
         if parcel is None:
             return [], []
         found, messages = rates.quotes(to, parcel, way, self._seed)
-        references = [str(sent.get("reference") or "")]
-        away = [carrier for carrier in rates.CARRIERS if self._faults.on_carrier(carrier, references)]
+        away = [carrier for carrier in rates.CARRIERS if self._is_down(carrier, call, sent)]
         messages += [rates.said_by(carrier, "carrier did not respond in time") for carrier in away]
         found = [rate for rate in found if rate["carrier"] not in away]
         return [{"id": "rate_" + uuid4().hex} | rate for rate in found], messages
@@ -176,6 +176,8 @@ class EasyPost:
             message = "Postage already exists for this shipment."
             _refuse(422, "SHIPMENT.POSTAGE.EXISTS", message)
         rate = self._chosen(call, shipment)
+        if self._is_down(rate["carrier"], call, shipment):  # no refusal: that a fault struck is kept
+            return _error(422, "SHIPMENT.POSTAGE.NO_RESPONSE", "The carrier did not respond in time.")
         self._print(call, shipment, rate)
         cents = round(float(rate["rate"]) * 100)
         sql = "UPDATE shipments SET tracking_code = ?, cost = ?, bought = ?, doc = ? WHERE id = ?"
@@ -191,9 +193,11 @@ class EasyPost:
         chosen: Json | None = next((rate for rate in shipment["rates"] if rate["id"] == name), None)
         if chosen is None:
             _refuse(422, "SHIPMENT.RATE.NOT_FOUND", "The rate is not this shipment's.", "rate not found")
-        if self._faults.on_carrier(chosen["carrier"], [str(shipment["reference"] or "")]):
-            _refuse(422, "SHIPMENT.POSTAGE.NO_RESPONSE", "The carrier did not respond in time.")
         return chosen
+
+    def _is_down(self, carrier: str, call: Call, shipment: Json) -> bool:
+        references = [str(shipment.get("reference") or "")]
+        return self._faults.on_carrier(carrier, call.method, call.path, references)
 
     def _print(self, call: Call, shipment: Json, rate: Json) -> None:
         reference = str(shipment["reference"] or "")
@@ -330,11 +334,14 @@ def _address_errors(address: Json) -> list[Json]:
 
 
 def _as_known(address: Json) -> Json:
-    """Return what a carrier would write instead: a street that is misspelt lies in the next postal area."""
+    """Return what a carrier would write instead: a street that is misspelt lies in the next postal area.
+
+    Where it was one of several as well, that is the one they take it for.
+    """
     street, postal = str(address.get("street1") or ""), str(address.get("zip") or "")
     if _NEXT_DOOR not in street.lower() or not postal.isdigit():
         return {}
-    words = [word for word in street.split() if word.lower() != _NEXT_DOOR]
+    words = [word for word in street.split() if word.lower() not in _CORRECTED]
     return {"street1": " ".join(words), "zip": f"{int(postal) + 1:0{len(postal)}d}"}
 
 

@@ -183,12 +183,13 @@ class Faults:
             and self._strikes(fault)
         ]
 
-    def on_carrier(self, carrier: str, references: list[str]) -> bool:
-        """Test whether this carrier fails to quote, or to make the label it quoted."""
+    def on_carrier(self, carrier: str, method: str, path: str, references: list[str]) -> bool:
+        """Test whether this carrier fails to quote, or to make the label it quoted; a route names one of both."""
         return any(
             fault.kind == "carrier_error"
             and fault.alive()
             and fault.match("carrier") in (None, carrier)
+            and _route_fits(fault, "easypost", method, path)
             and _order_fits(fault, lambda: references)
             and self._strikes(fault)
             for fault in list(self._armed)

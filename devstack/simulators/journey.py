@@ -3,7 +3,7 @@
 import math
 import random
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Final
 
 from devstack.simulators.rates import Lane
@@ -76,6 +76,11 @@ def promise(created: float, days: int, offset: int) -> float:
     while days > 0 or day.weekday() == 6:
         day += timedelta(days=1)
         days -= day.weekday() != 6
+    return evening_of(day, offset)
+
+
+def evening_of(day: date, offset: int) -> float:
+    """Return when a local day is over for a carrier: at 20:00, `offset` hours from UTC."""
     return datetime(day.year, day.month, day.day, 20, tzinfo=UTC).timestamp() - offset * HOUR
 
 

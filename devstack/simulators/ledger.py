@@ -44,10 +44,11 @@ class Ledger:
         state = (
             "refunded" if paid_back else "refund_submitted" if row["refund_at"] is not None else "purchased"
         )
-        rate = doc["selected_rate"]
+        rate, to = doc["selected_rate"], doc["to_address"]
         return {
             "provider": "easypost", "ref": row["id"], "reference": row["reference"],
             "tracking_number": row["tracking_code"], "carrier": rate["carrier"], "service": rate["service"],
+            "to": f"{to['street1']}, {to['zip']} {to['city']}",
             "cost": row["cost"], "currency": rate["currency"], "state": state, "at": iso(row["bought"]),
         }  # fmt: skip
 

@@ -6,13 +6,13 @@ import heapq
 import random
 import time
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any, Final
 from uuid import uuid4
 
 from devstack.simulators import rates
 from devstack.simulators.clock import Clock, iso
-from devstack.simulators.journey import GIVEN, PROFILES, SENTENCES, Scan, Trip, plan, promise
+from devstack.simulators.journey import GIVEN, PROFILES, SENTENCES, Scan, Trip, evening_of, plan, promise
 from devstack.simulators.rates import Lane
 from devstack.simulators.sender import Sender
 from devstack.simulators.store import Json, Row, Store, belongs, dump, load
@@ -134,10 +134,16 @@ class Parcels:
     def scan(self, code: str, doc: Json, at: float | None) -> Json:
         """Scan a parcel at once and return its tracker. What was planned comes later, unless its way ends or turns here.
 
+        With an `est_delivery_date` the carrier expects to deliver on that local day from now on.
+
         Raises:
             UnknownParcel: nobody printed that number.
         """
         row = self._row(code)
+        if expected := doc.get("est_delivery_date"):
+            est = evening_of(date.fromisoformat(str(expected)[:10]), load(row["lane"])["offset"])
+            self._store.run("UPDATE parcels SET est = ? WHERE tracking_code = ?", est, code)
+            row = self._row(code)
         place = tuple(str(doc.get(name) or "") for name in ("city", "state", "country", "zip"))
         now = self._clock.now() if at is None else at
         status, detail = str(doc["status"]), str(doc.get("status_detail") or "status_update")

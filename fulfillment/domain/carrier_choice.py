@@ -52,7 +52,7 @@ class Market:
     """What we know of the carriers beside their offers.
 
     `experience` is by carrier and service, from the narrowest circle to the widest. `paused` are never used, `away`
-    only where nobody else keeps the promise; both say why.
+    only where they alone keep the promise; both say why.
     """
 
     experience: Mapping[tuple[str, str], Sequence[Experience]] = field(default_factory=dict)
@@ -171,8 +171,11 @@ def _is_same(one: Quote, other: Quote) -> bool:
 def scored(quotes: Iterable[Quote], errand: Errand, *, policy: Policy, market: Market) -> tuple[Scored, ...]:
     """Return every offer with its chance to keep the promise and what it costs in all; those not used say why."""
     options = tuple(_scored(quote, errand, policy, market) for quote in quotes)
-    others = [one for one in options if not one.left_out and one.quote.carrier not in market.away]
-    if any(one.in_time or one.is_likely for one in others):
+    usable = [one for one in options if not one.left_out]
+    others = [one for one in usable if one.quote.carrier not in market.away]
+    keep = [one for one in usable if one.in_time or one.is_likely]
+    # Who is away is waited for only where that alone can keep the promise.
+    if others and (not keep or any(one in others for one in keep)):
         options = tuple(_left_out(option, market.away) for option in options)
     return options
 

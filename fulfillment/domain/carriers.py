@@ -13,7 +13,7 @@ class CarrierUse(StrEnum):
 
     IN_USE = "in_use"
     FAILING = "failing"  # its labels fail; still asked
-    AWAY = "away"  # they fail for so long that another is taken where it keeps the promise
+    AWAY = "away"  # they fail for so long that another is taken, unless only this one can keep the promise
     PAUSED = "paused"
 
 

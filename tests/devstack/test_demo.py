@@ -36,7 +36,9 @@ from fulfillment.domain.invariants.facts import (
     LedgerLabel,
     LedgerMessage,
     MovementFact,
+    RejectionFact,
 )
+from fulfillment.domain.notifications import Fact
 from fulfillment.domain.order import OrderStatus
 from fulfillment.domain.shipment import WorkStatus
 from fulfillment.domain.stage import Stage
@@ -164,9 +166,11 @@ class Api:
 
     def __init__(self, *answers: Any) -> None:
         self.asked: list[tuple[str, Any]] = []
+        self.keys: list[str] = []
         self._answers = list(answers)
 
     def post(self, path: str, body: Any = None, *, key: str = "") -> Any:
+        self.keys.append(key)
         return self._answer(path, body)
 
     def get(self, path: str) -> Any:
@@ -221,6 +225,26 @@ def test_a_refusal_is_an_answer() -> None:
 
     with pytest.raises(ApiRefused):
         some_hands(shop).ask("/v1/orders/SO-10483/cancel", {})
+
+
+def test_a_customer_who_comes_while_the_bank_is_asked_gives_another_card_once_more() -> None:
+    shop = Api(ApiRefused(409, {"code": "not_allowed"}), ApiAway("nobody"), {"id": ORDER})
+
+    assert some_hands(shop).pays(ORDER, "pm_card_visa") == {"id": ORDER}
+    assert shop.keys == [f"demo /v1/orders/{ORDER}/payment {turn}" for turn in (1, 2, 2)]
+
+
+@pytest.mark.parametrize(("code", "asked"), [("too_late", 1), ("not_allowed", 3)])
+def test_a_customer_gives_another_card_no_longer_than_it_may_help(
+    code: str, asked: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("devstack.hands._TURNS_TO_PAY", 3)
+    shop = Api(*[ApiRefused(409, {"code": code})] * 4)
+
+    with pytest.raises(ApiRefused):
+        some_hands(shop).pays(ORDER, "pm_card_visa")
+
+    assert len(shop.asked) == asked
 
 
 def test_a_hold_that_is_gone_after_a_lost_answer_is_released() -> None:
@@ -290,6 +314,16 @@ def test_the_carrier_scans_the_parcel_of_the_order() -> None:
     assert body == {"status": "failure", "status_detail": "lost"}
 
 
+def test_a_story_waits_until_the_customer_has_the_news() -> None:
+    other = {"id": "<order-SO-10483.shipped.SO-10483-1.1@shop>"}
+    mail = {"id": "<order-SO-10483.address_asked.SO-10483.1@shop>"}
+    post = Api({"messages": [other]}, {"messages": [other, mail]})
+
+    some_hands(Api(), bank=post).reads(ORDER, Fact.ADDRESS_ASKED)
+
+    assert len(post.asked) == 2
+
+
 def test_a_demo_that_stops_leaves_every_wait() -> None:
     hands = some_hands(Api(ApiAway("nobody")), stopping=lambda: True)
 
@@ -297,6 +331,7 @@ def test_a_demo_that_stops_leaves_every_wait() -> None:
         lambda: hands.pause(60),
         lambda: hands.see(ORDER, lambda view: True),
         lambda: hands.ask("/v1/orders", {}),
+        lambda: some_hands(Api(), bank=Api({"messages": []}), stopping=lambda: True).reads(ORDER, Fact.LOST),
     ):
         with pytest.raises(Stopped):
             wait()
@@ -362,6 +397,7 @@ def a_movement(kind: str, units: int) -> MovementFact:
         "allocated": (0, -units, units),
         "shipped": (-units, 0, -units),
         "reservation_released": (0, -units, 0),
+        "held_claimed": (0, 0, -units),
         "received": (units, 0, 0),
     }
     on_hand, reserved, allocated = effects[kind]
@@ -407,6 +443,12 @@ def test_claimed_stock_is_shipped_let_go_or_still_held() -> None:
     )  # fmt: skip
 
     assert the_whole(books)[3] == "PASS  stock: 9 claimed = 4 shipped + 2 let go + 3 still allocated"
+
+
+def test_claimed_stock_that_could_not_leave_was_set_aside() -> None:
+    moved = (a_movement("reserved", 3), a_movement("shipped", 2), a_movement("held_claimed", 1))
+
+    assert the_whole(some_books(movements=moved))[3] == "PASS  stock: 3 claimed = 2 shipped + 1 set aside"
 
 
 def test_stock_that_does_not_add_up_fails() -> None:
@@ -464,14 +506,24 @@ def test_every_witness_is_heard_about_its_own_order() -> None:
         for ref in (ORDER, "SO-104830")
     )
 
+    rejections = tuple(
+        RejectionFact(
+            rejection_id=f"R-{shipment_id}", shipment_id=shipment_id, reason="damaged", units=1, damaged=1,
+            quarantine=0, held=0, gone=0, is_counted=False,
+        )
+        for shipment_id in (f"{ORDER}-1", "SO-104830-1")
+    )  # fmt: skip
+    books = some_books(cases=(case,), rejections=rejections)
+
     ending = proof.endings(
-        [a_view()], some_books(cases=(case,)), Ledger(labels=labels), said, [(ORDER, "seen"), ("", "else")]
+        [a_view(a_shipment())], books, Ledger(labels=labels), said, [(ORDER, "seen"), ("", "else")]
     )[ORDER]
 
     assert ending.mails == {"delayed": datetime(2026, 11, 24, 10, tzinfo=UTC)}
     assert ending.cases == {CaseKind.NO_SCAN}
     assert ending.faults == {"reset"}
     assert [label.ref for label in ending.labels] == [ORDER]
+    assert [taken.rejection_id for taken in ending.rejections] == [f"R-{ORDER}-1"]
     assert ending.notes == ("seen",)
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import datetime
 from typing import Any
 
 import pytest
@@ -11,15 +12,30 @@ from devstack.endings import Ending
 from devstack.scenarios import SCENARIOS, Scenario, another
 from fulfillment.domain.cases import CaseKind
 from fulfillment.domain.holds import HoldReason
-from fulfillment.domain.invariants.facts import Effect, LedgerLabel, LedgerPayment
+from fulfillment.domain.invariants.facts import Effect, LedgerLabel, LedgerPayment, RejectionFact
+from fulfillment.domain.notifications import Fact, NotificationState
 from fulfillment.domain.order import OrderStatus, Outcome
 from fulfillment.domain.payment import OrderPayment
+from fulfillment.domain.promise import Promise, Source, Telling
 from fulfillment.domain.shipment import WorkStatus
 from fulfillment.domain.tracking import CarrierStatus
 from fulfillment.domain.view import OrderView, PaymentSummary, ScanView
 from fulfillment.http import ApiRefused
 from starter.api.schemas import PlaceOrder
-from tests.starter.views import DAY, HOUR, NOON, TEES, a_case, a_hold, a_parcel, a_shipment, a_view
+from tests.starter.views import (
+    DAY,
+    FRIDAY,
+    HOUR,
+    MUG,
+    NOON,
+    SATURDAY,
+    TEES,
+    a_case,
+    a_hold,
+    a_parcel,
+    a_shipment,
+    a_view,
+)
 
 
 def scenario(order_id: str) -> Scenario:
@@ -47,10 +63,20 @@ def captures(*amounts: int, again: bool = False) -> LedgerPayment:
     )  # fmt: skip
 
 
-def a_label(ref: str = "shp_1", state: str = "purchased") -> LedgerLabel:
-    return LedgerLabel(
-        ref=ref, reference="SO-10483:buy_label:SO-10483-P1:1", tracking_number=ref, cost=722, state=state
-    )
+def a_label(ref: str = "shp_1", **changes: Any) -> LedgerLabel:
+    label = LedgerLabel(
+        ref=ref, reference="SO-10483:buy_label:SO-10483-P1:1", tracking_number=ref, cost=722,
+        state="purchased", carrier="FedEx", to="103 Main St, 83702 Boise",
+    )  # fmt: skip
+    return replace(label, **changes)
+
+
+def a_rejection(**changes: Any) -> RejectionFact:
+    taken = RejectionFact(
+        rejection_id="surprise-1", shipment_id="SO-10483-1", reason="not_found", units=1, damaged=0, quarantine=0,
+        held=1, gone=0, is_counted=True,
+    )  # fmt: skip
+    return replace(taken, **changes)
 
 
 def a_good_ending(**changes: Any) -> Ending:
@@ -66,8 +92,8 @@ def a_good_ending(**changes: Any) -> Ending:
 # --- the orders ------------------------------------------------------------------------------------------
 
 
-def test_there_are_thirty_six_stories_with_numbers_in_a_row() -> None:
-    assert [one.order_id for one in SCENARIOS] == [f"SO-{number}" for number in range(10480, 10516)]
+def test_there_are_thirty_nine_stories_with_numbers_in_a_row() -> None:
+    assert [one.order_id for one in SCENARIOS] == [f"SO-{number}" for number in range(10480, 10519)]
 
 
 def test_every_story_has_a_name_of_its_own_and_is_judged() -> None:
@@ -75,12 +101,12 @@ def test_every_story_has_a_name_of_its_own_and_is_judged() -> None:
     assert all(one.expects for one in SCENARIOS)
 
 
-@pytest.mark.parametrize("one", [*SCENARIOS, another(10516)], ids=lambda one: one.order_id)
+@pytest.mark.parametrize("one", [*SCENARIOS, another(10519)], ids=lambda one: one.order_id)
 def test_every_story_is_told_in_eighty_columns(one: Scenario) -> None:
     assert len(f"PASS  {one.order_id} {one.name}: {one.ends}") <= 80
 
 
-@pytest.mark.parametrize("one", [*SCENARIOS, another(10516)], ids=lambda one: one.order_id)
+@pytest.mark.parametrize("one", [*SCENARIOS, another(10519)], ids=lambda one: one.order_id)
 def test_the_api_takes_every_order(one: Scenario) -> None:
     order = PlaceOrder.model_validate(one.body).order(one.order_id, placed_at=NOON)
 
@@ -109,6 +135,8 @@ def test_a_plain_order_that_went_well_has_no_complaints() -> None:
         ("SO-10482", a_good_ending(), "the fault http_5xx did not strike"),
         ("SO-10482", a_good_ending(faults=frozenset({"http_5xx"})), "no case carrier_down"),
         ("SO-10485", a_good_ending(cases=frozenset({CaseKind.DELAYED})), "not told before it came"),
+        ("SO-10487", a_good_ending(), "the decision does not say why not USPS"),
+        ("SO-10488", a_good_ending(), "sent was 1 MUG-12, 2 TEE-BLK-M from wh-reno"),
         ("SO-10488", a_good_ending(), "1 parcels and 1 labels, not 2"),
         ("SO-10489", a_good_ending(), "no part of it was cancelled"),
         ("SO-10491", a_good_ending(), "is delivered, not expired"),
@@ -120,6 +148,11 @@ def test_a_plain_order_that_went_well_has_no_complaints() -> None:
         ("SO-10506", a_good_ending(), "not told: changed"),
         ("SO-10507", a_good_ending(), "no label was given back"),
         ("SO-10508", a_good_ending(), "0 was refunded, 0 by our books, not 24900"),
+        ("SO-10514", a_good_ending(), "not one not_found now held"),
+        ("SO-10515", a_good_ending(), "not one damaged now damaged"),
+        ("SO-10516", a_good_ending(), "the decision does not say why not UPS"),
+        ("SO-10517", a_good_ending(), "goes to 103 Main St, 83702 Boise"),
+        ("SO-10518", a_good_ending(), "was promised for"),
     ],
 )
 def test_a_wrong_end_is_named(order_id: str, ending: Ending, complaint: str) -> None:
@@ -157,6 +190,135 @@ def test_a_refund_must_be_whole_in_both_books() -> None:
 def test_lines_in_the_end_are_counted() -> None:
     assert endings.has_lines(2)(a_good_ending()) is None
     assert endings.has_lines(3)(a_good_ending()) == "has 2 lines, not 3"
+
+
+def test_a_case_that_nobody_solved_is_named() -> None:
+    noticed = frozenset({CaseKind.DELAYED})
+    still_open = delivered(cases=(a_case(CaseKind.DELAYED),))
+
+    assert endings.had(CaseKind.DELAYED)(a_good_ending(cases=noticed)) is None
+    assert endings.had(CaseKind.DELAYED)(a_good_ending(cases=noticed, view=still_open)) == (
+        "its case delayed is still open"
+    )
+
+
+def test_each_part_comes_from_where_it_should_with_what_it_should_have() -> None:
+    whole = "1 MUG-12, 2 TEE-BLK-M from wh-reno"
+    gone = a_shipment(2, units=MUG, work_status=WorkStatus.CANCELLED)
+    split = a_view(a_shipment(units=TEES), a_shipment(2, units=MUG, location_id="wh-lehigh"))
+
+    assert endings.came_from(whole)(a_good_ending(view=a_view(a_shipment(), gone))) is None
+    assert (
+        endings.came_from("2 TEE-BLK-M from wh-reno", "1 MUG-12 from wh-lehigh")(a_good_ending(view=split))
+        is None
+    )
+    assert endings.came_from(whole)(a_good_ending(view=split)) == (
+        "sent was 1 MUG-12 from wh-lehigh; 2 TEE-BLK-M from wh-reno"
+    )
+
+
+@pytest.mark.parametrize(
+    "found",
+    [
+        (),
+        (a_rejection(units=2, held=2),),
+        (a_rejection(reason="damaged"),),
+        (a_rejection(held=0, gone=1),),
+        (a_rejection(), a_rejection()),
+    ],
+)
+def test_only_one_unit_is_taken_out_and_lies_where_its_reason_says(found: tuple[RejectionFact, ...]) -> None:
+    expected = endings.taken_out("not_found", "held")
+
+    assert expected(a_good_ending(rejections=(a_rejection(),))) is None
+    assert expected(a_good_ending(rejections=found))
+
+
+def decided(*offers: tuple[str, str], said: tuple[str, ...] = ()) -> OrderView:
+    """A delivered order whose label was chosen among these carriers' offers, with why each was left out.
+
+    `said` is by carriers that made no offer.
+    """
+    options = [{"carrier": carrier, "left_out": why} for carrier, why in offers]
+    part = delivered().shipments[0]
+    assert part.parcel is not None
+    parcel = replace(part.parcel, decision={"options": options, "said": list(said)})
+    return delivered(shipments=(replace(part, parcel=parcel),))
+
+
+WHY = ("UPS", "its labels fail since 13:00 UTC")
+
+
+@pytest.mark.parametrize(
+    ("labels", "view", "complaint"),
+    [
+        ((a_label(), a_label("shp_2", state="refunded", carrier="UPS")), decided(WHY, ("FedEx", "")), None),
+        ((), decided(WHY), "bought was of nobody"),
+        ((a_label(carrier="UPS"),), decided(WHY), "bought was of UPS"),
+        ((a_label(), a_label("shp_2", carrier="USPS")), decided(WHY), "bought was of FedEx, USPS"),
+        ((a_label(),), decided(("FedEx", ""), said=("UPS: carrier did not respond in time",)), None),
+        ((a_label(),), decided(("FedEx", ""), said=("USPS: no",)), "the decision does not say why not UPS"),
+        ((a_label(),), decided(("UPS", "")), "the decision does not say why not UPS"),
+        ((a_label(),), decided(("FedEx", "")), "the decision does not say why not UPS"),
+    ],
+)
+def test_a_label_is_bought_elsewhere_and_the_decision_says_why(
+    labels: tuple[LedgerLabel, ...], view: OrderView, complaint: str | None
+) -> None:
+    assert endings.fell_over_from("UPS")(a_good_ending(labels=labels, view=view)) == complaint
+
+
+@pytest.mark.parametrize(
+    ("labels", "to", "is_right"),
+    [
+        ((a_label(),), "103 Main St, 83702 Boise", True),
+        ((a_label(),), "103 Main St, 83703 Boise", False),
+        ((a_label(to="9 Elm St, 83702 Boise"),), "103 Main St, 83702 Boise", False),
+        ((a_label(), a_label("shp_2", state="refunded", to="9 Elm St")), "103 Main St, 83702 Boise", False),
+        ((), "103 Main St, 83702 Boise", False),
+    ],
+)
+def test_every_label_is_for_the_address_to_which_the_order_goes(
+    labels: tuple[LedgerLabel, ...], to: str, is_right: bool
+) -> None:
+    assert (endings.addressed(to)(a_good_ending(labels=labels)) is None) is is_right
+
+
+def promised(*later: Promise, came: datetime = NOON + 4 * DAY) -> Ending:
+    """An order promised for Friday first, which came on that Friday or at another moment."""
+    first = Promise(n=1, day=FRIDAY, source=Source.CONFIRMED, reason="", at=NOON, told=(told_at(NOON),))
+    parcel = a_parcel(carrier_status=CarrierStatus.DELIVERED, delivered_at=came)
+    part = a_shipment(parcel=parcel, work_status=WorkStatus.CLOSED)
+    return a_good_ending(view=delivered(shipments=(part,), promises=(first, *later)))
+
+
+def told_at(moment: datetime, state: NotificationState = NotificationState.SENT) -> Telling:
+    return Telling(channel="email", state=state, sent_at=moment)
+
+
+SNOW = Promise(
+    n=2, day=SATURDAY, source=Source.CARRIER, reason="weather_delay", at=NOON, told=(told_at(NOON + 2 * DAY),)
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("ending", "complaint"),
+    [
+        (promised(SNOW, came=NOON + 5 * DAY), None),
+        (promised(), "was promised for 2026-11-27 ()"),
+        (promised(SNOW, replace(SNOW, n=3)), "was promised for 2026-11-27 ()"),
+        (promised(SNOW, replace(SNOW, n=3, reason="it is slower")), "was promised for 2026-11-27 ()"),
+        (promised(replace(SNOW, told=())), "told 0 times"),
+        (promised(replace(SNOW, told=(*SNOW.told, *SNOW.told))), "told 2 times"),
+        (promised(replace(SNOW, told=(told_at(NOON, NotificationState.WITHDRAWN),))), "told 0 times"),
+        (promised(replace(SNOW, told=(told_at(NOON + 4 * DAY),))), "not before the old one"),
+        (promised(SNOW, came=NOON + 6 * DAY), "did not come by the day"),
+    ],
+)
+def test_a_promise_is_moved_once_told_in_time_and_kept(ending: Ending, complaint: str | None) -> None:
+    said = endings.put_off("weather_delay")(ending)
+
+    assert said is None if complaint is None else complaint in (said or "")
 
 
 def test_cancelled_units_are_a_lost_part() -> None:
@@ -201,13 +363,16 @@ class Played:
         self.did.append(f"travels {profile}")
 
     def scan(self, order_id: str, **what: str) -> None:
-        self.did.append(f"scan {what['status']} {what['status_detail']}")
+        self.did.append(" ".join(["scan", *what.values()]))
 
     def ask(self, path: str, body: dict[str, Any]) -> Any:
         self.did.append(f"ask {path.removeprefix('/v1/orders/')}")
         if self._refusal and not path.endswith("/refunds"):
             raise self._refusal
         return {"id": "SO-10508-F1"}
+
+    def pays(self, order_id: str, method: str) -> Any:
+        self.did.append(f"pay {method}")
 
     def confirms(self, order_id: str) -> bool:
         self.did.append("confirm")
@@ -224,6 +389,9 @@ class Played:
 
     def see(self, order_id: str, there: Callable[[OrderView], bool]) -> OrderView:
         return next(view for view in self._views if there(view))
+
+    def reads(self, order_id: str, fact: Fact) -> None:
+        self.did.append(f"read {fact}")
 
     def pause(self, seconds: float) -> None:
         assert 0 < seconds < 30
@@ -247,7 +415,7 @@ def play(order_id: str, world: Played) -> Played:
         ("SO-10482", ["fault http_5xx"]),
         ("SO-10484", ["travels silent"]),
         ("SO-10487", ["fault carrier_error"]),
-        ("SO-10490", ["ask SO-10490/payment"]),
+        ("SO-10490", ["pay pm_card_mastercard"]),
         ("SO-10492", ["fault reset"]),
         ("SO-10496", ["travels duplicates", "fault duplicate"]),
         ("SO-10497", ["travels disordered", "fault reorder"]),
@@ -256,16 +424,34 @@ def play(order_id: str, world: Played) -> Played:
         ("SO-10504", ["confirm"]),
         ("SO-10505", ["ask SO-10505/cancel"]),
         ("SO-10506", ["ask SO-10506/items"]),
+        ("SO-10516", ["fault carrier_error"]),
     ],
 )
 def test_a_story_does_what_it_says(order_id: str, did: list[str]) -> None:
-    assert play(order_id, Played()).did == did
+    assert play(order_id, Played(a_view(a_shipment()))).did == did
 
 
 def test_support_waits_for_the_hold_before_releasing_it() -> None:
     world = play("SO-10483", Played(a_view(), a_view(a_shipment(), holds=(a_hold(HoldReason.FRAUD),))))
 
     assert world.did == ["release fraud"]
+
+
+def test_the_customer_reads_what_is_asked_before_accepting_another_address() -> None:
+    world = play("SO-10517", Played(a_view(), a_view(a_shipment(), holds=(a_hold(HoldReason.ADDRESS),))))
+
+    assert world.did == ["read address_asked", "ask SO-10517/address/suggested"]
+
+
+def test_snow_puts_a_parcel_off_and_it_goes_on_once_the_customer_knows() -> None:
+    told = replace(MOVING, promises=(SNOW,))
+
+    assert play("SO-10518", Played(a_view(), MOVING, told, delivered())).did == [
+        "travels lost",
+        "scan in_transit weather_delay 2026-11-28",
+        "scan out_for_delivery out_for_delivery",
+        "scan delivered delivered",
+    ]
 
 
 MOVING = a_view(a_shipment(parcel=a_parcel(carrier_status=CarrierStatus.IN_TRANSIT)))
@@ -332,7 +518,7 @@ def test_a_refused_cancel_is_shown_with_its_code() -> None:
 def test_a_customer_who_was_too_slow_for_the_bank_pays_once_more() -> None:
     world = play("SO-10504", Played(slow=1))
 
-    assert world.did == ["confirm", "ask SO-10504/payment", "confirm"]
+    assert world.did == ["confirm", "pay pm_card_authenticationRequired", "confirm"]
     assert world.notes == ["the customer confirmed with the bank"]
 
 

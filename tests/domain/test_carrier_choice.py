@@ -168,6 +168,18 @@ def test_a_carrier_whose_labels_fail_is_tried_on_where_nobody_else_keeps_the_pro
     assert chosen([offer("Cheap", 500), offer("Late", 900, 9)], away).chosen.carrier == "Cheap"
 
 
+def test_once_nobody_keeps_the_promise_a_carrier_whose_labels_fail_is_waited_for_no_longer() -> None:
+    away = Market(away={"Cheap": "its labels fail since 08:00 UTC"})
+
+    assert chosen([offer("Cheap", 500, 9), offer("Late", 900, 9)], away).chosen.carrier == "Late"
+
+
+def test_a_carrier_whose_labels_fail_is_tried_on_where_it_is_the_only_one() -> None:
+    away = Market(away={"Cheap": "its labels fail since 08:00 UTC"})
+
+    assert chosen([offer("Cheap", 500, 9)], away).chosen.carrier == "Cheap"
+
+
 # --- trials -------------------------------------------------------------------------------------------
 
 

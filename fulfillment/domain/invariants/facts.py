@@ -646,13 +646,15 @@ class LedgerPayment:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LedgerLabel:
-    """A label in the carrier's own ledger."""
+    """A label in the carrier's own ledger; `to` are street, postal code and city as printed."""
 
     ref: str
     reference: str
     tracking_number: str
     cost: int
     state: str
+    carrier: str = ""
+    to: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -92,6 +92,17 @@ def test_a_late_parcel_says_so_and_comes_after_the_promised_day(fast: Any, profi
     assert times(tracker)[-1] > promised
 
 
+def test_a_scan_may_name_another_day(simulator: Any) -> None:
+    code = simulator.label("SO-320")["tracking_code"]
+    scan = {"status": "in_transit", "status_detail": "weather_delay", "est_delivery_date": "2030-01-05"}
+
+    tracker = simulator.http.post(f"/_sim/parcels/{code}/scans", json=scan).json()
+    wrong = simulator.http.post(f"/_sim/parcels/{code}/scans", json=scan | {"est_delivery_date": "soon"})
+
+    assert tracker["est_delivery_date"] == "2030-01-05T00:00:00Z"
+    assert wrong.status_code == 422
+
+
 def test_a_silent_parcel_says_nothing_for_days_and_is_delivered(fast: Any) -> None:
     tracker = fast.arrive(fast.travel("SO-303", "silent"))
 

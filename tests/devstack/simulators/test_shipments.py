@@ -65,6 +65,24 @@ def test_a_carrier_that_is_down_is_a_message_and_the_others_still_quote(client: 
     assert [said.carrier for said in shipment.messages] == ["UPS"]
 
 
+def test_a_carrier_may_fail_at_its_labels_alone(client: Any, simulator: Any) -> None:
+    match = {"carrier": "UPS", "route": "POST /v2/shipments/*/buy", "order": "SO-213"}
+    simulator.fault("carrier_error", match=match)
+    shipment = quote(client, "SO-213:buy_label:P1:1")
+    of_ups, of_usps = (next(r for r in shipment.rates if r.carrier == name) for name in ("UPS", "USPS"))
+
+    with pytest.raises(easypost.errors.InvalidRequestError, match="did not respond"):
+        client.shipment.buy(shipment.id, rate=of_ups)
+
+    client.shipment.buy(shipment.id, rate=of_usps)
+    ledger = simulator.ledger()
+    (struck,) = [fault for fault in ledger["faults"] if fault["match"] == match]
+    (label,) = [x for x in ledger["labels"] if x["ref"] == shipment.id]
+    to = shipment.to_address
+    assert struck["fired"] == 1
+    assert (label["carrier"], label["to"]) == ("USPS", f"{to.street1}, {to.zip} {to.city}")
+
+
 def test_a_label_is_bought_once(client: Any, simulator: Any) -> None:
     shipment = quote(client, "SO-204:buy_label:P1:1")
     rate = shipment.lowest_rate()

@@ -366,6 +366,13 @@ def test_a_correction_keeps_who_lives_there(carrier: EasyPostCarrier) -> None:
     assert answer.suggestion == replace(BOSTON, postal_code="02102")
 
 
+def test_where_carriers_know_several_they_say_for_which_they_take_it(carrier: EasyPostCarrier) -> None:
+    answer = carrier.check_address(replace(BOSTON, line1="5 Misspelt Ambiguous Elm St"))
+
+    assert answer.verdict is Verdict.NEEDS_CONFIRMATION
+    assert answer.suggestion == replace(BOSTON, line1="5 Elm St", postal_code="02102")
+
+
 @pytest.mark.parametrize("kind", ["http_5xx", "reset", "truncated_json"])
 def test_an_address_that_cannot_be_checked_is_not_known_to_be_bad(
     carrier: EasyPostCarrier, world: Simulator, kind: str
