@@ -13,6 +13,7 @@ from fulfillment.domain.change import Changed, ChangeRefused, Substitute
 from fulfillment.domain.holds import HoldReason
 from fulfillment.domain.invariants import Evidence, money
 from fulfillment.domain.inventory import UnknownSku
+from fulfillment.domain.order import UnitRange
 from fulfillment.domain.picking import Rejected, Rejection
 from fulfillment.domain.policy import Policy, Shortage, ShortageChoice, Substitution
 from fulfillment.domain.record import Confirm, ReleaseHold, StopShipments, WaitForAll
@@ -153,6 +154,20 @@ def test_what_is_missing_at_placing_is_replaced_at_once_and_leaves_with_the_rest
     ]
     pay(house, "SO-1-1")
     check_books(house)
+
+
+def test_the_order_shows_what_is_sent_instead_of_what(shop: Callable[..., House]) -> None:
+    """Seen to fail when the replaced unit counted as cancelled: the customer read that a part would not come."""
+    house = shop()
+    placed(house, AUTOMATIC)
+    pay(house, "SO-1-1")
+
+    view = house.views.view("SO-1")
+
+    (one,) = view.replaced
+    assert (one.line.name, one.units) == ("Cup", UnitRange(line_no=1, first=3, count=1))
+    assert (view.cancelled_units, view.placed) == ((), "confirmed")
+    assert sum(view.units_by_stage.values()) == 3
 
 
 def test_a_dearer_equal_costs_what_was_ordered(shop: Callable[..., House]) -> None:
