@@ -37,7 +37,8 @@ _LONGEST_WAIT: Final = 5.0
 _BUSY: Final = 429
 _RECEIPTS_EVERY: Final = 2.0
 _LAST_WORDS: Final = 2.0
-_HEAVIEST_G: Final = 30_000
+_HEAVIEST_G: Final = 30_000  # which every carrier takes
+_TOO_HEAVY: Final = "more than one parcel can weigh: the rest goes with it as freight"
 
 
 class BotSettings(BaseSettings):
@@ -283,8 +284,10 @@ class Bots:
         bench = self._shop.post(path, {"station": "bots", "take_over": True})
         if scans := _scans(bench):
             bench = self._shop.post(f"{path}/scans", {"scans": scans})
-        pieces = sum(line["quantity"] for line in bench["lines"])
-        return {"weight_g": bench["expected_g"] or min(_HEAVIEST_G, pieces * self._piece_g)}
+        weighs = bench["expected_g"] or self._piece_g * sum(line["quantity"] for line in bench["lines"])
+        if weighs > _HEAVIEST_G:
+            return {"weight_g": _HEAVIEST_G, "weight_reason": _TOO_HEAVY}
+        return {"weight_g": weighs}
 
     def _work_on(self, job: Job) -> None:
         try:

@@ -10,9 +10,7 @@ from devstack.bench import lanes
 from devstack.bench.lanes import BAD_FROM, BAD_UNTIL, RULES, Sent
 from fulfillment.domain.policy import DEFAULT
 
-PER_DAY: Final = 40
 AREAS: Final = 12
-SEED: Final = 7
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,9 +55,7 @@ class Found:
         return surer and cheaper and ours.in_all < min(cheap.in_all, fast.in_all)
 
 
-def measure(
-    *, per_day: int = PER_DAY, areas: int = AREAS, seed: int = SEED, say: Callable[[str], None] = print
-) -> Found:
+def measure(*, per_day: int, areas: int = AREAS, seed: int, say: Callable[[str], None]) -> Found:
     """Send the same year of parcels by every rule."""
     parcels = list(lanes.year(per_day=per_day, areas=areas, seed=seed))
     results, weeks = [], {}

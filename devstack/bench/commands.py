@@ -1,4 +1,7 @@
-"""`./waybill bench`: figures beside something to compare them with, because machines differ."""
+"""`./waybill bench`: figures beside something to compare them with, because machines differ.
+
+Each command imports what it measures: all of it together would cost every other command a second.
+"""
 
 import json
 from dataclasses import asdict
@@ -6,8 +9,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-
-from devstack.bench import carriers, cartons, cost, delays_plot, parcels, stock, throughput, year_plot
 
 app = typer.Typer(no_args_is_help=True, help="Measure: what an order costs, and how many go through.")
 
@@ -17,6 +18,8 @@ JsonOption = Annotated[bool, typer.Option("--json", help="One JSON object instea
 @app.command("cost")
 def measure_cost(as_json: JsonOption = False) -> None:
     """Count events, actions and workflows of a plain order, and what a second shipment adds; 1 over the budget."""
+    from devstack.bench import cost
+
     counted = cost.measure()
     budget = {
         "events": cost.BUDGET_EVENTS,
@@ -44,6 +47,8 @@ def measure_throughput(
     as_json: JsonOption = False,
 ) -> None:
     """Measure orders per second to completion, beside a bare workflow and beside no engine, in the same run."""
+    from devstack.bench import throughput
+
     found = throughput.measure(
         orders=orders, rounds=rounds, say=lambda line: None if as_json else print(line, flush=True)
     )
@@ -63,6 +68,8 @@ def measure_stock(
     as_json: JsonOption = False,
 ) -> None:
     """Measure claims on stock by 32 callers, in groups beside each alone; 1 when anything was promised twice."""
+    from devstack.bench import stock
+
     found = stock.measure(
         claims=claims, rounds=rounds, say=lambda line: None if as_json else print(line, flush=True)
     )
@@ -80,6 +87,8 @@ def measure_cartons(
     as_json: JsonOption = False,
 ) -> None:
     """Pack random orders beside another packer on the same cartons; 1 when a packing is not one."""
+    from devstack.bench import cartons
+
     found = cartons.measure(orders=orders, say=lambda line: None if as_json else print(line, flush=True))
     if as_json:
         print(json.dumps(asdict(found)))
@@ -95,6 +104,8 @@ def measure_parcels(
     as_json: JsonOption = False,
 ) -> None:
     """Send parcels on their way with real delays, losses and silence; 1 when one was not acted on or told as promised."""
+    from devstack.bench import delays_plot, parcels
+
     found = parcels.measure(parcels=count, say=lambda line: None if as_json else print(line, flush=True))
     if plot:
         plot.write_text(delays_plot.drawn(found.late))
@@ -104,14 +115,14 @@ def measure_parcels(
 
 @app.command("carriers")
 def measure_carriers(
-    per_day: Annotated[
-        int, typer.Option("--parcels", min=1, help="Parcels a working day.")
-    ] = carriers.PER_DAY,
-    seed: Annotated[int, typer.Option(help="Another year.")] = carriers.SEED,
+    per_day: Annotated[int, typer.Option("--parcels", min=1, help="Parcels a working day.")] = 40,
+    seed: Annotated[int, typer.Option(help="Another year.")] = 7,
     plot: Annotated[Path | None, typer.Option(help="Where the year is drawn, as SVG.")] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Send a simulated year in which one carrier turns bad by the shop's choice and by simple rules; 1 when it is no better."""
+    from devstack.bench import carriers, year_plot
+
     found = carriers.measure(
         per_day=per_day, seed=seed, say=lambda line: None if as_json else print(line, flush=True)
     )

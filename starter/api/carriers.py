@@ -1,14 +1,13 @@
 """Carriers over HTTP: which of them labels are bought of, and the switch that turns one off."""
 
-from datetime import datetime
-from typing import Annotated, Self
+from typing import Annotated
 
 from fastapi import APIRouter, Depends, Path, Request
 from pydantic import BaseModel
 
-from fulfillment.domain.carriers import Carrier, CarrierUse
+from fulfillment.domain.carriers import CarrierUse
 from starter.access import Caller, Needs, Scope
-from starter.api.schemas import WhyIn
+from starter.api.schemas import CarrierOut, WhyIn
 from starter.doors import Standing
 
 router = APIRouter(prefix="/v1/carriers", tags=["carriers"])
@@ -16,35 +15,6 @@ router = APIRouter(prefix="/v1/carriers", tags=["carriers"])
 Managing = Annotated[Caller, Depends(Needs(Scope.OPS))]
 Staff = Annotated[Caller, Depends(Needs(Scope.SUPPORT, Scope.WAREHOUSE, Scope.OPS))]
 Name = Annotated[str, Path(max_length=64, pattern=r"^[A-Za-z0-9][A-Za-z0-9 ._-]*$")]
-
-
-class CarrierOut(BaseModel):
-    """A carrier. `parcels` of the last 90 days left with it; nine of ten took `slowest_days` working days or fewer."""
-
-    carrier: str
-    use: CarrierUse
-    paused_at: datetime | None
-    paused_by: str
-    why: str
-    failing_since: datetime | None
-    said: str
-    parcels: int
-    slowest_days: int | None
-
-    @classmethod
-    def of(cls, one: Carrier, use: CarrierUse) -> Self:
-        """Return a carrier as the API shows it."""
-        return cls(
-            carrier=one.name,
-            use=use,
-            paused_at=one.paused_at,
-            paused_by=one.paused_by,
-            why=one.why,
-            failing_since=one.failing_since,
-            said=one.said if one.failing_since else "",
-            parcels=one.parcels,
-            slowest_days=one.slowest_days,
-        )
 
 
 class CarriersOut(BaseModel):

@@ -18,6 +18,7 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from fulfillment.domain.address import Address, AddressAnswer, Verdict
+from fulfillment.domain.carriers import Carrier, CarrierUse
 from fulfillment.domain.cases import CaseKind
 from fulfillment.domain.explanation import allowed_actions, wants_payment
 from fulfillment.domain.hand_over import Evidence, Proof
@@ -1398,3 +1399,32 @@ def _tracked_parcel(view: OrderView, shipment: ShipmentSummary, now: datetime) -
         tracking_number=labeled.tracking_number if labeled else "",
         items=items(view.order, shipment.units),
     )
+
+
+class CarrierOut(BaseModel):
+    """A carrier. `parcels` of the last 90 days left with it; nine of ten took `slowest_days` working days or fewer."""
+
+    carrier: str
+    use: CarrierUse
+    paused_at: datetime | None
+    paused_by: str
+    why: str
+    failing_since: datetime | None
+    said: str
+    parcels: int
+    slowest_days: int | None
+
+    @classmethod
+    def of(cls, one: Carrier, use: CarrierUse) -> Self:
+        """Return a carrier as the API shows it."""
+        return cls(
+            carrier=one.name,
+            use=use,
+            paused_at=one.paused_at,
+            paused_by=one.paused_by,
+            why=one.why,
+            failing_since=one.failing_since,
+            said=one.said if one.failing_since else "",
+            parcels=one.parcels,
+            slowest_days=one.slowest_days,
+        )

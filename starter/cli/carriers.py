@@ -7,7 +7,7 @@ import typer
 from rich.table import Table
 
 from fulfillment.domain.carriers import Carrier, CarrierUse
-from starter.api.carriers import CarrierOut
+from starter.api.schemas import CarrierOut
 from starter.cli import reach
 from starter.cli.terminal import ByOption, JsonOption, RequestOption, answering, table
 
