@@ -236,7 +236,7 @@ BREAKS: tuple[tuple[Invariant, str, Put, str], ...] = (
         stock.every_unit_once,
         "a unit nowhere",
         drop("units", "changed_mind"),
-        "SO-4 line 1: 1 units ordered, found none",
+        "SO-4 line 2: 1 units ordered, found none",
     ),
     (
         stock.claims_cover_units,
