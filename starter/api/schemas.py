@@ -844,13 +844,18 @@ class ItemOut(BaseModel):
 
 
 class LineOut(ItemOut):
-    """A line as ordered, amounts in minor units; `cancelled` units will not come."""
+    """A line as ordered, amounts in minor units; `cancelled` units will not come.
+
+    For `substituted` units a line of an equal is sent: it names this one as `instead_of`.
+    """
 
     line_no: int
     unit_price: int
     discount: int
     tax: int
     cancelled: int
+    substituted: int = 0
+    instead_of: int | None = None
 
 
 class PromisedDayOut(BaseModel):
@@ -1152,6 +1157,10 @@ def _lines(view: OrderView) -> list[LineOut]:
             discount=line.discount,
             tax=line.tax,
             cancelled=_cancelled(view, line.line_no),
+            substituted=sum(one.units.count for one in view.replaced if one.units.line_no == line.line_no),
+            instead_of=next(
+                (one.units.line_no for one in view.replaced if one.line.line_no == line.line_no), None
+            ),
         )
         for line in view.order.lines
     ]
