@@ -786,8 +786,7 @@ class OrderWorkflow(Desk):
             case AnswerShortage() if not self.holds.stands(HoldReason.STOCK):
                 return f"{self.order_id} waits for no answer about what is missing."
             case AnswerCase() if self._case_of(verb) is None:
-                standing = ", ".join(f"{case.kind} of {case.subject}" for case in self.cases.cases)
-                return f"{self.order_id} has no one open case like that, only {standing or 'none'}."
+                return self._no_case_like(verb)
             case AnswerCase() if no := why_not(verb.kind, verb.answer):
                 return no
             case ChangeItems() | ChangeAddress() | ChangeService() if self.promise_date is None:
@@ -795,6 +794,15 @@ class OrderWorkflow(Desk):
             case CancelOrder() | HoldOrder() | ChangeItems() | ChangeAddress() | ChangeService():
                 return self._too_late() if self._everything_left() else None
         return None
+
+    def _no_case_like(self, verb: AnswerCase) -> str:
+        if not self.cases.cases:
+            return f"{self.order_id} has no open case to answer."
+        named = f"{verb.kind} of {verb.subject}" if verb.subject else verb.kind
+        standing = ", ".join(f"{case.kind} of {case.subject}" for case in self.cases.cases)
+        return (
+            f"{self.order_id} has not one open case {named}. Open are: {standing}. Name its kind and subject."
+        )
 
     def _everything_left(self) -> bool:
         return bool(self._shipments) and all(s.handed_over or s.stopped for s in self._shipments.values())
@@ -805,7 +813,9 @@ class OrderWorkflow(Desk):
             for s in self._shipments.values()
             if s.left_at
         )
-        until = f"{gone}; until then it was possible" if gone else "everything has left"
+        if not gone:
+            return "Too late: it was cancelled, and nothing of it will be sent. Place a new order."
+        until = f"{gone}; until then it was possible"
         return f"Too late: {until}. Ask the carrier to redirect it, or take it back as a return."
 
     # --- what people see --------------------------------------------------------------------------------

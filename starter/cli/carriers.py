@@ -1,6 +1,6 @@
 """`carriers`: which of them labels are bought of, and the switch that turns one off."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Annotated
 
 import typer
@@ -43,7 +43,10 @@ def pause(
     with answering(as_json=as_json) as out, reach.books() as books:
         paused = books.carriers.pause(carrier, by=by, why=why, request_id=request_id)
         data = CarrierOut.of(paused, CarrierUse.PAUSED).model_dump(mode="json")
-        out.answer(data, f"{paused.name} is paused by {paused.paused_by}: {paused.why}")
+        used = sorted(one.name for one, _ in books.carriers.carriers() if one.parcels)
+        out.answer(
+            data, f"{paused.name} is paused by {paused.paused_by}: {paused.why}{misspelled(paused, used)}"
+        )
 
 
 @carriers.command()
@@ -55,6 +58,13 @@ def resume(
         resumed = books.carriers.resume(carrier, by=by, request_id=request_id)
         data = CarrierOut.of(resumed, CarrierUse.IN_USE).model_dump(mode="json")
         out.answer(data, f"{resumed.name} is used again")
+
+
+def misspelled(paused: Carrier, used: Sequence[str]) -> str:
+    """Say that a name may be misspelled: a switch that turns nothing off is found out too late."""
+    if paused.name in used or not used:
+        return ""
+    return f"\nno parcel has left with {paused.name} in 90 days; parcels left with {', '.join(used)}"
 
 
 def _table(known: Iterable[tuple[Carrier, CarrierUse]]) -> Table:
