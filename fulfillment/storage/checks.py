@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from sqlalchemy import ColumnElement, Connection, Row, bindparam, exists, func, insert, or_, select, true
 
+from fulfillment.domain.errors import IdUsed
 from fulfillment.domain.inventory import Movement
 from fulfillment.domain.picking import (
     STAGE_OF,
@@ -73,8 +74,11 @@ def record(conn: Connection, shipment: Row[Any], look: Look, *, now: datetime, p
     Raises:
         PickRefused: it is in nobody's hands, or has fewer units of this SKU.
         PhotoNeeded: what is not as new is seen only with a picture.
+        IdUsed: the id is that of another check.
     """
-    if conn.execute(_SEEN, {"the_check": look.check_id}).first() is None:
+    if (kept := conn.execute(_SEEN, {"the_check": look.check_id}).one_or_none()) is not None:
+        _check_repeats(kept, look)
+    else:
         _check(conn, shipment, look)
         row = {
             "check_id": look.check_id,
@@ -105,6 +109,13 @@ def _check(conn: Connection, shipment: Row[Any], look: Look) -> None:
         raise PickRefused(f"{shipment.shipment_id} has {there} of {look.sku}, not {look.units}")
     if look.grade is not CheckGrade.A and not look.photo:
         raise PhotoNeeded(f"of grade {look.grade}")
+
+
+def _check_repeats(kept: Row[Any], look: Look) -> None:
+    before = (kept.shipment_id, kept.sku, kept.quantity, kept.grade)
+    if before != (look.shipment_id, look.sku, look.units, look.grade.value):
+        used_for = f"{kept.quantity} of {kept.sku} of {kept.shipment_id}, grade {kept.grade}"
+        raise IdUsed(f"check {look.check_id}", used_for)
 
 
 def missing(conn: Connection, shipment: Row[Any], *, policy: Policy) -> Mapping[str, int]:

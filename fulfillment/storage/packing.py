@@ -9,6 +9,7 @@ from sqlalchemy import Connection, Engine, Row, bindparam, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from fulfillment.domain.cartons import Carton, Packer, Packing, Piece, for_one_label, pack
+from fulfillment.domain.errors import IdUsed
 from fulfillment.domain.packing import (
     AtAnotherBench,
     Bench,
@@ -27,7 +28,7 @@ _SHIPMENT: Final = select(shipments).where(shipments.c.shipment_id == bindparam(
 _PACKING: Final = select(packings).where(packings.c.shipment_id == bindparam("the_shipment"))
 _PUT: Final = insert(packings)
 _HERE: Final = update(packings).where(packings.c.shipment_id == bindparam("the_shipment"))
-_SCANNED: Final = select(packing_scans.c.scan_id).where(
+_SCANNED: Final = select(*packing_scans.c["scan_id", "code", "serial"]).where(
     packing_scans.c.shipment_id == bindparam("the_shipment"),
     packing_scans.c.scan_id.in_(bindparam("those", expanding=True)),
 )
@@ -81,6 +82,7 @@ class PackingStore:
             NotAtBench, InvalidTransition: it is not being packed.
             ProblemStands: something wrong lies there, and these scans are not counted.
             SerialNeeded: a unit has a number of its own, and it was not sent.
+            IdUsed: an id is that of another scan; nothing of the request was counted.
         """
         with self._engine.begin() as conn:
             locks.order_of_shipment(conn, shipment_id)
@@ -219,9 +221,15 @@ def _row(conn: Connection, shipment_id: str) -> Row[Any]:
 
 def _unknown(conn: Connection, shipment_id: str, scans: Sequence[UnitScan]) -> tuple[UnitScan, ...]:
     """Return those of the scans that were never seen of this shipment, each once."""
-    sent = {scan.scan_id: scan for scan in scans}
-    known = set(conn.execute(_SCANNED, {"the_shipment": shipment_id, "those": list(sent)}).scalars())
-    return tuple(scan for scan_id, scan in sent.items() if scan_id not in known)
+    asked = {"the_shipment": shipment_id, "those": [scan.scan_id for scan in scans]}
+    known = {row.scan_id: UnitScan(**row._mapping) for row in conn.execute(_SCANNED, asked)}
+    new: dict[str, UnitScan] = {}
+    for scan in scans:
+        before = known.get(scan.scan_id) or new.setdefault(scan.scan_id, scan)
+        if scan != before:
+            number = f" number {before.serial}" if before.serial else ""
+            raise IdUsed(f"scan {scan.scan_id}", f"{before.code}{number} of {shipment_id}")
+    return tuple(new.values())
 
 
 def _bench(conn: Connection, shipment: Row[Any]) -> Bench:

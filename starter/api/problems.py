@@ -105,6 +105,11 @@ CODES: Final[Mapping[str, Meaning]] = MappingProxyType(
             title="This key was used with another request",
             instead="Send the first request unchanged to get its answer, or use a new key for a new one.",
         ),
+        "id_used": Meaning(
+            status=409,
+            title="This id was used for something else",
+            instead="Send the first request unchanged to get its answer, or send this one under a new id.",
+        ),
         "unauthenticated": Meaning(
             status=401, title="No valid API key", instead="Send `Authorization: Bearer` with your API key."
         ),

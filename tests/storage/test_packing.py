@@ -7,6 +7,7 @@ import pytest
 from devstack.packer import scan_all
 from fulfillment.domain.cartons import Carton
 from fulfillment.domain.catalogue import Product
+from fulfillment.domain.errors import IdUsed
 from fulfillment.domain.holds import HoldReason
 from fulfillment.domain.order import OrderLine
 from fulfillment.domain.packing import (
@@ -116,6 +117,18 @@ def test_a_scan_that_is_sent_again_counts_once_and_gets_the_same_answer(bench: H
     assert first == again
     assert [line.verified for line in again.lines] == [1, 0]
     assert len(bench.rows(packing_scans)) == 1
+
+
+def test_another_unit_under_a_used_id_is_refused_and_not_swallowed(bench: House) -> None:
+    scan(bench, MUG)
+
+    with pytest.raises(IdUsed, match="s-1 was used for MUG of SO-1-1"):
+        scan(bench, TEA, MUG)
+    units = [UnitScan(scan_id="s-7", code=code) for code in (MUG, TEA)]
+    with pytest.raises(IdUsed, match="s-7 was used for MUG"):
+        bench.benches.scan(S, units, by="pia")
+
+    assert [line.verified for line in bench.benches.show(S).lines] == [1, 0], "nothing of these was counted"
 
 
 def test_the_same_scan_twice_in_one_request_counts_once(bench: House) -> None:

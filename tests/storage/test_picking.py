@@ -10,6 +10,7 @@ import pytest
 from sqlalchemy import Engine
 
 from fulfillment.domain.change import CancelUnits, LineQuantity
+from fulfillment.domain.errors import IdUsed
 from fulfillment.domain.holds import HoldReason
 from fulfillment.domain.inventory import Disposition
 from fulfillment.domain.picking import (
@@ -154,6 +155,21 @@ def test_a_walk_asked_for_twice_is_one_walk_and_two_walks_share_no_shipment(hous
         take(house, "w-9")
 
 
+@pytest.mark.parametrize("other", [{"picker": "kim"}, {"mode": PickMode.WAVE}, {"location_id": "wh-lehigh"}])
+def test_another_walk_under_a_used_id_is_refused_and_nobody_gets_the_walk_of_somebody_else(
+    house: House, other: dict[str, Any]
+) -> None:
+    house.stocked()
+    house.released()
+    ask = TakeWalk(walk_id="w-1", location_id=RENO, picker="lee")
+    first = house.picking.take(ask)
+
+    with pytest.raises(IdUsed, match=f"walk w-1 was used for a single walk of lee at {RENO}"):
+        house.picking.take(replace(ask, **other))
+
+    assert house.picking.take(ask) == first
+
+
 # --- whose it is ---------------------------------------------------------------------------------------------
 
 
@@ -220,6 +236,29 @@ def test_the_same_scan_again_counts_once_and_answers_the_same(house: House) -> N
         answers = list(blips.map(lambda _: scan(house, "s-1"), range(8)))
 
     assert len(set(answers)) == len(house.rows(pick_scans)) == 1
+
+
+@pytest.mark.parametrize(
+    "other",
+    [{"sku": TEA}, {"units": 2}, {"tote": 2}, {"picker": "rob"}, {"walk_id": "w-2", "picker": "rob"}],
+    ids=["sku", "units", "tote", "picker", "walk"],
+)
+def test_another_scan_under_a_used_id_is_refused_and_not_taken_for_a_repeat(
+    house: House, other: dict[str, Any]
+) -> None:
+    """Guard: `_repeated`. Without it the second unit is answered as counted, and lost."""
+    house.stocked(mugs=20)
+    for order_id in ("SO-1", "SO-2", "SO-3"):
+        house.released(order_id)
+    take(house, mode=PickMode.BATCH, size=2)
+    take(house, "w-2", picker="rob")
+    first = scan(house, "s-1")
+
+    with pytest.raises(IdUsed, match="s-1 was used for 1 of MUG into tote 1 of walk w-1 by pia"):
+        scan(house, "s-1", **other)
+
+    assert scan(house, "s-1") == first
+    assert len(house.rows(pick_scans)) == 1
 
 
 @pytest.mark.parametrize(("sku", "units"), [("POT", 1), (MUG, 3)])
@@ -438,6 +477,18 @@ def test_the_last_scan_of_what_must_be_looked_at_says_so_and_the_check_lets_it_g
 
     assert (last.picked, last.to_check) == (False, (MUG,))
     assert house.row(shipments)["work_status"] == "picked"
+
+
+@pytest.mark.parametrize("other", [{"units": 2}, {"sku": TEA}, {"grade": CheckGrade.B, "photo": "p"}])
+def test_another_check_under_a_used_id_is_refused(house: House, other: dict[str, Any]) -> None:
+    house.stocked(fragile=True)
+    house.floor.start_picking(house.released(), by="pia")
+    look(house, "c-1")
+
+    with pytest.raises(IdUsed, match="c-1 was used for 1 of MUG of SO-1-1, grade A"):
+        look(house, "c-1", **other)
+
+    assert len(house.rows(condition_checks)) == 1
 
 
 def test_only_what_is_in_somebodys_hands_is_looked_at(house: House) -> None:
