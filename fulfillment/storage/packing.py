@@ -1,7 +1,7 @@
 """The bench: what goes in which carton, and every unit scanned before its parcel may be closed."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import datetime
 from typing import Any, Final
 
@@ -13,6 +13,7 @@ from fulfillment.domain.errors import IdUsed
 from fulfillment.domain.packing import (
     AtAnotherBench,
     Bench,
+    NoSuchProblem,
     ProblemStands,
     ScanOutcome,
     SerialNeeded,
@@ -31,6 +32,11 @@ _HERE: Final = update(packings).where(packings.c.shipment_id == bindparam("the_s
 _SCANNED: Final = select(*packing_scans.c["scan_id", "code", "serial"]).where(
     packing_scans.c.shipment_id == bindparam("the_shipment"),
     packing_scans.c.scan_id.in_(bindparam("those", expanding=True)),
+)
+_WAS_WRONG: Final = select(packing_scans.c.scan_id).where(
+    packing_scans.c.shipment_id == bindparam("the_shipment"),
+    packing_scans.c.scan_id == bindparam("the_scan"),
+    packing_scans.c.outcome != ScanOutcome.COUNTED.value,
 )
 _SCAN: Final = insert(packing_scans)
 _CARTON: Final = insert(cartons)
@@ -77,6 +83,8 @@ class PackingStore:
     def scan(self, shipment_id: str, scans: Sequence[UnitScan], *, by: str) -> Bench:
         """Count units that go into the carton, each scan once; the first that is wrong stops the rest.
 
+        Those it stopped are named as `to_send_again`.
+
         Raises:
             Stop: it is held, cancelled or not paid: nobody goes on with it.
             NotAtBench, InvalidTransition: it is not being packed.
@@ -88,18 +96,20 @@ class PackingStore:
             locks.order_of_shipment(conn, shipment_id)
             shipment = _row(conn, shipment_id)
             packing = verification.at_bench(conn, shipment)
+            skipped: tuple[str, ...] = ()
             if new := _unknown(conn, shipment_id, scans):
                 self._check_at_work(conn, shipment)
                 if packing.problem:
                     raise ProblemStands(shipment_id, packing.problem, packing.problem_scan)
-                self._count(conn, shipment, new, by)
-            return _bench(conn, shipment)
+                skipped = self._count(conn, shipment, new, by)
+            return replace(_bench(conn, shipment), to_send_again=skipped)
 
     def acknowledge(self, shipment_id: str, scan_id: str, *, by: str) -> Bench:
         """Note that somebody has seen what was wrong and taken it away; a repeat changes nothing.
 
         Raises:
             NotAtBench: it is not being packed.
+            NoSuchProblem: this scan was not wrong.
         """
         with self._engine.begin() as conn:
             locks.order_of_shipment(conn, shipment_id)
@@ -108,6 +118,8 @@ class PackingStore:
             if packing.problem and packing.problem_scan == scan_id:
                 conn.execute(_HERE.values(problem="", problem_scan=None), {"the_shipment": shipment_id})
                 self._audit(conn, shipment, "acknowledge", packing.problem, by, request_id=scan_id)
+            elif not conn.execute(_WAS_WRONG, {"the_shipment": shipment_id, "the_scan": scan_id}).first():
+                raise NoSuchProblem(shipment_id, scan_id, packing.problem, packing.problem_scan)
             return _bench(conn, shipment)
 
     def cartons(self) -> tuple[Carton, ...]:
@@ -176,18 +188,24 @@ class PackingStore:
         ]
         return for_one_label(self._packer, pieces, verification.catalogue(conn))
 
-    def _count(self, conn: Connection, shipment: Row[Any], scans: Sequence[UnitScan], by: str) -> None:
-        """Record scans up to the first that is none of what is wanted; that one must be acknowledged."""
+    def _count(
+        self, conn: Connection, shipment: Row[Any], scans: Sequence[UnitScan], by: str
+    ) -> tuple[str, ...]:
+        """Record scans up to the first that is none of what is wanted; return the ids of those after it.
+
+        That one must be acknowledged: while it lies there nobody knows what the scans after it were of.
+        """
         lines = {line.sku: line for line in verification.lines(conn, shipment)}
-        for scan in scans:
+        for n, scan in enumerate(scans, start=1):
             if scan.code in lines and lines[scan.code].has_serials and not scan.serial:
                 raise SerialNeeded(shipment.shipment_id, scan.code)
             outcome, problem = judge(scan, lines)
             self._record(conn, shipment, scan, outcome, by)
             if outcome is not ScanOutcome.COUNTED:
                 self._refuse(conn, shipment, scan, problem, by)
-                return
+                return tuple(later.scan_id for later in scans[n:])
             lines[scan.code] = lines[scan.code].with_scanned(scan.serial)
+        return ()
 
     def _record(
         self, conn: Connection, shipment: Row[Any], scan: UnitScan, outcome: ScanOutcome, by: str

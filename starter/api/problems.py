@@ -185,7 +185,12 @@ CODES: Final[Mapping[str, Meaning]] = MappingProxyType(
         "packing_problem": Meaning(
             status=409,
             title="Something wrong lies on the bench",
-            instead="Do what `detail` says, then send the scan as seen: `POST .../bench/seen`.",
+            instead="Do what `detail` says, then send the scan as seen: `POST .../bench/seen`, then this request again.",
+        ),
+        "no_such_problem": Meaning(
+            status=404,
+            title="This scan was not wrong",
+            instead="Read what stands as `problem` and `problem_scan`: `GET .../bench`.",
         ),
         "serial_needed": Meaning(
             status=422,

@@ -13,6 +13,7 @@ from fulfillment.domain.order import OrderLine
 from fulfillment.domain.packing import (
     AtAnotherBench,
     Bench,
+    NoSuchProblem,
     NotAtBench,
     NotVerified,
     ProblemStands,
@@ -153,11 +154,35 @@ def test_what_does_not_belong_stands_until_somebody_has_seen_it(
     assert there.lines[0].verified == 0, "what came after the wrong one was not counted"
     with pytest.raises(ProblemStands, match=codes[0]):
         scan(bench, MUG, first=20)
-    bench.benches.acknowledge(S, "another scan", by="pia")
+    assert there.problem_scan is not None
+    with pytest.raises(
+        NoSuchProblem, match=f"another was not wrong; what stands is scan {there.problem_scan}: "
+    ):
+        bench.benches.acknowledge(S, "another", by="pia")
     with pytest.raises(ProblemStands):
         scan(bench, MUG, first=20)
-    assert not bench.benches.acknowledge(S, there.problem_scan or "", by="pia").problem
+    assert not bench.benches.acknowledge(S, there.problem_scan, by="pia").problem
+    assert not bench.benches.acknowledge(S, there.problem_scan, by="pia").problem
     assert scan(bench, MUG, first=20).lines[0].verified == 1
+
+
+def test_scans_after_a_wrong_one_are_named_and_count_when_they_are_sent_again(bench: House) -> None:
+    there = scan(bench, MUG, "HAT", TEA, MUG)
+    bench.benches.acknowledge(S, "s-2", by="pia")
+
+    again = scan(bench, MUG, "HAT", TEA, MUG)
+
+    assert there.to_send_again == ("s-3", "s-4")
+    assert (again.to_send_again, again.is_verified) == ((), True)
+
+
+def test_nothing_is_seen_where_nothing_is_wrong(bench: House) -> None:
+    scan(bench, MUG)
+
+    with pytest.raises(NoSuchProblem, match="nothing wrong lies there"):
+        bench.benches.acknowledge(S, "zz", by="pia")
+    with pytest.raises(NoSuchProblem, match="s-1 was not wrong"):
+        bench.benches.acknowledge(S, "s-1", by="pia")
 
 
 def test_a_parcel_with_something_wrong_in_it_is_not_closed_though_every_unit_was_scanned(
