@@ -69,7 +69,7 @@ def require(conn: Connection, shipment: Row[Any], *, policy: Policy) -> None:
 
 
 def record(conn: Connection, shipment: Row[Any], look: Look, *, now: datetime, policy: Policy) -> Looked:
-    """Keep what was seen of units of a shipment that is picked or packed; a repeat is answered the same.
+    """Keep what was seen of units of a shipment that is picked or packed; a repeat counts once and answers as things stand.
 
     Raises:
         PickRefused: it is in nobody's hands, or has fewer units of this SKU.
@@ -95,8 +95,13 @@ def record(conn: Connection, shipment: Row[Any], look: Look, *, now: datetime, p
             "at": now,
         }
         conn.execute(_RECORD, row)
-    unseen = dict(missing(conn, shipment, policy=policy))
-    return Looked(shipment_id=shipment.shipment_id, sku=look.sku, grade=look.grade, missing=unseen)
+    return Looked(
+        shipment_id=shipment.shipment_id,
+        sku=look.sku,
+        grade=look.grade,
+        missing=dict(missing(conn, shipment, policy=policy)),
+        picked=shipment.work_status != WorkStatus.PICKING.value,
+    )
 
 
 def _check(conn: Connection, shipment: Row[Any], look: Look) -> None:

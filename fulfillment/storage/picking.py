@@ -1,7 +1,7 @@
 """Picking: what is to be picked, who walks for it, every unit scanned into its tote, and what is to be put back."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import datetime
 from typing import Any, Final
 
@@ -270,7 +270,9 @@ class PickingStore:
         conn.execute(_SCAN, row)
 
     def look(self, look: Look) -> Looked:
-        """Keep what was seen of the condition of units at the shelf or the bench; a repeat is answered the same.
+        """Keep what was seen of units at the shelf or the bench; a repeat counts once and answers as things stand.
+
+        If it was all that the last scan into its tote waited for, the shipment is picked.
 
         Raises:
             UnknownShipment: there is no such shipment.
@@ -283,7 +285,12 @@ class PickingStore:
             locks.order_of_shipment(conn, look.shipment_id)
             shipment, now = _row(conn, look.shipment_id), self._now()
             check_may_go_on(conn, shipment, now)
-            return checks.record(conn, shipment, look, now=now, policy=self._policy)
+            looked = checks.record(conn, shipment, look, now=now, policy=self._policy)
+            if looked.missing or walks.lacking(conn, shipment) != {}:
+                return looked
+            # The last scan waited for this; it is the work of whoever scanned it, not of who looked.
+            self._floor.finish(conn, shipment.shipment_id, by=shipment.picker, scan_id=look.check_id)
+            return replace(looked, picked=True)
 
     def put_backs(self, location_id: str | None = None) -> tuple[PutBack, ...]:
         """Return whose goods go back to their shelf, what was asked for first at the top."""

@@ -466,17 +466,43 @@ def test_what_is_not_as_new_needs_a_picture_and_does_not_leave(
         house.floor.picked("SO-1-1", by="pia")
 
 
-def test_the_last_scan_of_what_must_be_looked_at_says_so_and_the_check_lets_it_go_on(house: House) -> None:
+def test_the_last_scan_of_what_must_be_looked_at_says_so_and_the_last_check_makes_it_picked(
+    house: House,
+) -> None:
     house.stocked(fragile=True)
-    house.released(mugs=1, teas=0)
+    house.released(mugs=2, teas=0)
     take(house)
 
-    last = scan(house, "s-1")
-    look(house, "c-1")
+    last = scan(house, "s-1", units=2)
+    first_look = look(house, "c-1", by="quinn")
+    last_look = look(house, "c-2", by="quinn")
+    repeat = look(house, "c-2", by="quinn")
     house.floor.picked("SO-1-1", by="pia")
 
     assert (last.picked, last.to_check) == (False, (MUG,))
+    assert (first_look.picked, first_look.say) == (False, "Look at 1 of MUG too.")
+    assert (last_look.picked, last_look.say) == (True, "It is picked: bring it to the bench.")
+    assert repeat.picked
     assert house.row(shipments)["work_status"] == "picked"
+    assert [row["actor"] for row in house.rows(audit_entries, command="picked")] == ["pia"]
+
+
+def test_a_check_before_the_last_scan_or_without_a_walk_leaves_it_being_picked_and_says_what_is_next(
+    house: House,
+) -> None:
+    house.stocked(mugs=20, fragile=True)
+    house.released(mugs=2, teas=0)
+    house.floor.start_picking(house.released("SO-2", mugs=1, teas=0), by="pia")
+    take(house)
+    scan(house, "s-1")
+
+    on_a_walk, without = look(house, "c-1", units=2), look(house, "c-2", shipment_id="SO-2-1")
+
+    assert {row["work_status"] for row in house.rows(shipments)} == {"picking"}
+    assert {(one.picked, one.say) for one in (on_a_walk, without)} == {
+        (False, "Scan what is missing, or send it as picked.")
+    }
+    assert scan(house, "s-2").picked
 
 
 @pytest.mark.parametrize("other", [{"units": 2}, {"sku": TEA}, {"grade": CheckGrade.B, "photo": "p"}])
