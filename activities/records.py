@@ -14,6 +14,7 @@ from fulfillment.domain.change import (
     Changed,
     ChangeService,
     OrderState,
+    Substitute,
     UndoChange,
 )
 from fulfillment.domain.holds import Hold
@@ -61,6 +62,10 @@ class OrderRecords(Protocol):
 
     def add_lines(self, request: AddLines) -> Changed:
         """Add lines and claim their stock, all of it or nothing."""
+        ...
+
+    def substitute(self, request: Substitute) -> Changed:
+        """Send listed equals for what waits for stock."""
         ...
 
     def undo_change(self, request: UndoChange) -> Changed:
@@ -147,6 +152,11 @@ class RecordActivities:
     def add_lines(self, request: AddLines) -> Changed:
         with told_to_temporal():
             return self._records.add_lines(request)
+
+    @activity.defn
+    def substitute(self, request: Substitute) -> Changed:
+        with told_to_temporal():
+            return self._records.substitute(request)
 
     @activity.defn
     def undo_change(self, request: UndoChange) -> Changed:

@@ -69,6 +69,7 @@ POLICY: Final[Mapping[str, str]] = MappingProxyType(
         "reservation_ttl": "A claim on stock that nobody pays for lasts this long; a payment under way keeps it",
         "reservation_grace": "The audit complains of a claim that has run out only after this time",
         "shortage": "When not everything is there: `split`, `ask` the customer, `ship_complete` or `cancel` the rest",
+        "substitution": "A listed equal for what is not there, at no higher price: `off`, with the customer's `consent`, or `automatic`",
         "shortage_default": "What is done when the customer does not answer: `wait`, `split` or `drop`",
         "ask_customer_wait": "How long the customer is waited for about a shortage",
         "count_review_over_units": "A count that differs by more units is decided by a second person",

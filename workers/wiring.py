@@ -104,6 +104,7 @@ def deeds(books: Engine, outside: World, clock: ShopClock) -> Deeds:
             records.read_state,
             records.cancel_units,
             records.add_lines,
+            records.substitute,
             records.undo_change,
             records.change_address,
             records.change_service,

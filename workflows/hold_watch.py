@@ -8,7 +8,7 @@ from temporalio import workflow
 
 from fulfillment.domain.cases import CaseKind
 from fulfillment.domain.holds import ADDRESS_CHECK, SCOPE, Hold, HoldDefault, HoldReason, HoldScope
-from fulfillment.domain.policy import Policy, Shortage
+from fulfillment.domain.policy import Policy, Shortage, Substitution
 from fulfillment.domain.record import PlaceHold, ReleaseHold, WaitForAll
 from workflows import steps
 from workflows.casebook import Casebook
@@ -72,6 +72,11 @@ class HoldWatch:
         """Test whether there is a hold for this reason."""
         return reason in self._standing
 
+    @property
+    def waits_for_all(self) -> bool:
+        """Whether a stock hold stands about which nobody is asked any more."""
+        return any(hold.hold_id in self._answered for hold in self.standing)
+
     def take_over(self, holds: Iterable[Hold]) -> None:
         """Take over what stands in the books, and nothing else."""
         before, self._standing = set(self._standing), {}
@@ -99,7 +104,7 @@ class HoldWatch:
     def _needs_a_person(self, hold: Hold) -> bool:
         """Whether the books opened a case with it: an order that ships only whole asks nobody."""
         if hold.reason is HoldReason.STOCK:
-            return self._order.policy.shortage is Shortage.ASK and hold.hold_id not in self._answered
+            return _asks(self._order.policy) and hold.hold_id not in self._answered
         if hold.reason is HoldReason.ADDRESS:
             return hold.placed_by == ADDRESS_CHECK
         return hold.reason is HoldReason.FRAUD
@@ -190,6 +195,12 @@ class HoldWatch:
         await self._order.cases.open(
             self._order.order_id, CaseKind.ON_HOLD, now=now, policy=policy, note=hold.note
         )
+
+
+def _asks(policy: Policy) -> bool:
+    """Test whether a hold about stock asks; where only whole orders ship, what is offered stands in the books."""
+    offers = policy.substitution is Substitution.CONSENT and policy.shortage is not Shortage.SHIP_COMPLETE
+    return offers or policy.shortage is Shortage.ASK
 
 
 _CASES = {

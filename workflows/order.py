@@ -18,6 +18,7 @@ from fulfillment.domain.change import (
     LineState,
     NewLine,
     OrderState,
+    Substitute,
     UndoChange,
 )
 from fulfillment.domain.change import ChangeAddress as ChangeAddressRequest
@@ -495,6 +496,13 @@ class OrderWorkflow(Desk):
                 text = "What is missing was taken off the order; the rest leaves now."
             case ShortageChoice.SPLIT:
                 text = "What is there leaves now, the rest follows."
+            case ShortageChoice.SUBSTITUTE:
+                changed = await steps.substitute(
+                    Substitute(order_id=self.order_id, by=verb.by, request_id=verb.request_id)
+                )
+                self._take_over_change(changed)
+                await self._release_hold(HoldReason.STOCK)
+                return _did(changed)
         await self.holds.release(HoldReason.STOCK, by=verb.by, request_id=verb.request_id)
         return VerbAnswer(text=text)
 
@@ -513,7 +521,8 @@ class OrderWorkflow(Desk):
 
     async def settle_shortage(self, request_id: str) -> None:
         """Do what the policy says when the customer does not answer what becomes of what is missing."""
-        choice = self.policy.shortage_default
+        in_vain = self.holds.waits_for_all
+        choice = self.policy.shortage_default if in_vain else self.policy.unanswered
         await self._answer_shortage(AnswerShortage(choice=choice, by="policy", request_id=request_id))
 
     async def _answer_case(self, verb: AnswerCase) -> VerbAnswer:

@@ -27,6 +27,7 @@ from fulfillment.domain.change import (
     Changed,
     ChangeService,
     OrderState,
+    Substitute,
     UndoChange,
 )
 from fulfillment.domain.errors import FulfillmentError
@@ -223,6 +224,11 @@ async def cancel_units(request: CancelUnits) -> Changed:
 async def add_lines(request: AddLines) -> Changed:
     """Add lines and claim their stock."""
     return await _in_database(RecordActivities.add_lines, request, f"add {len(request.lines)} lines")
+
+
+async def substitute(request: Substitute) -> Changed:
+    """Send listed equals for what waits for stock."""
+    return await _in_database(RecordActivities.substitute, request, "send what is as good instead")
 
 
 async def undo_change(request: UndoChange) -> Changed:

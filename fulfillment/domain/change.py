@@ -17,6 +17,7 @@ class ChangeKind(StrEnum):
     ADD_LINES = "add_lines"
     ADDRESS = "address"
     SERVICE = "service"
+    SUBSTITUTE = "substitute"
 
 
 class ChangeState(StrEnum):
@@ -69,6 +70,15 @@ class AddLines:
 
     order_id: str
     lines: tuple[NewLine, ...]
+    by: str
+    request_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Substitute:
+    """Send listed equals for the units that wait for stock, as the customer agreed."""
+
+    order_id: str
     by: str
     request_id: str
 

@@ -1,5 +1,6 @@
 """Money in minor units, and how an amount is spread so that every part adds up again."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -56,6 +57,13 @@ def format_minor(minor: int, currency: str) -> str:
     sign = "-" if minor < 0 else ""
     whole, rest = divmod(abs(minor), 10**places)
     return f"{sign}{whole}{f'.{rest:0{places}}' if places else ''} {currency}"
+
+
+def without_amounts(text: str, currency: str) -> str:
+    """Return a sentence as people may read it who know of an order and not of its money."""
+    amount = rf"-?\d+(\.\d+)? {currency}\b"
+    said = re.sub(rf" {amount} (more|less) to pay\.", "", text)
+    return re.sub(rf"(the )?{amount}", "the amount", said)
 
 
 def spread(total: int, weights: Sequence[int]) -> tuple[int, ...]:

@@ -27,6 +27,7 @@ class Fact(StrEnum):
     PAYMENT_ACTION = "payment_action"  # the bank asks the customer to confirm; the link is in the data
     SHORTAGE_ASKED = "shortage_asked"
     CHANGED = "changed"
+    SUBSTITUTED = "substituted"  # what comes instead of what is not there
     ADDRESS_ASKED = "address_asked"
     REFUNDED = "refunded"
     SLOW = "slow"  # no scan for longer than usual
@@ -106,6 +107,7 @@ _RULES: Final[Mapping[Fact, Rule]] = MappingProxyType(
         Fact.ADDRESS_ASKED: Rule(topic=Topic.ACTION, by_sms=True),
         Fact.BACKORDERED: Rule(topic=Topic.ORDER),
         Fact.PART_CANCELLED: Rule(topic=Topic.ORDER),
+        Fact.SUBSTITUTED: Rule(topic=Topic.ORDER),
         Fact.REFUNDED: Rule(topic=Topic.ORDER),
         Fact.SHIPPED: Rule(topic=Topic.DELIVERY),
         Fact.SLOW: Rule(topic=Topic.DELIVERY),

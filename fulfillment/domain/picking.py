@@ -310,7 +310,7 @@ class Rejected:
     """What taking units out of a shipment came to; a repeat says the same.
 
     Of the rejected units so many were `replaced` by others of the same shelf, `resourced` from another location,
-    `waiting` for stock, or `cancelled`. `added` are the shipments that carry them now, `left` is how many
+    `substituted` by listed equals, `waiting` for stock, or `cancelled`. `added` are the shipments that carry them now, `left` is how many
     units the shipment still has, `count_id` the count that was asked for.
     """
 
@@ -325,6 +325,7 @@ class Rejected:
     left: int = 0
     added: tuple[str, ...] = ()
     count_id: str | None = None
+    substituted: int = 0
 
     @property
     def say(self) -> str:

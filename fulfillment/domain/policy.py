@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
+from types import MappingProxyType
+from typing import Final
 
 
 class SplitCapture(StrEnum):
@@ -37,6 +39,15 @@ class ShortageChoice(StrEnum):
     WAIT = "wait"
     SPLIT = "split"
     DROP = "drop"
+    SUBSTITUTE = "substitute"  # takes the listed equals that were offered
+
+
+class Substitution(StrEnum):
+    """Whether a listed equal is sent for what is not there; never at a higher price."""
+
+    OFF = "off"
+    CONSENT = "consent"  # it is offered, and sent when the customer takes it
+    AUTOMATIC = "automatic"
 
 
 class ConditionCheck(StrEnum):
@@ -108,6 +119,7 @@ class Policy:
     reservation_grace: timedelta = timedelta(minutes=5)
     shortage: Shortage = Shortage.SPLIT
     shortage_default: ShortageChoice = ShortageChoice.SPLIT
+    substitution: Substitution = Substitution.OFF
     ask_customer_wait: timedelta = timedelta(hours=48)
     sourcing: tuple[SourcingRule, ...] = (
         SourcingRule.FEWEST_PARCELS,
@@ -216,5 +228,23 @@ class Policy:
     unmatched_after: timedelta = timedelta(hours=1)
     tracking_link_life: timedelta = timedelta(days=90)
 
+    def __post_init__(self) -> None:
+        if self.shortage_default is ShortageChoice.SUBSTITUTE:
+            raise ValueError("a customer who does not answer has agreed to no substitute")
 
+    @property
+    def unanswered(self) -> ShortageChoice:
+        """What is done for a customer who was asked about a shortage and did not answer: the shop's rule stands."""
+        if self.substitution is not Substitution.CONSENT or self.shortage is Shortage.ASK:
+            return self.shortage_default
+        return _BY_RULE[self.shortage]
+
+
+_BY_RULE: Final = MappingProxyType(
+    {
+        Shortage.SPLIT: ShortageChoice.SPLIT,
+        Shortage.SHIP_COMPLETE: ShortageChoice.WAIT,
+        Shortage.CANCEL: ShortageChoice.DROP,
+    }
+)
 DEFAULT = Policy()

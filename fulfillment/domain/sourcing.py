@@ -142,7 +142,7 @@ def source(
         from_location=from_location,
         backordered=waiting,
         cancelled=gone,
-        short=tuple(_shortages(lines, waiting, gone)),
+        short=tuple(shortages_of(lines, waiting, gone)),
         waits_at=_waits_at(lines, waiting, levels, judge.nearest_first(sites)),
         candidates=tuple(judge.candidate(plan) for plan in ranked),
         why=judge.why(ranked),
@@ -173,7 +173,7 @@ def shipped(
         from_location=from_location,
         backordered=waiting,
         cancelled=gone,
-        short=tuple(_shortages(lines, waiting, gone)),
+        short=tuple(shortages_of(lines, waiting, gone)),
     )
 
 
@@ -472,9 +472,10 @@ def _waits_at(
     return max(coming, key=lambda location_id: coming[location_id])
 
 
-def _shortages(
+def shortages_of(
     lines: Sequence[OrderLine], waiting: Sequence[UnitRange], gone: Sequence[UnitRange]
 ) -> list[ShortLine]:
+    """Return what became of the lines of which some units wait or are gone."""
     backordered = {units.line_no: units.count for units in waiting}
     cancelled = {units.line_no: units.count for units in gone}
     return [

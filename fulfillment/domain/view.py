@@ -14,6 +14,7 @@ from fulfillment.domain.payment import OrderPayment
 from fulfillment.domain.promise import Promise
 from fulfillment.domain.shipment import WaitsFor, WorkStatus
 from fulfillment.domain.stage import Stage
+from fulfillment.domain.substitution import Instead
 from fulfillment.domain.tracking import CarrierStatus, Flag, Standing
 
 
@@ -111,7 +112,10 @@ class EventView:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OrderView:
-    """The order as it stands. `payable` is the value of all units not cancelled, in minor units."""
+    """The order as it stands. `payable` is the value of all units not cancelled, in minor units.
+
+    `replaced` are the lines of equals that are sent instead of units, which are not among the cancelled ones.
+    """
 
     order: Order
     status: OrderStatus
@@ -133,6 +137,7 @@ class OrderView:
     address_answer: AddressAnswer | None = None  # where it now goes, as the carriers see it
     events: tuple[EventView, ...] = ()
     promises: tuple[Promise, ...] = ()
+    replaced: tuple[Instead, ...] = ()
     cases_alike: int = (
         0  # how many other orders wait for the reason of the most urgent case, in the same words
     )

@@ -58,6 +58,7 @@ _UNITS: Final = """
 SELECT order_id, line_no, first_unit, quantity, shipment_id, cancelled_reason FROM unit_ranges
 """
 _REPLACEMENTS: Final = "SELECT order_id, line_no, root_line, root_unit FROM replacements"
+_SUBSTITUTIONS: Final = "SELECT order_id, line_no, root_line, root_unit FROM substitutions"
 _HOLDS: Final = """
 SELECT hold_id, order_id, placed_by, state, released_by, placed_at, due_at, ended_at FROM holds
 """
@@ -183,6 +184,7 @@ def read(conn: Connection, *, now: datetime, since: datetime, speed: float = 1.0
         lines=_all(conn, _LINES, facts.LineFact),
         units=_all(conn, _UNITS, facts.UnitsFact),
         replacements=_all(conn, _REPLACEMENTS, facts.ReplacementFact),
+        substitutions=_all(conn, _SUBSTITUTIONS, facts.SubstitutionFact),
         holds=_all(conn, _HOLDS, facts.HoldFact),
         cases=_all(conn, _CASES, facts.CaseFact),
         promises=_all(conn, _PROMISES, facts.PromiseFact),

@@ -9,18 +9,23 @@ from sqlalchemy import Connection, Row, bindparam, func, insert, select, update
 from fulfillment.domain.change import Changed, ChangeKind, ChangeRefused, ChangeState, change_id
 from fulfillment.domain.money import format_minor
 from fulfillment.domain.notifications import Fact
-from fulfillment.domain.order import ENDED, OrderStatus
+from fulfillment.domain.order import ENDED, Order, OrderStatus
 from fulfillment.domain.shipment import WorkStatus
 from fulfillment.storage import journal, state
 from fulfillment.storage.advance import CONFIRMED
-from fulfillment.storage.tables import labels, order_changes, orders, parcels, shipments, signals
+from fulfillment.storage.tables import labels, order_changes, parcels, shipments, signals
 
 _LEFT: Final = (WorkStatus.HANDED_OVER, WorkStatus.CLOSED)
+_FACT: Final = {
+    ChangeKind.CANCEL_UNITS: Fact.PART_CANCELLED,
+    ChangeKind.SUBSTITUTE: Fact.SUBSTITUTED,
+}
 _EVENT: Final = {
     ChangeKind.CANCEL_UNITS: "part_cancelled",
     ChangeKind.ADD_LINES: "lines_added",
     ChangeKind.ADDRESS: "address_changed",
     ChangeKind.SERVICE: "service_changed",
+    ChangeKind.SUBSTITUTE: "substituted",
 }
 
 _OF_ORDER: Final = order_changes.c.order_id == bindparam("the_order")
@@ -32,11 +37,6 @@ _ALL: Final = select(order_changes).where(_OF_ORDER)
 _COUNT: Final = select(func.count()).where(_OF_ORDER)
 _ADD: Final = insert(order_changes).returning(order_changes)
 _UNDO: Final = update(order_changes).where(order_changes.c.change_id == bindparam("the_change"))
-_OWE: Final = (
-    update(orders)
-    .where(orders.c.order_id == bindparam("the_order"))
-    .values(total=orders.c.total + bindparam("more"), fees=orders.c.fees + bindparam("of_it_fees"))
-)
 _WHO: Final = (
     select(signals.c.body["by"].astext)
     .where(signals.c.fact_key == shipments.c.shipment_id + ":handed_over")
@@ -132,7 +132,9 @@ def next_id(conn: Connection, order_id: str) -> str:
     return change_id(order_id, count + 1)
 
 
-def keep(conn: Connection, order: Row[Any], made: Made, *, tell: bool = True, now: datetime) -> Changed:
+def keep(
+    conn: Connection, order: Row[Any] | Order, made: Made, *, tell: bool = True, now: datetime
+) -> Changed:
     """Write a change down, with the event, the audit entry and the message that follow from it."""
     values = asdict(made) | {"order_id": order.order_id, "state": ChangeState.CONFIRMED.value, "at": now}
     del values["reason"]  # it stands in the audit entry
@@ -191,11 +193,6 @@ def answer_of_undo(conn: Connection, row: Row[Any], *, now: datetime) -> Changed
     )
 
 
-def owe(conn: Connection, order_id: str, more: int, *, fees: int = 0) -> None:
-    """Let the order cost so much more, or less when negative; `fees` is the part of it that no line costs."""
-    conn.execute(_OWE, {"the_order": order_id, "more": more, "of_it_fees": fees})
-
-
 def _changed(conn: Connection, row: Row[Any], *, now: datetime) -> Changed:
     return Changed(
         change_id=row.change_id,
@@ -209,10 +206,11 @@ def _changed(conn: Connection, row: Row[Any], *, now: datetime) -> Changed:
 
 
 def _said(made: Made) -> dict[str, Any]:
-    return {"change_id": made.change_id, "delta": made.delta, "reason": made.reason}
+    said = {"change_id": made.change_id, "delta": made.delta, "reason": made.reason}
+    return said | ({"replaced": made.before["replaced"]} if made.kind is ChangeKind.SUBSTITUTE else {})
 
 
-def _sign(conn: Connection, order: Row[Any], made: Made, *, now: datetime) -> None:
+def _sign(conn: Connection, order: Row[Any] | Order, made: Made, *, now: datetime) -> None:
     journal.audit(
         conn,
         order.order_id,
@@ -225,8 +223,8 @@ def _sign(conn: Connection, order: Row[Any], made: Made, *, now: datetime) -> No
     )
 
 
-def _tell(conn: Connection, order: Row[Any], made: Made, *, now: datetime) -> None:
-    fact = Fact.PART_CANCELLED if made.kind is ChangeKind.CANCEL_UNITS else Fact.CHANGED
+def _tell(conn: Connection, order: Row[Any] | Order, made: Made, *, now: datetime) -> None:
+    fact = _FACT.get(made.kind, Fact.CHANGED)
     told = _said(made) | {"text": made.text, "currency": order.currency}
     journal.tell(conn, order.order_id, fact, subject=made.change_id, version=1, data=told, now=now)
 

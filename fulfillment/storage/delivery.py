@@ -17,7 +17,7 @@ from fulfillment.storage import address_checks, changes, promises
 from fulfillment.storage.advance import advance
 from fulfillment.storage.changes import Made
 from fulfillment.storage.locations import CALENDAR, calendar_from
-from fulfillment.storage.orders import lock_order
+from fulfillment.storage.orders import lock_order, owe
 from fulfillment.storage.promises import Told
 from fulfillment.storage.tables import labels, locations, orders, parcels, proposed_addresses, shipments
 from fulfillment.storage.transits import usual_days
@@ -297,4 +297,4 @@ def _fee_of(conn: Connection, shipment_id: str) -> int:
 def _charge(conn: Connection, order_id: str, shipment_id: str, more: int) -> None:
     if more:
         conn.execute(_CHARGE, {"the_shipment": shipment_id, "more": more})
-        changes.owe(conn, order_id, more, fees=more)
+        owe(conn, order_id, more, fees=more)

@@ -29,7 +29,7 @@ from fulfillment.domain.shipment import BEFORE_HAND_OVER, WaitsFor, WorkStatus
 from fulfillment.storage import changes, delivery, promises, reservations, stopping, units
 from fulfillment.storage.advance import advance, expected
 from fulfillment.storage.changes import Made
-from fulfillment.storage.orders import lines_of, lock_order
+from fulfillment.storage.orders import lines_of, lock_order, owe
 from fulfillment.storage.promises import Told
 from fulfillment.storage.tables import order_lines, shipments, skus, unit_ranges
 from fulfillment.storage.units import Placed
@@ -183,7 +183,7 @@ def add_lines(conn: Connection, request: AddLines, *, now: datetime, policy: Pol
     lines = _new_lines(conn, order, request.lines)
     delta = sum(line.value for line in lines)
     added = _claim(conn, order, lines, now=now, policy=policy)
-    changes.owe(conn, order_id, delta)
+    owe(conn, order_id, delta)
     shipment_ids = tuple(shipment.shipment_id for shipment in added)
     change_id = changes.next_id(conn, order_id)
     later = _promise_later(conn, order, change_id, shipment_ids, now=now, policy=policy)

@@ -39,6 +39,11 @@ _SAME: Final = select(orders.c.order_id, orders.c.content_hash).where(
         (orders.c.channel == bindparam("from_channel")) & (orders.c.external_ref == bindparam("their_ref")),
     )
 )
+_OWE: Final = (
+    update(orders)
+    .where(_THE_ORDER)
+    .values(total=orders.c.total + bindparam("more"), fees=orders.c.fees + bindparam("of_it_fees"))
+)
 _STARTED: Final = update(orders).where(_THE_ORDER, orders.c.started_at.is_(None))
 _GOING_ON: Final = (
     select(*orders.c["order_id", "reopened"])
@@ -201,6 +206,11 @@ def lock_order(conn: Connection, order_id: str) -> Row[Any]:
 def lines_of(conn: Connection, order_id: str) -> tuple[OrderLine, ...]:
     """Return the order's lines."""
     return tuple(line_from(row) for row in conn.execute(_LINES, {"the_order": order_id}))
+
+
+def owe(conn: Connection, order_id: str, more: int, *, fees: int = 0) -> None:
+    """Let the order cost so much more, or less when negative; `fees` is the part of it that no line costs."""
+    conn.execute(_OWE, {"the_order": order_id, "more": more, "of_it_fees": fees})
 
 
 def line_from(row: Row[Any]) -> OrderLine:

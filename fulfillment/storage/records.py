@@ -16,6 +16,7 @@ from fulfillment.domain.change import (
     Changed,
     ChangeService,
     OrderState,
+    Substitute,
     UndoChange,
 )
 from fulfillment.domain.holds import Hold, HoldReason, NoSuchHold
@@ -57,6 +58,7 @@ from fulfillment.storage import (
     shortages,
     state,
     stopping,
+    substitutions,
 )
 from fulfillment.storage.advance import advance
 from fulfillment.storage.orders import lock_order
@@ -139,7 +141,8 @@ class RecordStore:
         """Let the order wait until all of it is there; return the holds that stand. Nobody is asked any more."""
         order_id, now = request.order_id, self._now()
         with self._engine.begin() as conn:
-            lock_order(conn, order_id)
+            order = lock_order(conn, order_id)
+            substitutions.give_up(conn, order, by=request.by, now=now, policy=self._policy)
             until = shortages.wait_for_all(conn, order_id, now=now, policy=self._policy)
             self._audit(conn, request, "wait_for_all", f"waits for all of it until {until:%d %b %Y}")
             return holds.active(conn, order_id)
@@ -153,6 +156,10 @@ class RecordStore:
         with self._engine.begin() as conn:
             order = lock_order(conn, request.order_id)
             self._end_holds(conn, request)
+            if request.reason in (None, HoldReason.STOCK):
+                order = substitutions.give_up(
+                    conn, order, by=request.by, now=self._now(), policy=self._policy
+                )
             came_to = advance(conn, order, now=self._now(), policy=self._policy)
             return Released(holds=came_to.holds, released=came_to.released)
 
@@ -199,6 +206,15 @@ class RecordStore:
         """
         with self._engine.begin() as conn:
             return items.add_lines(conn, request, now=self._now(), policy=self._policy)
+
+    def substitute(self, request: Substitute) -> Changed:
+        """Send listed equals for what waits for stock, at no higher price; their shipments wait for their money.
+
+        Raises:
+            ChangeRefused: the order is not confirmed or has ended, or nothing that is as good is there any more.
+        """
+        with self._engine.begin() as conn:
+            return substitutions.substitute(conn, request, now=self._now(), policy=self._policy)
 
     def undo_change(self, request: UndoChange) -> Changed:
         """Take back what one change added and nobody paid for; what went on already stays.

@@ -43,6 +43,7 @@ from fulfillment.storage import (
     signals,
     sourcing,
     stopping,
+    substitutes,
     units,
 )
 from fulfillment.storage.advance import advance, expected
@@ -138,6 +139,7 @@ class _Outcome:
     resourced: int = 0
     waiting: int = 0
     cancelled: int = 0
+    substituted: int = 0
     added: list[str] = field(default_factory=list)
 
 
@@ -286,8 +288,8 @@ class _Deed:
     # --- the units themselves
 
     def _lock_shelves(self) -> None:
-        """Lock every shelf of the SKU in the order everybody keeps: units may come from any of them."""
-        asked = {"asked": [self._request.sku]}
+        """Lock every shelf of the SKU and its equals in the order everybody keeps: units may come from any of them."""
+        asked = {"asked": [self._request.sku, *substitutes.of(self._conn, self._request.sku)]}
         lock_levels(self._conn, [(row.sku, row.location_id) for row in self._conn.execute(_SHELVES, asked)])
 
     def _replace(self, count: int) -> int:
@@ -350,7 +352,8 @@ class _Deed:
         again = reservations.again(
             self._conn, self._order, lost, not_from=not_from, now=self._now, policy=self._policy
         )
-        outcome.resourced = sum(plan.units for plan in again.planned)
+        outcome.substituted = again.replaced
+        outcome.resourced = sum(plan.units for plan in again.planned) - again.replaced
         outcome.waiting = sum(plan.units for plan in again.waiting)
         outcome.cancelled = sum(some.count for some in again.gone)
         outcome.added = [plan.shipment_id for plan in (*again.planned, *again.waiting)]
@@ -415,6 +418,7 @@ class _Deed:
             resourced=outcome.resourced,
             waiting=outcome.waiting,
             cancelled=outcome.cancelled,
+            substituted=outcome.substituted,
             left=sum(self._conn.execute(_LEFT, this).scalars()),
             added=tuple(outcome.added),
             count_id=count_id,
@@ -516,6 +520,7 @@ def _in_words(answer: Rejected) -> str:
     parts = {
         "replaced from the same shelf": answer.replaced,
         "from another location": answer.resourced,
+        "replaced by what is as good": answer.substituted,
         "waiting for stock": answer.waiting,
         "taken off the order": answer.cancelled,
     }

@@ -16,13 +16,26 @@ from fulfillment.domain.errors import UnknownOrder
 from fulfillment.domain.inventory import InsufficientStock, Level, Movement, ShortLine
 from fulfillment.domain.notifications import Fact
 from fulfillment.domain.order import ENDED, UNPAID, Order, OrderLine, OrderStatus, Outcome, UnitRange
-from fulfillment.domain.policy import Policy, Shortage
+from fulfillment.domain.policy import Policy, Shortage, Substitution
 from fulfillment.domain.promise import ship_by
 from fulfillment.domain.reservation import PlannedShipment, Reservation, ReservationState, claim_key
 from fulfillment.domain.shipment import WaitsFor, WorkStatus, shipment_id
-from fulfillment.domain.sourcing import Sourced, shipped, source
-from fulfillment.storage import claims, holds, journal, locks, shortages, sourcing, sourcing_decisions
+from fulfillment.domain.sourcing import Sourced, shipped, shortages_of, source
+from fulfillment.domain.substitution import SUBSTITUTED, without
+from fulfillment.storage import (
+    claims,
+    equals,
+    holds,
+    journal,
+    locks,
+    shortages,
+    sourcing,
+    sourcing_decisions,
+    substitutes,
+)
+from fulfillment.storage.advance import CONFIRMED
 from fulfillment.storage.claims import Ask, Claimed
+from fulfillment.storage.equals import Taken
 from fulfillment.storage.movements import Place as Shelf
 from fulfillment.storage.movements import move
 from fulfillment.storage.orders import (
@@ -132,6 +145,35 @@ class Again:
     planned: tuple[PlannedShipment, ...]
     waiting: tuple[PlannedShipment, ...]
     gone: tuple[UnitRange, ...]
+    replaced: int = 0  # of the planned ones are equals
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Instead:
+    """Equals that were claimed for units of an order, the order with their lines, and their new shipments."""
+
+    taken: Taken
+    order: Order
+    added: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Filled:
+    """What is sent, with the equals that were claimed for a part of what is not there."""
+
+    want: Wanted
+    sourced: Sourced
+    taken: Taken | None = None
+
+    @property
+    def replaced(self) -> tuple[UnitRange, ...]:
+        """The units for which equals are sent."""
+        return tuple(one.units for one in self.taken.lines) if self.taken else ()
+
+    @property
+    def claims(self) -> dict[str, Mapping[Shelf, int]]:
+        """What was claimed for them, by the claim's key."""
+        return {self.taken.key: self.taken.amounts} if self.taken else {}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -189,16 +231,19 @@ def plan(conn: Connection, want: Wanted, claimed: Claimed, *, now: datetime, pol
     """
     order = want.order
     want = _counted_again(conn, want, claimed, policy=policy)
-    sourced = _shipped(want, claimed, policy)
-    planned = _plan(want, sourced.from_location, first_n=1)
-    waiting = _waiting(conn, want, sourced, n=len(planned) + 1, policy=policy)
+    want = _offered(conn, want, claimed, now=now, policy=policy)
+    whole = _with_equals(conn, want, _shipped(want, claimed, policy), now=now, policy=policy)
+    sourced, filled = whole.sourced, whole.want
+    planned = _plan(filled, sourced.from_location, first_n=1)
+    waiting = _waiting(conn, filled, sourced, n=len(planned) + 1, policy=policy)
     if not _become(conn, order, sourced, shipped=bool(planned or waiting), now=now):
         _give_back_if_stopped(conn, order, now=now)
         return stored(conn, order.order_id)
     _keep_decision(conn, want, claimed, now=now, policy=policy)
     _write(conn, want, [*planned, *waiting], now=now, policy=policy)
-    until = _queue(conn, want, waiting, now=now, policy=policy)
-    _place_units(conn, order.order_id, [*planned, *waiting], sourced.cancelled)
+    until = _queue(conn, filled, waiting, now=now, policy=policy)
+    _place_units(conn, order.order_id, [*planned, *waiting], sourced.cancelled, whole.replaced)
+    _tell_replaced(conn, whole, [*planned, *waiting], now=now)
     held = _hold_back(conn, want, until, now=now, policy=policy)
     return Reservation(
         order_id=order.order_id,
@@ -238,9 +283,9 @@ def add(
     _keep_decision(conn, want, claimed, now=now, policy=policy)
     _write(conn, want, [*planned, *waiting], now=now, policy=policy)
     if claimed.amounts and order.status not in UNPAID:
-        _allocate(conn, want, claimed, planned, now=now)
+        _allocate(conn, want, {want.key: claimed.amounts}, planned, now=now)
     until = _queue(conn, want, waiting, now=now, policy=policy)
-    _place_units(conn, order.order_id, [*planned, *waiting], ())
+    _place_units(conn, order.order_id, [*planned, *waiting])
     _hold_back(conn, want, until, now=now, policy=policy)
     return tuple(part.shipment for part in [*planned, *waiting])
 
@@ -256,7 +301,8 @@ def again(
 ) -> Again:
     """Claim units of the locked, confirmed order anew that have left their shipment, and plan their new shipments.
 
-    What no location has but those in `not_from` waits, or is returned as `gone` where it may not: it is nowhere yet.
+    What no location has but those in `not_from` is replaced by listed equals where the policy does so by itself. The
+    rest waits, or is returned as `gone` where it may not: it is nowhere yet.
     """
     real = order_from(order, lines_of(conn, order.order_id))
     numbers = _Numbers(lost)
@@ -266,23 +312,121 @@ def again(
     if isinstance(claimed, Exception):
         raise claimed
     want = _counted_again(conn, want, claimed, policy=policy)
+    want = _offered(conn, want, claimed, now=now, policy=policy)
     sourced = numbers.real(_shipped(want, claimed, policy))
-    want = replace(want, order=real)
+    whole = _with_equals(conn, replace(want, order=real), sourced, now=now, policy=policy)
+    want, sourced = whole.want, whole.sourced
     first_n = conn.execute(_LAST_N, {"the_order": order.order_id}).scalar_one() + 1
     planned = _plan(want, sourced.from_location, first_n=first_n)
     waiting = _waiting(conn, want, sourced, n=first_n + len(planned), policy=policy)
     _write(conn, want, [*planned, *waiting], now=now, policy=policy)
-    if claimed.amounts:
-        _allocate(conn, want, claimed, planned, now=now)
+    _allocate(conn, want, {want.key: claimed.amounts} | whole.claims, planned, now=now)
     until = _queue(conn, want, waiting, now=now, policy=policy)
-    if planned or waiting:
-        _place_units(conn, order.order_id, [*planned, *waiting], ())
+    _place_units(conn, order.order_id, [*planned, *waiting], (), whole.replaced)
+    _tell_replaced(conn, whole, [*planned, *waiting], now=now)
     _hold_back(conn, want, until, now=now, policy=policy)
     return Again(
         planned=tuple(part.shipment for part in planned),
         waiting=tuple(part.shipment for part in waiting),
         gone=sourced.cancelled,
+        replaced=sum(units.count for units in whole.replaced),
     )
+
+
+def instead(
+    conn: Connection, order: Row[Any], missing: Sequence[UnitRange], *, now: datetime, policy: Policy
+) -> Instead | None:
+    """Claim equals for units of the locked, confirmed order and plan their shipments; None where there are none.
+
+    The caller cancels the units they stand for, and writes the change down.
+    """
+    real = order_from(order, lines_of(conn, order.order_id))
+    want = _added(conn, order, (), now=now, policy=policy, may_wait=False)
+    want = replace(want, order=real)
+    taken = equals.claim(conn, real, missing, key=want.key, places=want.places, now=now, policy=policy)
+    if taken is None:
+        return None
+    equals.add_lines(conn, order.order_id, taken)
+    want = _with_lines(want, taken)
+    first_n = conn.execute(_LAST_N, {"the_order": order.order_id}).scalar_one() + 1
+    planned = _plan(want, taken.sourced.from_location, first_n=first_n)
+    _write(conn, want, planned, now=now, policy=policy)
+    _allocate(conn, want, {taken.key: taken.amounts}, planned, now=now)
+    _place_units(conn, order.order_id, planned)
+    return Instead(taken=taken, order=want.order, added=tuple(part.shipment.shipment_id for part in planned))
+
+
+def _offered(conn: Connection, want: Wanted, claimed: Claimed, *, now: datetime, policy: Policy) -> Wanted:
+    """Let units that may not wait do so while their customer is asked whether an equal is as good."""
+    if policy.substitution is not Substitution.CONSENT:
+        return want
+    gone = {want.order.line(units.line_no).sku for units in _shipped(want, claimed, policy).cancelled}
+    asked = substitutes.offered(conn, gone, now=now)
+    terms, room = dict.fromkeys(asked, Terms()), dict.fromkeys(asked)
+    return replace(want, may_wait={**want.may_wait, **terms}, room={**want.room, **room})
+
+
+def _with_equals(
+    conn: Connection, want: Wanted, sourced: Sourced, *, now: datetime, policy: Policy
+) -> _Filled:
+    """Claim listed equals for what is not there, where the policy does so by itself."""
+    short = [
+        units
+        for units in (*sourced.backordered, *sourced.cancelled)
+        if want.order.line(units.line_no).sku not in want.ahead
+    ]
+    if policy.substitution is not Substitution.AUTOMATIC or not short:
+        return _Filled(want=want, sourced=sourced)
+    status = OrderStatus(lock_order(conn, want.order.order_id).status)
+    if status not in (OrderStatus.RECEIVED, *CONFIRMED):
+        return _Filled(want=want, sourced=sourced)
+    # Before it is paid, an order has one claim on a SKU at a place.
+    unless = {line.sku for line in want.order.lines} if status is OrderStatus.RECEIVED else set[str]()
+    taken = equals.claim(
+        conn,
+        want.order,
+        short,
+        unless=unless,
+        key=f"{want.key}:instead",
+        places=want.places,
+        now=now,
+        policy=policy,
+    )
+    if taken is None:
+        return _Filled(want=want, sourced=sourced)
+    equals.add_lines(conn, want.order.order_id, taken)
+    return _Filled(want=_with_lines(want, taken), sourced=_joined(want, sourced, taken), taken=taken)
+
+
+def _with_lines(want: Wanted, taken: Taken) -> Wanted:
+    lines = (*want.order.lines, *(one.line for one in taken.lines))
+    return replace(want, order=replace(want.order, lines=lines))
+
+
+def _joined(want: Wanted, sourced: Sourced, taken: Taken) -> Sourced:
+    """Return what is sent with the equals: what lies at the same location leaves together."""
+    there = dict(sourced.from_location)
+    for location_id, units in taken.sourced.from_location.items():
+        there[location_id] = (*there.get(location_id, ()), *units)
+    waiting, gone = without(sourced.backordered, taken.lines), without(sourced.cancelled, taken.lines)
+    return replace(
+        sourced,
+        from_location=there,
+        backordered=waiting,
+        cancelled=gone,
+        short=tuple(shortages_of(want.order.lines, waiting, gone)),
+    )
+
+
+def _tell_replaced(conn: Connection, whole: _Filled, planned: Sequence[_Planned], *, now: datetime) -> None:
+    if whole.taken is None:
+        return
+    order, ours = whole.want.order, {one.line.line_no for one in whole.taken.lines}
+    added = tuple(
+        part.shipment.shipment_id for part in planned if ours & {units.line_no for units in part.units}
+    )
+    worth = order.worth(whole.replaced)
+    equals.keep(conn, order, whole.taken, added=added, instead_of=worth, by=shortages.BY_POLICY, now=now)
 
 
 def _elsewhere(want: Wanted, not_from: Collection[str], policy: Policy) -> claims.Plan:
@@ -429,18 +573,27 @@ def _claim_added(conn: Connection, want: Wanted, *, now: datetime, policy: Polic
 
 
 def _allocate(
-    conn: Connection, want: Wanted, claimed: Claimed, planned: Sequence[_Planned], *, now: datetime
+    conn: Connection,
+    want: Wanted,
+    claimed: Mapping[str, Mapping[Shelf, int]],
+    planned: Sequence[_Planned],
+    *,
+    now: datetime,
 ) -> None:
+    """Turn claims, by their keys, into allocations of the planned shipments."""
     order = want.order
-    conn.execute(_CONSUME, {"the_key": want.key})
-    cause, by = order.order_id, order.channel
-    move(conn, Movement.ALLOCATED, claimed.amounts, key=want.key, cause=cause, by=by, at=now)
+    for key, amounts in claimed.items():
+        if amounts:
+            conn.execute(_CONSUME, {"the_key": key})
+            cause, by = order.order_id, order.channel
+            move(conn, Movement.ALLOCATED, amounts, key=key, cause=cause, by=by, at=now)
     rows = [
         {"shipment_id": part.shipment.shipment_id, "sku": sku, "location_id": location, "quantity": units}
         for part in planned
         for (sku, location), units in _amounts_of(order, part.shipment.location_id, part.units).items()
     ]
-    conn.execute(_ALLOCATE, [row | {"state": "active"} for row in rows])
+    if rows:
+        conn.execute(_ALLOCATE, [row | {"state": "active"} for row in rows])
 
 
 def _plan(
@@ -574,10 +727,15 @@ def _queue(
 
 
 def _place_units(
-    conn: Connection, order_id: str, planned: list[_Planned], cancelled: tuple[UnitRange, ...]
+    conn: Connection,
+    order_id: str,
+    planned: list[_Planned],
+    cancelled: tuple[UnitRange, ...] = (),
+    replaced: tuple[UnitRange, ...] = (),
 ) -> None:
     placed = [(units, part.shipment.shipment_id, None) for part in planned for units in part.units]
     gone = [(units, None, OUT_OF_STOCK) for units in cancelled]
+    gone += [(units, None, SUBSTITUTED) for units in replaced]
     rows = [
         {
             "order_id": order_id,
@@ -589,7 +747,8 @@ def _place_units(
         }
         for units, shipment, reason in [*placed, *gone]
     ]
-    conn.execute(_PLACE_UNITS, rows)
+    if rows:
+        conn.execute(_PLACE_UNITS, rows)
 
 
 def _become(conn: Connection, order: Order, sourced: Sourced, *, shipped: bool, now: datetime) -> bool:

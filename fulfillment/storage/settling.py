@@ -9,7 +9,7 @@ from dataclasses import asdict
 from datetime import date, datetime
 from typing import Any, Final
 
-from sqlalchemy import Connection, Row, bindparam, func, insert, select, update
+from sqlalchemy import Connection, Row, bindparam, exists, func, insert, select, update
 
 from fulfillment.domain.inventory import InsufficientStock
 from fulfillment.domain.notifications import Fact
@@ -34,6 +34,7 @@ from fulfillment.storage.orders import lock_order
 from fulfillment.storage.tables import (
     order_lines,
     parcels,
+    refund_units,
     refunds,
     replacements,
     shipments,
@@ -103,6 +104,15 @@ _GOES_BACK: Final = (
         refunds.c.state != RefundState.REJECTED.value,
     )
 )
+# Money that a person gave back as an amount: nobody knows for which goods, so it may be for these.
+_BY_AMOUNT: Final = select(func.coalesce(func.sum(refunds.c.amount), 0)).where(
+    refunds.c.order_id == bindparam("the_order"),
+    refunds.c.shipment_id.is_(None),
+    refunds.c.cause.not_in([RefundCause.OVERPAID.value, RefundCause.CANCELLED.value]),
+    refunds.c.state != RefundState.REJECTED.value,
+    ~exists().where(refund_units.c.refund_id == refunds.c.refund_id),
+)
+_WORTH: Final = select(shipments.c.value).where(_THE_SHIPMENT)
 _WHY: Final = {
     Cause.LOST: "Your parcel is lost.",
     Cause.DAMAGED: "Your parcel was damaged on its way.",
@@ -259,7 +269,10 @@ def _goes_back(
     roots = {(row.root_line, row.root_unit + n) for row in units for n in range(row.quantity)}
     paid = {"the_shipment": owed.paid_as(conn, shipment.shipment_id)}
     whole: int = conn.execute(_GOES_BACK, paid).scalar_one()
-    return bool(whole or roots & refund_rows.units_back(conn, order.order_id))
+    worth: int = conn.execute(_WORTH, paid).scalar_one()
+    by_amount: int = conn.execute(_BY_AMOUNT, {"the_order": order.order_id}).scalar_one()
+    all_of_it = 0 < worth <= by_amount
+    return bool(whole or all_of_it or roots & refund_rows.units_back(conn, order.order_id))
 
 
 def _claim(

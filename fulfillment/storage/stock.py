@@ -18,7 +18,15 @@ from fulfillment.domain.location import Location
 from fulfillment.domain.policy import DEFAULT, Policy
 from fulfillment.domain.replenishment import ReplenishmentState
 from fulfillment.domain.reservation import Reservation
-from fulfillment.storage import backorders, late_receipts, locations, reservations, shortfall
+from fulfillment.storage import (
+    backorders,
+    journal,
+    late_receipts,
+    locations,
+    reservations,
+    shortfall,
+    substitutes,
+)
 from fulfillment.storage.claims import Claims
 from fulfillment.storage.movements import Place, lock_levels, move
 from fulfillment.storage.tables import locations as places
@@ -184,6 +192,23 @@ class StockStore:
             _write_skus(conn, products)
             _write_levels(conn, products, place, by=by, at=self._now())
             self._start_with(conn, _untouched(conn, products, place), place, by=by)
+
+    def set_substitutes(self, sku: str, instead: Sequence[str], *, by: str) -> None:
+        """Let these be what may be sent instead of a SKU, the best first, and nothing else.
+
+        Raises:
+            UnknownSku: there is no such SKU.
+            BadSubstitute: one is the SKU itself, not in the catalogue, listed twice or not sold any more.
+        """
+        with self._engine.begin() as conn:
+            substitutes.put(conn, sku, instead)
+            said = f"instead of {sku}: {', '.join(instead) or 'nothing'}"
+            journal.audit(conn, None, actor=by, command="set_substitutes", outcome=said, at=self._now())
+
+    def substitutes(self, sku: str) -> tuple[str, ...]:
+        """Return what may be sent instead of a SKU, the best first."""
+        with self._engine.connect() as conn:
+            return substitutes.of(conn, sku)
 
     def receive(
         self,

@@ -97,6 +97,17 @@ skus = Table(
     ),
 )
 
+# What may be sent instead of a SKU, the best first.
+sku_substitutes = Table(
+    "sku_substitutes",
+    metadata,
+    Column("sku", Text, ForeignKey("skus.sku"), primary_key=True),
+    Column("n", Integer, primary_key=True),
+    Column("substitute", Text, ForeignKey("skus.sku"), nullable=False),
+    UniqueConstraint("sku", "substitute", name="uq_sku_substitutes_substitute"),
+    CheckConstraint("n >= 1 AND sku <> substitute", name="another"),
+)
+
 stock_levels = Table(
     "stock_levels",
     metadata,
@@ -401,6 +412,18 @@ replacements = Table(
     CheckConstraint("root_line < line_no AND root_unit >= 1", name="root"),
 )
 
+# Lines of listed equals, for units that were not there and are cancelled as substituted.
+substitutions = Table(
+    "substitutions",
+    metadata,
+    _order_id(primary_key=True),
+    Column("line_no", Integer, primary_key=True),  # the line that was added
+    Column("root_line", Integer, nullable=False),  # the line it stands for
+    Column("root_unit", Integer, nullable=False),  # the unit of it that the first unit stands for
+    Column("change_id", Text, ForeignKey("order_changes.change_id"), nullable=False),
+    CheckConstraint("root_line < line_no AND root_unit >= 1", name="root"),
+)
+
 holds = Table(
     "holds",
     metadata,
@@ -462,7 +485,7 @@ order_changes = Table(
     metadata,
     Column("change_id", Text, primary_key=True),
     _order_id(),
-    Column("kind", Text, nullable=False),  # cancel_units, add_lines, address, service
+    Column("kind", Text, nullable=False),  # cancel_units, add_lines, address, service, substitute
     Column("state", Text, nullable=False),  # confirmed, undone
     Column("text", Text, nullable=False),
     Column("delta", Integer, nullable=False),
@@ -473,7 +496,7 @@ order_changes = Table(
     Column("by", Text, nullable=False),
     Column("request_id", Text, nullable=False, server_default=""),
     _moment("at"),
-    CheckConstraint("kind IN ('cancel_units', 'add_lines', 'address', 'service')", name="kind"),
+    CheckConstraint("kind IN ('cancel_units', 'add_lines', 'address', 'service', 'substitute')", name="kind"),
     CheckConstraint("state IN ('confirmed', 'undone')", name="state"),
     Index(
         "uq_order_changes_request",

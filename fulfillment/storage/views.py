@@ -30,7 +30,7 @@ from fulfillment.domain.cases import OWNER, Case, CaseKind, CaseState, Owner, at
 from fulfillment.domain.errors import FulfillmentError, UnknownOrder
 from fulfillment.domain.holds import Hold, HoldReason
 from fulfillment.domain.notifications import NotificationState
-from fulfillment.domain.order import OrderLine, OrderStatus, UnitRange
+from fulfillment.domain.order import Order, OrderLine, OrderStatus, UnitRange
 from fulfillment.domain.payment import PaymentStatus
 from fulfillment.domain.policy import DEFAULT, Policy
 from fulfillment.domain.promise import Promise, Source, Telling
@@ -44,6 +44,7 @@ from fulfillment.domain.stage import (
     payment_status,
     shipment_stage,
 )
+from fulfillment.domain.substitution import SUBSTITUTED, Instead
 from fulfillment.domain.tracking import CarrierStatus, Flag, Standing
 from fulfillment.domain.view import (
     EventView,
@@ -69,6 +70,7 @@ from fulfillment.storage.tables import (
     payments,
     promises,
     shipments,
+    substitutions,
     tracking_events,
     unit_ranges,
 )
@@ -197,6 +199,7 @@ def _whole_order(chosen: ColumnElement[bool]) -> Any:
         _of_order(address_checks, address_checks.c.at),
         _of_order(order_events, order_events.c.seq),
         _of_order(promises, promises.c.n),
+        _of_order(substitutions, substitutions.c.line_no),
         _TELLINGS,
         scans,
     ).where(chosen)
@@ -253,10 +256,10 @@ _BY_TOKEN: Final = _whole_order(orders.c.tracking_token == bindparam("wanted"))
 def _view(row: Row[Any]) -> OrderView:
     order = order_from(row, (OrderLine(**_without_order(line)) for line in row.order_lines or ()))
     status, units = OrderStatus(row.status), row.unit_ranges or []
-    gone = tuple(_units(unit) for unit in units if unit["shipment_id"] is None)
+    gone = [unit for unit in units if unit["shipment_id"] is None]
     parts = tuple(_shipment(row, shipment) for shipment in row.shipments or ())
     open_cases = tuple(_case(case) for case in row.cases or ())
-    payable = order.total - order.worth(gone)
+    payable = order.total - order.worth(tuple(_units(unit) for unit in gone))
     return OrderView(
         order=order,
         status=status,
@@ -265,7 +268,8 @@ def _view(row: Row[Any]) -> OrderView:
         placed=row.placed,
         outcome=row.outcome,
         payable=payable,
-        cancelled_units=gone,
+        cancelled_units=tuple(_units(unit) for unit in gone if unit["cancelled_reason"] != SUBSTITUTED),
+        replaced=tuple(_instead(order, one) for one in row.substitutions or ()),
         shipments=parts,
         payment=_payment(payable, row.payments or [], row.payment_link),
         holds=tuple(_hold(hold) for hold in row.holds or ()),
@@ -279,6 +283,12 @@ def _view(row: Row[Any]) -> OrderView:
         events=tuple(_event(event) for event in row.order_events or ()),
         promises=tuple(_promise(promise, row.tellings or []) for promise in row.promises or ()),
     )
+
+
+def _instead(order: Order, row: dict[str, Any]) -> Instead:
+    line = order.line(row["line_no"])
+    units = UnitRange(line_no=row["root_line"], first=row["root_unit"], count=line.quantity)
+    return Instead(line=line, units=units)
 
 
 def _promise(row: dict[str, Any], tellings: Rows) -> Promise:

@@ -1,5 +1,6 @@
 """How customers are reached: what they want to be told and how, where nothing arrives, and what came back."""
 
+from dataclasses import replace
 from typing import Annotated, Self
 
 from fastapi import APIRouter, Depends, Path, Request, Response
@@ -58,11 +59,11 @@ def preferences(customer_id: CustomerId, doors: Standing, _caller: Asking) -> Pr
     summary="Change how a customer is told",
 )
 def prefer(customer_id: CustomerId, body: PreferencesIn, doors: Standing, caller: Asking) -> PreferencesOut:
-    """Replace a customer's preferences. `sms` is their consent: when it was given, and by which key, is kept.
+    """Change a customer's preferences; what is left out stays. `sms` is their consent: when and by which key, is kept.
 
     News of money, of changes and of trouble cannot be switched off; it comes on `main`.
     """
-    wanted = Preferences(customer_id=customer_id, **body.model_dump())
+    wanted = replace(doors.contacts.preferences(customer_id), **body.model_dump(exclude_none=True))
     return PreferencesOut.of(doors.contacts.prefer(wanted, by=caller.name))
 
 

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import date, datetime, time
 from typing import Annotated, Any, Final, Literal, Self, cast
 
@@ -25,6 +25,7 @@ from fulfillment.domain.hand_over import Evidence, Proof
 from fulfillment.domain.headline import expected_on, headline, shipment_headline
 from fulfillment.domain.holds import Hold, HoldReason
 from fulfillment.domain.inventory import Disposition, Grade
+from fulfillment.domain.money import without_amounts
 from fulfillment.domain.notifications import Channel
 from fulfillment.domain.order import Customer, Order, OrderLine, UnitRange
 from fulfillment.domain.payment import DeclineGroup, OrderPayment
@@ -119,13 +120,15 @@ class CustomerIn(_Request):
 
 
 class PreferencesIn(_Request):
-    """How a customer wants to be told. What is left out is as for a customer who never said."""
+    """How a customer wants to be told. What is left out stays as it is: silence takes back no consent and no wish."""
 
-    main: Channel = Field(Channel.EMAIL, description="On which all that must be told arrives.")
-    sms: bool = Field(False, description="Whether they agreed to text messages.")
-    delivery_news: bool = Field(True, description="Whether they want to hear where their parcels are.")
-    locale: Locale | Literal[""] = Field("", description="BCP 47; empty is that of each order.")
-    zone: OptionalLine = Field("", description="Of the IANA list; empty is that of the address.")
+    main: Channel | None = Field(None, description="On which all that must be told arrives; at first e-mail.")
+    sms: bool | None = Field(None, description="Whether they agreed to text messages; at first no.")
+    delivery_news: bool | None = Field(
+        None, description="Whether they want to hear where their parcels are; at first yes."
+    )
+    locale: Locale | Literal[""] | None = Field(None, description="BCP 47; empty is that of each order.")
+    zone: OptionalLine | None = Field(None, description="Of the IANA list; empty is that of the address.")
 
 
 class ContactIn(_Request):
@@ -841,13 +844,18 @@ class ItemOut(BaseModel):
 
 
 class LineOut(ItemOut):
-    """A line as ordered, amounts in minor units; `cancelled` units will not come."""
+    """A line as ordered, amounts in minor units; `cancelled` units will not come.
+
+    For `substituted` units a line of an equal is sent: it names this one as `instead_of`.
+    """
 
     line_no: int
     unit_price: int
     discount: int
     tax: int
     cancelled: int
+    substituted: int = 0
+    instead_of: int | None = None
 
 
 class PromisedDayOut(BaseModel):
@@ -1149,6 +1157,10 @@ def _lines(view: OrderView) -> list[LineOut]:
             discount=line.discount,
             tax=line.tax,
             cancelled=_cancelled(view, line.line_no),
+            substituted=sum(one.units.count for one in view.replaced if one.units.line_no == line.line_no),
+            instead_of=next(
+                (one.units.line_no for one in view.replaced if one.line.line_no == line.line_no), None
+            ),
         )
         for line in view.order.lines
     ]
@@ -1373,8 +1385,9 @@ class TrackOut(BaseModel):
 
 
 def newest_first(view: OrderView) -> list[EventView]:
-    """Return the order's events, the newest first."""
-    return sorted(view.events, key=lambda event: -event.seq)
+    """Return the order's events, the newest first, without the amounts in them: whoever has the link may read these."""
+    told = (replace(event, text=without_amounts(event.text, view.order.currency)) for event in view.events)
+    return sorted(told, key=lambda event: -event.seq)
 
 
 def _tracked_parcel(view: OrderView, shipment: ShipmentSummary, now: datetime) -> TrackedParcelOut:

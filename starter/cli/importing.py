@@ -97,19 +97,35 @@ def _import_products(file: Path, books: Books, out: Out, *, where: Places, by: s
     tally = Tally(what="products", new_is="set", out=out)
     with _reading(file, tally) as (_, lines, moved):
         good = _good_products(products(lines), tally)
+        listed: list[FoundProduct] = []
         while batch := list(islice(good, _PRODUCTS_AT_ONCE)):
-            _set_catalogue(batch, books, where=where, by=by)
+            _set_catalogue([found.product for found in batch], books, where=where, by=by)
+            listed += [found for found in batch if found.substitutes is not None]
             tally.new += len(batch)
             moved()
+        _list_substitutes(listed, books, tally, by)
     return tally
 
 
-def _good_products(found: Iterable[FoundProduct | BadRow], tally: Tally) -> Iterator[Product]:
+def _good_products(found: Iterable[FoundProduct | BadRow], tally: Tally) -> Iterator[FoundProduct]:
     for entry in found:
         if isinstance(entry, BadRow):
             tally.count_bad(entry)
         else:
-            yield entry.product
+            yield entry
+
+
+def _list_substitutes(listed: list[FoundProduct], books: Books, tally: Tally, by: str) -> None:
+    """List what is as good once all products are there: a row may name one that stands below it."""
+    for found in listed:
+        sku, substitutes = found.product.sku, found.substitutes or ()
+        if substitutes == books.stock.substitutes(sku):
+            continue
+        try:
+            books.stock.set_substitutes(sku, substitutes, by=by)
+        except FulfillmentError as no:
+            tally.new -= 1  # a row counts once
+            tally.count_bad(BadRow(line=found.line, subject=sku, why=f"Substitutes: {no}"))
 
 
 def _set_catalogue(batch: list[Product], books: Books, *, where: Places, by: str) -> None:

@@ -222,6 +222,8 @@ def _shipments(view: OrderView) -> Table:
         )
     if view.cancelled_units:
         made.add_row("-", "", "cancelled", _items(view, view.cancelled_units), "")
+    for one in view.replaced:
+        made.add_row("-", "", f"replaced by {one.line.name}", _items(view, (one.units,)), "")
     return made
 
 

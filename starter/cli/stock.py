@@ -148,6 +148,26 @@ def take_back(
     )
 
 
+@stock.command("substitutes")
+def list_substitutes(
+    sku: SkuArgument,
+    by: ByOption,
+    instead: Annotated[
+        list[str] | None, typer.Argument(metavar="[SUBSTITUTE]...", help="What is as good, the best first.")
+    ] = None,
+    none: Annotated[bool, typer.Option("--none", help="Nothing is as good.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Say what may be sent instead of a product that is not there; without any, show what is listed."""
+    if instead and none:
+        raise typer.BadParameter("name substitutes or --none, not both", param_hint="--none")
+    with answering(as_json=as_json) as out, reach.books() as books:
+        if instead or none:
+            books.stock.set_substitutes(sku, instead or (), by=by)
+        listed = books.stock.substitutes(sku)
+        out.answer({"sku": sku, "substitutes": listed}, f"instead of {sku}: {', '.join(listed) or 'nothing'}")
+
+
 # --- counting ----------------------------------------------------------------------------------------
 
 

@@ -32,14 +32,16 @@ _MEASURES: Final = MappingProxyType(
 )
 _YES_OR_NO: Final = MappingProxyType({"": False, "false": False, "true": True})
 _NO_OPTION: Final = "Default Title"
+_SUBSTITUTES: Final = "Substitutes"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FoundProduct:
-    """A product and the line it stands on."""
+    """A product and the line it stands on; `substitutes` are listed as as good, None where there is no such column."""
 
     line: int
     product: Product
+    substitutes: tuple[str, ...] | None = None
 
 
 def products(lines: Lines) -> Iterator[FoundProduct | BadRow]:
@@ -67,7 +69,7 @@ def _entry(row: Row, first: Row, seen: dict[str, int]) -> FoundProduct | BadRow:
             raise BadCell("Variant SKU", f"{product.sku} stands on line {before} already")
     except BadCell as error:
         return BadRow(line=row.line, subject=row["Variant SKU"], why=str(error))
-    return FoundProduct(line=row.line, product=product)
+    return FoundProduct(line=row.line, product=product, substitutes=_substitutes(row))
 
 
 def _product(row: Row, first: Row) -> Product:
@@ -93,6 +95,13 @@ def _product(row: Row, first: Row) -> Product:
         serial=_one_of("Serial", row["Serial"], _YES_OR_NO),
         **_measured(row),
     )
+
+
+def _substitutes(row: Row) -> tuple[str, ...] | None:
+    """Return the SKUs between the commas, the best first."""
+    if _SUBSTITUTES not in row.cells:
+        return None
+    return tuple(sku for one in row[_SUBSTITUTES].split(",") if (sku := one.strip()))
 
 
 def _measured(row: Row) -> dict[str, Any]:

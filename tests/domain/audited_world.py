@@ -38,6 +38,7 @@ from fulfillment.domain.invariants.facts import (
     ScanFact,
     ShareFact,
     ShipmentFact,
+    SubstitutionFact,
     UnitsFact,
 )
 from fulfillment.domain.inventory import BUCKETS, EFFECT, Movement
@@ -120,7 +121,7 @@ ORDERS = (
     order(1, "completed", 7842, shipping_fee=500, outcome="delivered", completed_at=ago(hours=20)),
     order(2, "in_fulfillment", 5500, promise_date=DAY + timedelta(days=2)),
     order(3, "confirmed"),
-    order(4, "cancelled", outcome="cancelled", completed_at=ago(hours=9)),
+    order(4, "cancelled", 5500, outcome="cancelled", completed_at=ago(hours=9)),
     order(5, "completed", outcome="lost", completed_at=ago(hours=2)),
     order(6, "payment_failed", promise_first_date=None, promise_date=None),
     order(7, "in_fulfillment"),
@@ -146,7 +147,9 @@ LINES = (
     line(2),
     line(2, 2, "LAMP", 2, unit_price=1000, tax=200),
     *(line(n) for n in range(3, 9)),
+    line(4, 2, "LAMP", unit_price=2000, tax=200),
 )
+SUBSTITUTIONS = (SubstitutionFact(order_id="SO-4", line_no=2, root_line=1, root_unit=1),)
 
 
 def units(
@@ -174,7 +177,8 @@ UNITS = (
     units(2, "SO-2-1"),
     units(2, "SO-2-2", line_no=2, count=2),
     units(3, "SO-3-1"),
-    units(4, None, why="changed_mind"),
+    units(4, None, why="substituted"),
+    units(4, None, line_no=2, why="changed_mind"),
     units(5, "SO-5-1"),
     units(6, "SO-6-1"),
     units(7, "SO-7-1"),
@@ -596,6 +600,7 @@ BOOKS = Books(
     orders=ORDERS,
     lines=LINES,
     units=UNITS,
+    substitutions=SUBSTITUTIONS,
     holds=HOLDS,
     cases=CASES,
     promises=PROMISES,

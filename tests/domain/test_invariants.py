@@ -33,12 +33,14 @@ from fulfillment.domain.invariants.facts import (
     ReplacementFact,
     Run,
     SignalFact,
+    SubstitutionFact,
     TransferFact,
 )
 from tests.domain.audited_world import (
     CLEAN,
     DAY,
     NOW,
+    SUBSTITUTIONS,
     ago,
     ahead,
     case,
@@ -234,7 +236,7 @@ BREAKS: tuple[tuple[Invariant, str, Put, str], ...] = (
         stock.every_unit_once,
         "a unit nowhere",
         drop("units", "changed_mind"),
-        "SO-4 line 1: 1 units ordered, found none",
+        "SO-4 line 2: 1 units ordered, found none",
     ),
     (
         stock.claims_cover_units,
@@ -295,6 +297,30 @@ BREAKS: tuple[tuple[Invariant, str, Put, str], ...] = (
         "a fee beside the total",
         edit("shipments", "SO-3-1", value=3800, fee=500),
         "SO-3: its lines add up to 3800, its total is 3300",
+    ),
+    (
+        money.equals_stand_for_units,
+        "a unit replaced by nothing",
+        drop("substitutions", "SO-4"),
+        "SO-4: 0 equals stand for unit 1 of line 1",
+    ),
+    (
+        money.equals_stand_for_units,
+        "an equal for a unit that is sent as well",
+        add("substitutions", SubstitutionFact(order_id="SO-2", line_no=2, root_line=1, root_unit=1)),
+        "SO-2: 1 equals stand for unit 1 of line 1",
+    ),
+    (
+        money.equals_stand_for_units,
+        "a unit replaced twice",
+        add("substitutions", *SUBSTITUTIONS),
+        "SO-4: 2 equals stand for unit 1 of line 1",
+    ),
+    (
+        money.equals_stand_for_units,
+        "an equal at a higher price",
+        together(edit("lines", "SO-4", unit_price=1800), edit("orders", "SO-4", total=4300)),
+        "SO-4: line 2 costs 2200, what it stands for cost 2100",
     ),
     (
         money.money_once,

@@ -27,6 +27,7 @@ PATIENCE = 1.0  # seconds the adapter waits for an answer
 OPEN = ("claimed", "accepted", "unknown")
 PROMISES = (
     money.amounts_add_up,
+    money.equals_stand_for_units,
     money.money_once,
     money.captured_what_shipped,
     money.nothing_shipped_unpaid,

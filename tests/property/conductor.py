@@ -87,6 +87,7 @@ class Process:
     ending: Outcome | None = None
     asked: set[str] = field(default_factory=set)
     labels: dict[str, str] = field(default_factory=dict)
+    buying: set[str] = field(default_factory=set)
     packed: dict[str, str] = field(default_factory=dict)
     sent_back: set[str] = field(default_factory=set)
     runs_out: set[str] = field(default_factory=set)
@@ -433,15 +434,23 @@ class Conductor:
 
     def _buy_label(self, process: Process, shipment_id: str) -> None:
         process.labels[shipment_id] = process.packed[shipment_id]
+        process.buying.add(shipment_id)
         try:
             self.shipping.buy_label(process.packed[shipment_id])
         except ApplicationError as refusal:
             if refusal.type != Stop.__name__:
                 raise
+        process.buying.discard(shipment_id)
 
-    def _goes_back(self, process: Process, shipment_id: str) -> None:
+    def _void_label(self, process: Process, shipment_id: str) -> None:
+        """Give its label back; a purchase whose answer was lost is tried until it is known, as the activity is."""
+        if shipment_id in process.buying:
+            self._buy_label(process, shipment_id)
         if parcel_id := process.labels.get(shipment_id):
             self.shipping.void_label(parcel_id)
+
+    def _goes_back(self, process: Process, shipment_id: str) -> None:
+        self._void_label(process, shipment_id)
         process.sent_back.discard(shipment_id)
 
     def _renew(self, process: Process, shipment_id: str) -> None:
@@ -499,8 +508,7 @@ class Conductor:
     def _undo(self, process: Process, shipment_id: str) -> None:
         if shipment_id in process.early:
             self._give_back(shipment_id)
-        if parcel_id := process.labels.get(shipment_id):
-            self.shipping.void_label(parcel_id)
+        self._void_label(process, shipment_id)
         if shipment_id in process.asked:
             self._let_go(shipment_id)
         process.outcomes[shipment_id] = Outcome.CANCELLED

@@ -33,13 +33,14 @@ from fulfillment.domain.order import OrderLine, UnitRange
 from fulfillment.domain.payment import DeclineGroup, PaymentStatus, RefundStatus
 from fulfillment.domain.payment_news import DisputeHint, MethodHint, ReviewHint
 from fulfillment.domain.picking import CheckGrade, CheckNeeded, Look, Rejection, Settled
-from fulfillment.domain.policy import OnExpiry, Policy, SplitCapture
+from fulfillment.domain.policy import OnExpiry, Policy, SplitCapture, Substitution
 from fulfillment.domain.record import PlaceHold, ReleaseHold
 from fulfillment.domain.refund import RefundCause, RefundState, RequestRefund
 from fulfillment.domain.shipment import WorkStatus
 from fulfillment.domain.tracking import CarrierStatus, Scan
 from fulfillment.storage.audit import AuditStore
-from fulfillment.storage.rejections import Reject
+from fulfillment.storage.rejections import Reject, RejectionStore
+from fulfillment.storage.stock import StockStore
 from fulfillment.storage.tables import (
     disputes,
     labels,
@@ -97,6 +98,16 @@ class Shop:
         self.orders: list[str] = []
         self.names = 0
         self._stock(chance)
+        self._equals(chance)
+
+    def _equals(self, chance: Random) -> None:
+        """Let half of the shops send what is as good by itself, dearer and cheaper."""
+        automatic = chance.random() < 0.5
+        policy = Policy(substitution=Substitution.AUTOMATIC if automatic else Substitution.OFF)
+        self.house.stock = StockStore(self.house.engine, self.house.now, policy=policy)
+        self.house.rejections = RejectionStore(self.house.engine, self.house.now, policy=policy)
+        for sku, instead in ((MUG, [TEA, POT]), (TEA, [MUG]), (POT, [MUG])):
+            self.house.stock.set_substitutes(sku, instead, by="test")
 
     def _stock(self, chance: Random) -> None:
         stock = self.house.stock

@@ -66,6 +66,18 @@ async def test_a_storefront_keeps_what_its_customer_wants(storefront: Any, world
     assert changed.json() == read.json() == {**body, "delivery_news": True}
 
 
+async def test_what_a_change_leaves_out_stays(storefront: Any, world: World) -> None:
+    """Guard: what is left out stays. Without it a new language takes back a consent and an unsubscription."""
+    path = "/v1/customers/cus_4103/preferences"
+    await storefront.put(path, json={"sms": True, "main": "sms", "delivery_news": False})
+
+    changed = await storefront.put(path, json={"locale": "de"})
+
+    assert changed.json() == {
+        "main": "sms", "sms": True, "delivery_news": False, "locale": "de", "zone": ""
+    }  # fmt: skip
+
+
 @pytest.mark.parametrize("body", [{"main": "sms"}, {"zone": "Mars/Olympus"}, {"main": "pigeon"}])
 async def test_wishes_nobody_can_fulfil_are_refused(storefront: Any, body: dict[str, str]) -> None:
     answer = await storefront.put("/v1/customers/cus_4103/preferences", json=body)

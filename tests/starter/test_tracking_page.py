@@ -77,6 +77,18 @@ async def test_updates_are_listed_newest_first(anybody: Any, world: World) -> No
     assert page.index("was delivered") < page.index("out for delivery.") < page.index("We received")
 
 
+async def test_nobody_reads_amounts_by_the_link(anybody: Any, world: World) -> None:
+    view = states.delivered()
+    told = replace(view.events[0], text="We charged 178.00 USD for what has left.")
+    world.books.put(replace(view, events=(*view.events, told)))
+
+    page, answer = (await anybody.get(PAGE)).text, (await anybody.get(PAGE.replace("/t/", "/v1/track/"))).text
+
+    assert "We charged the amount for what has left." in page
+    assert "We charged the amount for what has left." in answer
+    assert "178.00" not in page + answer
+
+
 async def test_the_six_details_are_there(anybody: Any, world: World) -> None:
     world.books.put(states.in_transit())
 

@@ -16,6 +16,7 @@ _ALWAYS = (
     stock.left_as_it_carries,
     stock.claims_end,
     money.amounts_add_up,
+    money.equals_stand_for_units,
     ledgers.one_live_label,
     ledgers.labelled_and_free,
     orders.promises_stay,

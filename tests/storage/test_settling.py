@@ -183,6 +183,32 @@ def test_units_that_a_person_refunded_are_not_sent_again(engine: Engine) -> None
     assert settle(house).settlement is REFUND
 
 
+@pytest.mark.parametrize("cause", [RefundCause.GOODWILL, RefundCause.DAMAGED])
+def test_what_a_person_gave_all_money_back_for_is_not_sent_again(engine: Engine, cause: RefundCause) -> None:
+    """Guard: refunds by amount count. Without it the customer has their money and gets another one."""
+    house = lost(engine)
+    request = {"order_id": "SO-1", "cause": cause, "by": "maria", "request_id": "r-2"}
+    given = house.refunds.request(RequestRefund(**request, amount=VALUE))
+    give_back(house, given.refund_id)
+
+    with pytest.raises(NotSettled, match="goes back already"):
+        settle(house, RESHIP)
+
+    assert settle(house).settlement is REFUND
+    assert refund_of(house, FIRST) is None
+    assert given_back(house) == VALUE
+    check_money(house)
+
+
+def test_a_little_goodwill_leaves_the_goods_owed(engine: Engine) -> None:
+    house = lost(engine)
+    request = {"order_id": "SO-1", "cause": RefundCause.GOODWILL, "by": "maria", "request_id": "r-2"}
+    given = house.refunds.request(RequestRefund(**request, amount=300))
+    give_back(house, given.refund_id)
+
+    assert settle(house).settlement is RESHIP
+
+
 def test_a_refund_asked_for_twice_is_paid_once(engine: Engine) -> None:
     house = lost(engine)
     settle(house, REFUND)

@@ -37,6 +37,11 @@ def _write_orders(conn: Connection, books: Books) -> None:
     shipments = [asdict(shipment) for shipment in books.shipments]
     _insert(conn, t.shipments, [_shipment(row) for row in shipments])
     _insert(conn, t.unit_ranges, map(asdict, books.units))
+    instead = [asdict(one) | {"change_id": f"{one.order_id}-C1"} for one in books.substitutions]
+    change = {"kind": "substitute", "state": "confirmed", "text": "", "delta": 0, "by": "ann", "at": AT}
+    changes = [change | {"change_id": row["change_id"], "order_id": row["order_id"]} for row in instead]
+    _insert(conn, t.order_changes, changes)
+    _insert(conn, t.substitutions, instead)
 
 
 def _write_claims(conn: Connection, books: Books) -> None:

@@ -225,7 +225,7 @@ SQL: dict[str, tuple[tuple[str, ...], Put]] = {
     ),
     "what left is what it carries": (
         (
-            "UPDATE order_lines SET unit_price = 0, tax = 0 WHERE sku = 'LAMP'",
+            "UPDATE order_lines SET unit_price = 0, tax = 0 WHERE order_id = 'SO-2' AND sku = 'LAMP'",
             "UPDATE orders SET total = 3300 WHERE order_id = 'SO-2'",
             "UPDATE shipments SET value = 0 WHERE shipment_id = 'SO-2-2'",
             "UPDATE unit_ranges SET quantity = 1 WHERE shipment_id = 'SO-2-2'",
@@ -271,6 +271,7 @@ SQL: dict[str, tuple[tuple[str, ...], Put]] = {
         ),
         ALL_IS_RIGHT,
     ),
+    "equals stand for units": (("DELETE FROM substitutions",), ALL_IS_RIGHT),
     "what was taken out lies where its reason says": (
         (
             (

@@ -7,7 +7,7 @@ import pytest
 from temporalio.client import WorkflowUpdateFailedError
 
 from fulfillment.domain.holds import Hold, HoldReason
-from fulfillment.domain.policy import Policy, Shortage, ShortageChoice
+from fulfillment.domain.policy import Policy, Shortage, ShortageChoice, Substitution
 from fulfillment.domain.shipment import WaitsFor
 from tests.workflows.conftest import PlaceOrder, RunningOrder
 from tests.workflows.world import World, a_shipment, state_of
@@ -53,6 +53,65 @@ async def test_a_customer_who_drops_what_is_missing_gets_the_rest(place: PlaceOr
 
     assert (await order.result()).outcome == "delivered"
     assert order.world.did("authorize") == ["authorize SO-1-1 1"]
+
+
+async def test_a_customer_who_takes_what_is_as_good_gets_it_beside_the_rest(place: PlaceOrder) -> None:
+    order = await _asked(place, Policy(substitution=Substitution.CONSENT))
+    gone = state_of(a_shipment(2, waits_for=WaitsFor.STOCK), "cancelled")
+    order.world.states["SO-1-1"] = state_of(a_shipment(1), covered=True)
+    order.world.states["SO-1-3"] = state_of(a_shipment(3))
+    order.world.changes("substitute", added=("SO-1-3",), stopped=("SO-1-2",), then=gone)
+
+    await order.ask("answer_shortage", choice="substitute")
+    await order.did("substitute by maria", "release stock by policy", "authorize SO-1-3 2")
+    await order.goes_to_the_door(1)
+    await order.goes_to_the_door(3)
+
+    assert (await order.result()).outcome == "delivered"
+
+
+async def test_an_equal_that_is_gone_is_refused_and_another_answer_still_counts(place: PlaceOrder) -> None:
+    order = await _asked(place, Policy(substitution=Substitution.CONSENT))
+
+    with pytest.raises(WorkflowUpdateFailedError) as refused:
+        await order.ask("answer_shortage", choice="substitute")
+    await order.ask("answer_shortage", choice="drop")
+
+    assert "Too late" in str(refused.value.cause)
+    await order.did("stop out_of_stock", "release stock by maria")
+    await order.goes_to_the_door(1)
+    assert (await order.result()).outcome == "delivered"
+
+
+async def test_a_customer_who_takes_what_is_as_good_too_late_is_told_so(place: PlaceOrder) -> None:
+    order = await _asked(place, Policy(substitution=Substitution.CONSENT))
+    await order.pass_time(timedelta(hours=49))
+    await order.did("release stock by policy")
+
+    with pytest.raises(WorkflowUpdateFailedError) as refused:
+        await order.ask("answer_shortage", choice="substitute")
+
+    assert "waits for no answer" in str(refused.value.cause)
+    assert order.world.did("substitute") == []
+    await order.ask("cancel", reason="enough")
+    await order.result()
+
+
+async def test_who_does_not_answer_an_offer_of_a_shop_that_ships_whole_waits_for_all(
+    place: PlaceOrder,
+) -> None:
+    """Seen to fail when silence meant `shortage_default`: the order was split."""
+    policy = Policy(substitution=Substitution.CONSENT, shortage=Shortage.SHIP_COMPLETE)
+    order = await _asked(place, policy)
+
+    await order.pass_time(timedelta(hours=49))
+    await order.did("wait for all, says policy")
+
+    assert order.world.did("release") == []
+    await order.pass_time(timedelta(days=15))
+    await order.did("release stock by policy")
+    await order.ask("cancel", reason="enough")
+    await order.result()
 
 
 async def test_a_customer_who_waits_gets_all_of_it_together(place: PlaceOrder) -> None:

@@ -20,6 +20,7 @@ from fulfillment.domain.change import (
     LineState,
     OrderState,
     ShipmentState,
+    Substitute,
     UndoChange,
 )
 from fulfillment.domain.findings import Findings
@@ -139,6 +140,7 @@ class World:
             self.read_state,
             self.cancel_units,
             self.add_lines,
+            self.substitute,
             self.undo_change,
             self.change_address,
             self.change_service,
@@ -295,6 +297,10 @@ class World:
     @activity.defn
     def add_lines(self, request: AddLines) -> Changed:
         return self._changed(f"add {[(n.sku, n.quantity) for n in request.lines]}")
+
+    @activity.defn
+    def substitute(self, request: Substitute) -> Changed:
+        return self._changed(f"substitute by {request.by}")
 
     @activity.defn
     def undo_change(self, request: UndoChange) -> Changed:

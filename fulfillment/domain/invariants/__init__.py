@@ -25,6 +25,7 @@ ALL: Final[tuple[Invariant, ...]] = (
     stock.claims_end,
     stock.claims_run_out,
     money.amounts_add_up,
+    money.equals_stand_for_units,
     money.money_once,
     money.shares_add_up,
     money.refunds_fit,

@@ -214,6 +214,16 @@ class ReplacementFact:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SubstitutionFact:
+    """A line of a listed equal: its units stand for others, from `root_unit` of `root_line` on."""
+
+    order_id: str
+    line_no: int
+    root_line: int
+    root_unit: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class HoldFact:
     """A hold, standing or ended."""
 
@@ -552,6 +562,7 @@ class Books:
     lines: tuple[LineFact, ...] = ()
     units: tuple[UnitsFact, ...] = ()
     replacements: tuple[ReplacementFact, ...] = ()
+    substitutions: tuple[SubstitutionFact, ...] = ()
     holds: tuple[HoldFact, ...] = ()
     cases: tuple[CaseFact, ...] = ()
     promises: tuple[PromiseFact, ...] = ()

@@ -19,6 +19,7 @@ from fulfillment.domain.order import Outcome
 from fulfillment.domain.payment import OperationKind, PaymentStatus
 from fulfillment.domain.refund import RefundState
 from fulfillment.domain.shipment import WorkStatus
+from fulfillment.domain.substitution import SUBSTITUTED
 from fulfillment.domain.tracking import CarrierStatus
 
 _HOLDING = frozenset({PaymentStatus.AUTHORIZING, PaymentStatus.ACTION_REQUIRED, PaymentStatus.AUTHORIZED})
@@ -42,6 +43,8 @@ _NAMED_BY = frozenset({"capture_failed", "refund_failed", "operation_unknown", *
 def amounts_add_up(evidence: Evidence) -> Found:
     books = evidence.books
     lines = grouped(books.lines, lambda line: line.order_id)
+    # What is sent instead bears the shipping of what it stands for.
+    instead = {(one.order_id, one.line_no) for one in books.substitutions}
     fees: Counter[str] = Counter()
     for shipment in books.shipments:
         if shipment.work_status != WorkStatus.CANCELLED:
@@ -50,7 +53,8 @@ def amounts_add_up(evidence: Evidence) -> Found:
     for order in books.orders:
         of_order, fee = lines.get(order.order_id, []), fees[order.order_id]
         total = sum(line.worth(1, line.quantity) for line in of_order) + fee
-        if total != order.total or sum(line.shipping_share for line in of_order) != order.shipping_fee:
+        shares = (line.shipping_share for line in of_order if (order.order_id, line.line_no) not in instead)
+        if total != order.total or sum(shares) != order.shipping_fee:
             violations.append(f"{order.order_id}: its lines add up to {total}, its total is {order.total}")
         if order.fees != fee:
             violations.append(f"{order.order_id}: its shipments bear fees of {fee}, it says {order.fees}")
@@ -284,6 +288,39 @@ def sent_again_once(evidence: Evidence) -> Found:
         if times > 1
     ]
     return Found(len(owed.coming), violations)
+
+
+@invariant(
+    "equals stand for units",
+    "I1 I6",
+    sees="lines of listed equals",
+    claim="each stands for units that are cancelled for it and for no other, and costs no more than they did",
+    remedy="give back what was too much, or write the line down from which the units were taken",
+)
+def equals_stand_for_units(evidence: Evidence) -> Found:
+    books = evidence.books
+    lines = {(line.order_id, line.line_no): line for line in books.lines}
+    stood_for: Counter[tuple[str, int, int]] = Counter()
+    violations = []
+    for one in books.substitutions:
+        line, root = lines[one.order_id, one.line_no], lines[one.order_id, one.root_line]
+        units = range(one.root_unit, one.root_unit + line.quantity)
+        stood_for.update((one.order_id, one.root_line, unit) for unit in units)
+        costs, cost = line.worth(1, line.quantity), root.worth(one.root_unit, line.quantity)
+        if costs > cost:
+            violations.append(
+                f"{one.order_id}: line {one.line_no} costs {costs}, what it stands for cost {cost}"
+            )
+    replaced = Counter(
+        (units.order_id, units.line_no, unit)
+        for units in books.units
+        if units.cancelled_reason == SUBSTITUTED
+        for unit in range(units.first_unit, units.first_unit + units.quantity)
+    )
+    for order_id, line_no, unit in sorted((stood_for - replaced) | (replaced - stood_for)):
+        times = stood_for[order_id, line_no, unit]
+        violations.append(f"{order_id}: {times} equals stand for unit {unit} of line {line_no}")
+    return Found(len(books.substitutions), violations)
 
 
 def _taken(evidence: Evidence) -> dict[str, tuple[int, int]]:

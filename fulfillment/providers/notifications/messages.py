@@ -27,6 +27,7 @@ from fulfillment.domain.holds import HoldReason
 from fulfillment.domain.money import Money
 from fulfillment.domain.notifications import Fact, message_id, rule_of
 from fulfillment.domain.order import Order, UnitRange
+from fulfillment.domain.policy import ShortageChoice
 from fulfillment.domain.shipment import WaitsFor, WorkStatus
 from fulfillment.domain.view import OrderView, ShipmentSummary
 from fulfillment.providers.notifications.letters import Mail
@@ -146,6 +147,12 @@ class Renderer:
             "action_url": _action_url(view, fact),
             "due": _due(view, fact, data),
             "otherwise": str(data.get("default", "")),
+            "comes": ShortageChoice.WAIT in data.get("choices", ShortageChoice),
+            "offers": list(dict.fromkeys(_line(one["name"]) for one in data.get("offers", ()))),
+            "replaced": [_named(one) for one in data.get("replaced", ())],
+            "saved": Money(minor=-less, currency=order.currency)
+            if (less := data.get("delta", 0)) < 0
+            else None,
             "refund": _refund(order, data),
             "cause": str(data.get("cause", "")),
             "by_hand": bool(data.get("by_hand")),
@@ -226,6 +233,11 @@ def _read(template: Template, words: Mapping[str, Any]) -> tuple[str, list[str]]
     parts = (_line(part) for part in template.render(words).split("\n\n"))
     subject, *paragraphs = [part for part in parts if part]
     return subject, paragraphs
+
+
+def _named(replaced: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what is sent instead, its names on one line each."""
+    return {**replaced, "name": _line(replaced["name"]), "instead": _line(replaced["instead"])}
 
 
 def _line(text: str) -> str:

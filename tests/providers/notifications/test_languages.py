@@ -172,3 +172,16 @@ def test_a_message_we_have_only_in_english_is_english_throughout(
     mail = told(renderer, "de")
 
     assert (mail.language, mail.text.startswith("Hello Ada")) == ("en", True)
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_what_is_sent_instead_is_named_in_every_language(renderer: Renderer, language: str) -> None:
+    replaced = [{"sku": "CAP", "name": "Cap", "substitute": "HAT", "instead": "Sun hat", "quantity": 2}]
+    offers = [{"sku": "CAP", "substitute": "HAT", "name": "Sun hat"}]
+
+    sent = told(renderer, language, Fact.SUBSTITUTED, data={"replaced": replaced, "delta": -200}).text
+    asked = told(renderer, language, Fact.SHORTAGE_ASKED, data={"offers": offers}).text
+
+    assert "Sun hat" in sent
+    assert "Cap" in sent
+    assert "Sun hat" in asked

@@ -253,6 +253,35 @@ def test_a_question_about_missing_stock_lists_it_and_says_what_happens_without_a
     )
 
 
+def test_a_question_about_a_shortage_offers_what_is_as_good(renderer: Renderer) -> None:
+    offers = [{"sku": "CAP", "substitute": "HAT", "name": "Sun hat"}]
+
+    mail = told(renderer, Fact.SHORTAGE_ASKED, subject="SO-1", data={"default": "drop", "offers": offers})
+
+    assert 'as good at no higher price: Sun hat. If you would like that, reply with "instead".' in mail.text
+
+
+def test_where_no_more_is_coming_nobody_is_asked_to_wait(renderer: Renderer) -> None:
+    data = {"default": "drop", "choices": ["drop", "substitute"], "offers": [{"name": "Sun hat"}]}
+
+    mail = told(renderer, Fact.SHORTAGE_ASKED, subject="SO-1", data=data)
+
+    assert "we cannot get any more of it" in mail.text
+    assert "wait until" not in mail.text
+    assert "If we do not hear from you, we leave out what is missing" in mail.text
+
+
+def test_what_is_sent_instead_is_named_with_what_it_replaces_and_saves(renderer: Renderer) -> None:
+    replaced = [{"sku": "CAP", "name": "Cap", "substitute": "HAT", "instead": "Sun hat", "quantity": 2}]
+
+    mail = told(renderer, Fact.SUBSTITUTED, subject="SO-1-C1", data={"replaced": replaced, "delta": -200})
+    as_dear = told(renderer, Fact.SUBSTITUTED, subject="SO-1-C1", data={"replaced": replaced, "delta": 0})
+
+    assert "So we send you 2 × Sun hat instead of Cap." in mail.text
+    assert "You pay no more than for what you ordered, but $2.00 less." in mail.text
+    assert "You pay no more than for what you ordered." in as_dear.text
+
+
 @pytest.mark.parametrize("cause", list(RefundCause))
 def test_a_refund_says_how_much_why_and_where_it_goes(renderer: Renderer, cause: RefundCause) -> None:
     data = {"amount": 3600, "currency": "USD", "cause": cause.value, "by_hand": False}

@@ -213,6 +213,21 @@ def test_a_bad_product_is_told_and_the_next_one_is_set(
     assert "3 products: 2 set, 1 bad" in result.stdout
 
 
+def test_a_row_may_list_what_stands_below_it_and_one_that_lists_itself_is_told(
+    waybill: Waybill, books: Engine, tmp_path: Path
+) -> None:
+    file = a_catalogue(tmp_path)
+    header, chai = file.read_text().splitlines()
+    chang = "chang,Chang,V,NW-002,1,5,deny,1.00,active,0,0"
+    file.write_text("\n".join([f"{header},Substitutes", f"{chai},NW-002", f"{chang},NW-002"]) + "\n")
+
+    result = waybill("import", "--products", file)
+
+    assert StockStore(books, real_now).substitutes("NW-001") == ("NW-002",)
+    assert "line 3: NW-002 bad: Substitutes: NW-002 cannot be sent instead of NW-002" in result.stdout
+    assert "2 products: 1 set, 1 bad" in result.stdout
+
+
 def test_a_location_that_does_not_exist_is_refused_and_nothing_is_set(
     waybill: Waybill, books: Engine, tmp_path: Path
 ) -> None:

@@ -6,6 +6,7 @@ from datetime import UTC, date, datetime
 import pytest
 from sqlalchemy import Engine, select
 
+from fulfillment.domain.policy import Policy, Substitution
 from fulfillment.settings import real_now
 from fulfillment.storage.orders import OrderStore
 from fulfillment.storage.stock import StockStore
@@ -34,6 +35,25 @@ def test_an_order_is_shown_with_its_parts_its_money_and_what_happened(waybill: W
     for shown in ("SO-10483", "153.00 USD", "noor@example.com", "2 x TEE-BLK-M", "We received your order."):
         assert shown in result.stdout
     assert "SO-10483-1" in result.stdout
+
+
+def test_an_order_shows_what_is_sent_instead_of_what(waybill: Waybill, books: Engine) -> None:
+    lines = [{"sku": "MAP-ALPS", "name": "Map", "quantity": 7, "unit_price": 1500}]
+    (found,) = read(json.dumps(a_body(lines=lines, total=7 * 1500)))
+    OrderStore(books, real_now).accept(found.order, by="maria")  # type: ignore[union-attr]  # it is an order
+    stock = StockStore(books, real_now, policy=Policy(substitution=Substitution.AUTOMATIC))
+    stock.set_substitutes("MAP-ALPS", ["BTL-750"], by="maria")
+    stock.reserve("SO-10483")
+
+    shown = " ".join(waybill("show", "SO-10483").stdout.split())
+    answer = json.loads(waybill("show", "SO-10483", "--json").stdout)
+
+    assert "replaced by Steel bottle 750 ml" in shown
+    assert "Not in stock: 1 × Map. We send you instead, at no higher price: 1 × Steel bottle 750 ml." in shown
+    ordered, instead = answer["lines"]
+    assert (ordered["substituted"], ordered["cancelled"], ordered["instead_of"]) == (1, 0, None)
+    assert (instead["sku"], instead["unit_price"], instead["instead_of"]) == ("BTL-750", 1500, 1)
+    assert answer["payable"] == 7 * 1500
 
 
 def test_an_order_that_was_promised_for_two_days_shows_both_and_who_was_told(

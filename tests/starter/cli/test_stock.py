@@ -88,3 +88,15 @@ def test_what_cannot_be_is_refused_with_a_sentence(
 
     assert result.exit_code == code
     assert result.stderr
+
+
+def test_what_is_as_good_as_a_product_is_listed_shown_and_forgotten(waybill: Waybill) -> None:
+    listed = waybill("stock", "substitutes", "MUG-12", "BTL-750")
+    shown = waybill("stock", "substitutes", "MUG-12", "--json")
+    itself = waybill("stock", "substitutes", "MUG-12", "MUG-12")
+    none = waybill("stock", "substitutes", "MUG-12", "--none")
+
+    assert "instead of MUG-12: BTL-750" in listed.stdout
+    assert json.loads(shown.stdout) == {"sku": "MUG-12", "substitutes": ["BTL-750"]}
+    assert (itself.exit_code, "MUG-12 cannot be sent instead of MUG-12" in itself.stderr) == (1, True)
+    assert "instead of MUG-12: nothing" in none.stdout

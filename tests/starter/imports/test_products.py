@@ -23,6 +23,7 @@ COLUMNS = (
     "Height mm",
     "Fragile",
     "Serial",
+    "Substitutes",
 )
 
 
@@ -172,3 +173,22 @@ def test_all_of_northwinds_products_are_read() -> None:
     assert len(catalogue) == len(found) == 77
     assert sum(product.on_hand for product in catalogue) == 3119
     assert sum(product.archived for product in catalogue) == 8
+
+
+def test_what_is_as_good_is_read_in_its_order_and_an_export_without_the_column_says_nothing_of_it() -> None:
+    (listed,) = read(a_row(Substitutes="NW-002, NW-003,"))
+    (empty,) = read(a_row())
+    (silent,) = products.products(Lines(io.BytesIO(_without_column("Substitutes")), "products.csv"))
+
+    found = [entry.substitutes for entry in (listed, empty, silent) if isinstance(entry, FoundProduct)]
+    assert found == [("NW-002", "NW-003"), (), None]
+
+
+def _without_column(column: str) -> bytes:
+    out = io.StringIO()
+    writer = csv.DictWriter(
+        out, [name for name in COLUMNS if name != column], restval="", lineterminator="\n"
+    )
+    writer.writeheader()
+    writer.writerow(a_row())
+    return out.getvalue().encode()
