@@ -58,6 +58,8 @@ class Bench:
 
     `round` counts how often its content changed after the floor had begun; scans of an earlier one do not count.
     `expected_g` is what it should weigh in the cartons of the proposal, None where something was never weighed.
+    `to_send_again` are those scans of the request that came after a wrong one: they did not count, and their ids are
+    free.
     """
 
     shipment_id: str
@@ -70,6 +72,7 @@ class Bench:
     station: str
     problem: str = ""
     problem_scan: str | None = None
+    to_send_again: tuple[str, ...] = ()
 
     @property
     def is_verified(self) -> bool:
@@ -96,6 +99,17 @@ class ProblemStands(FulfillmentError):
     def __init__(self, shipment_id: str, problem: str, scan_id: str) -> None:
         super().__init__(f"{shipment_id}: {problem}")
         self.shipment_id, self.problem, self.scan_id = shipment_id, problem, scan_id
+
+
+class NoSuchProblem(FulfillmentError):
+    """What somebody has seen is no wrong scan of this shipment."""
+
+    code = "no_such_problem"
+
+    def __init__(self, shipment_id: str, scan_id: str, problem: str, problem_scan: str | None) -> None:
+        stands = f"what stands is scan {problem_scan}: {problem}" if problem else "nothing wrong lies there"
+        super().__init__(f"{shipment_id}: scan {scan_id} was not wrong; {stands}")
+        self.shipment_id, self.scan_id, self.problem_scan = shipment_id, scan_id, problem_scan
 
 
 class WeightOff(FulfillmentError):

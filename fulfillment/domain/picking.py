@@ -275,12 +275,29 @@ class Look:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Looked:
-    """What came of it: `missing` is how many units of which SKU must still be found good before it goes on."""
+    """What came of it: `missing` is how many units of which SKU must still be found good before it goes on.
+
+    With the last of them the shipment is `picked`, if all its units were scanned into its tote.
+    """
 
     shipment_id: str
     sku: str
     grade: CheckGrade
     missing: Mapping[str, int]
+    picked: bool
+
+    @property
+    def say(self) -> str:
+        """What is done now, in a sentence."""
+        if self.reject_as is not None:
+            return f"Take these units out as a rejection, reason {self.reject_as}."
+        if self.missing:
+            return f"Look at {', '.join(f'{count} of {sku}' for sku, count in self.missing.items())} too."
+        return (
+            "It is picked: bring it to the bench."
+            if self.picked
+            else "Scan what is missing, or send it as picked."
+        )
 
     @property
     def reject_as(self) -> Rejection | None:

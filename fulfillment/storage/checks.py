@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from sqlalchemy import ColumnElement, Connection, Row, bindparam, exists, func, insert, or_, select, true
 
+from fulfillment.domain.errors import IdUsed
 from fulfillment.domain.inventory import Movement
 from fulfillment.domain.picking import (
     STAGE_OF,
@@ -68,13 +69,16 @@ def require(conn: Connection, shipment: Row[Any], *, policy: Policy) -> None:
 
 
 def record(conn: Connection, shipment: Row[Any], look: Look, *, now: datetime, policy: Policy) -> Looked:
-    """Keep what was seen of units of a shipment that is picked or packed; a repeat is answered the same.
+    """Keep what was seen of units of a shipment that is picked or packed; a repeat counts once and answers as things stand.
 
     Raises:
         PickRefused: it is in nobody's hands, or has fewer units of this SKU.
         PhotoNeeded: what is not as new is seen only with a picture.
+        IdUsed: the id is that of another check.
     """
-    if conn.execute(_SEEN, {"the_check": look.check_id}).first() is None:
+    if (kept := conn.execute(_SEEN, {"the_check": look.check_id}).one_or_none()) is not None:
+        _check_repeats(kept, look)
+    else:
         _check(conn, shipment, look)
         row = {
             "check_id": look.check_id,
@@ -91,8 +95,13 @@ def record(conn: Connection, shipment: Row[Any], look: Look, *, now: datetime, p
             "at": now,
         }
         conn.execute(_RECORD, row)
-    unseen = dict(missing(conn, shipment, policy=policy))
-    return Looked(shipment_id=shipment.shipment_id, sku=look.sku, grade=look.grade, missing=unseen)
+    return Looked(
+        shipment_id=shipment.shipment_id,
+        sku=look.sku,
+        grade=look.grade,
+        missing=dict(missing(conn, shipment, policy=policy)),
+        picked=shipment.work_status != WorkStatus.PICKING.value,
+    )
 
 
 def _check(conn: Connection, shipment: Row[Any], look: Look) -> None:
@@ -105,6 +114,13 @@ def _check(conn: Connection, shipment: Row[Any], look: Look) -> None:
         raise PickRefused(f"{shipment.shipment_id} has {there} of {look.sku}, not {look.units}")
     if look.grade is not CheckGrade.A and not look.photo:
         raise PhotoNeeded(f"of grade {look.grade}")
+
+
+def _check_repeats(kept: Row[Any], look: Look) -> None:
+    before = (kept.shipment_id, kept.sku, kept.quantity, kept.grade)
+    if before != (look.shipment_id, look.sku, look.units, look.grade.value):
+        used_for = f"{kept.quantity} of {kept.sku} of {kept.shipment_id}, grade {kept.grade}"
+        raise IdUsed(f"check {look.check_id}", used_for)
 
 
 def missing(conn: Connection, shipment: Row[Any], *, policy: Policy) -> Mapping[str, int]:

@@ -1,7 +1,7 @@
 """The bench: what goes in which carton, and every unit scanned before its parcel may be closed."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import datetime
 from typing import Any, Final
 
@@ -9,9 +9,11 @@ from sqlalchemy import Connection, Engine, Row, bindparam, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from fulfillment.domain.cartons import Carton, Packer, Packing, Piece, for_one_label, pack
+from fulfillment.domain.errors import IdUsed
 from fulfillment.domain.packing import (
     AtAnotherBench,
     Bench,
+    NoSuchProblem,
     ProblemStands,
     ScanOutcome,
     SerialNeeded,
@@ -27,9 +29,14 @@ _SHIPMENT: Final = select(shipments).where(shipments.c.shipment_id == bindparam(
 _PACKING: Final = select(packings).where(packings.c.shipment_id == bindparam("the_shipment"))
 _PUT: Final = insert(packings)
 _HERE: Final = update(packings).where(packings.c.shipment_id == bindparam("the_shipment"))
-_SCANNED: Final = select(packing_scans.c.scan_id).where(
+_SCANNED: Final = select(*packing_scans.c["scan_id", "code", "serial"]).where(
     packing_scans.c.shipment_id == bindparam("the_shipment"),
     packing_scans.c.scan_id.in_(bindparam("those", expanding=True)),
+)
+_WAS_WRONG: Final = select(packing_scans.c.scan_id).where(
+    packing_scans.c.shipment_id == bindparam("the_shipment"),
+    packing_scans.c.scan_id == bindparam("the_scan"),
+    packing_scans.c.outcome != ScanOutcome.COUNTED.value,
 )
 _SCAN: Final = insert(packing_scans)
 _CARTON: Final = insert(cartons)
@@ -76,28 +83,33 @@ class PackingStore:
     def scan(self, shipment_id: str, scans: Sequence[UnitScan], *, by: str) -> Bench:
         """Count units that go into the carton, each scan once; the first that is wrong stops the rest.
 
+        Those it stopped are named as `to_send_again`.
+
         Raises:
             Stop: it is held, cancelled or not paid: nobody goes on with it.
             NotAtBench, InvalidTransition: it is not being packed.
             ProblemStands: something wrong lies there, and these scans are not counted.
             SerialNeeded: a unit has a number of its own, and it was not sent.
+            IdUsed: an id is that of another scan; nothing of the request was counted.
         """
         with self._engine.begin() as conn:
             locks.order_of_shipment(conn, shipment_id)
             shipment = _row(conn, shipment_id)
             packing = verification.at_bench(conn, shipment)
+            skipped: tuple[str, ...] = ()
             if new := _unknown(conn, shipment_id, scans):
                 self._check_at_work(conn, shipment)
                 if packing.problem:
                     raise ProblemStands(shipment_id, packing.problem, packing.problem_scan)
-                self._count(conn, shipment, new, by)
-            return _bench(conn, shipment)
+                skipped = self._count(conn, shipment, new, by)
+            return replace(_bench(conn, shipment), to_send_again=skipped)
 
     def acknowledge(self, shipment_id: str, scan_id: str, *, by: str) -> Bench:
         """Note that somebody has seen what was wrong and taken it away; a repeat changes nothing.
 
         Raises:
             NotAtBench: it is not being packed.
+            NoSuchProblem: this scan was not wrong.
         """
         with self._engine.begin() as conn:
             locks.order_of_shipment(conn, shipment_id)
@@ -106,6 +118,8 @@ class PackingStore:
             if packing.problem and packing.problem_scan == scan_id:
                 conn.execute(_HERE.values(problem="", problem_scan=None), {"the_shipment": shipment_id})
                 self._audit(conn, shipment, "acknowledge", packing.problem, by, request_id=scan_id)
+            elif not conn.execute(_WAS_WRONG, {"the_shipment": shipment_id, "the_scan": scan_id}).first():
+                raise NoSuchProblem(shipment_id, scan_id, packing.problem, packing.problem_scan)
             return _bench(conn, shipment)
 
     def cartons(self) -> tuple[Carton, ...]:
@@ -174,18 +188,24 @@ class PackingStore:
         ]
         return for_one_label(self._packer, pieces, verification.catalogue(conn))
 
-    def _count(self, conn: Connection, shipment: Row[Any], scans: Sequence[UnitScan], by: str) -> None:
-        """Record scans up to the first that is none of what is wanted; that one must be acknowledged."""
+    def _count(
+        self, conn: Connection, shipment: Row[Any], scans: Sequence[UnitScan], by: str
+    ) -> tuple[str, ...]:
+        """Record scans up to the first that is none of what is wanted; return the ids of those after it.
+
+        That one must be acknowledged: while it lies there nobody knows what the scans after it were of.
+        """
         lines = {line.sku: line for line in verification.lines(conn, shipment)}
-        for scan in scans:
+        for n, scan in enumerate(scans, start=1):
             if scan.code in lines and lines[scan.code].has_serials and not scan.serial:
                 raise SerialNeeded(shipment.shipment_id, scan.code)
             outcome, problem = judge(scan, lines)
             self._record(conn, shipment, scan, outcome, by)
             if outcome is not ScanOutcome.COUNTED:
                 self._refuse(conn, shipment, scan, problem, by)
-                return
+                return tuple(later.scan_id for later in scans[n:])
             lines[scan.code] = lines[scan.code].with_scanned(scan.serial)
+        return ()
 
     def _record(
         self, conn: Connection, shipment: Row[Any], scan: UnitScan, outcome: ScanOutcome, by: str
@@ -219,9 +239,15 @@ def _row(conn: Connection, shipment_id: str) -> Row[Any]:
 
 def _unknown(conn: Connection, shipment_id: str, scans: Sequence[UnitScan]) -> tuple[UnitScan, ...]:
     """Return those of the scans that were never seen of this shipment, each once."""
-    sent = {scan.scan_id: scan for scan in scans}
-    known = set(conn.execute(_SCANNED, {"the_shipment": shipment_id, "those": list(sent)}).scalars())
-    return tuple(scan for scan_id, scan in sent.items() if scan_id not in known)
+    asked = {"the_shipment": shipment_id, "those": [scan.scan_id for scan in scans]}
+    known = {row.scan_id: UnitScan(**row._mapping) for row in conn.execute(_SCANNED, asked)}
+    new: dict[str, UnitScan] = {}
+    for scan in scans:
+        before = known.get(scan.scan_id) or new.setdefault(scan.scan_id, scan)
+        if scan != before:
+            number = f" number {before.serial}" if before.serial else ""
+            raise IdUsed(f"scan {scan.scan_id}", f"{before.code}{number} of {shipment_id}")
+    return tuple(new.values())
 
 
 def _bench(conn: Connection, shipment: Row[Any]) -> Bench:

@@ -1,13 +1,14 @@
 """Picking: what is to be picked, who walks for it, every unit scanned into its tote, and what is to be put back."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import datetime
 from typing import Any, Final
 
 from sqlalchemy import Connection, Engine, Row, bindparam, exists, func, insert, or_, select
 from sqlalchemy.dialects.postgresql import insert as pg_insert
 
+from fulfillment.domain.errors import IdUsed
 from fulfillment.domain.picking import (
     Look,
     Looked,
@@ -80,7 +81,7 @@ _TOTES: Final = (
     select(pick_totes).where(pick_totes.c.walk_id == bindparam("the_walk")).order_by(pick_totes.c.tote)
 )
 _TOTE: Final = _TOTES.where(pick_totes.c.tote == bindparam("the_tote"))
-_KEPT: Final = select(pick_scans.c.answer).where(pick_scans.c.scan_id == bindparam("the_scan"))
+_KEPT: Final = select(pick_scans).where(pick_scans.c.scan_id == bindparam("the_scan"))
 _SCAN: Final = insert(pick_scans)
 _BINS: Final = select(bins.c.sku, bins.c.bin).where(
     bins.c.location_id == bindparam("there"), bins.c.sku.in_(bindparam("asked", expanding=True))
@@ -126,6 +127,7 @@ class PickingStore:
 
         Raises:
             PickRefused: there is nothing to pick, or more totes are asked for than anybody can push.
+            IdUsed: the id is that of another walk, of this picker or of somebody else.
         """
         if not 1 <= ask.size <= self._policy.most_totes:
             raise PickRefused(f"a walk has 1 to {self._policy.most_totes} totes, not {ask.size}")
@@ -134,6 +136,13 @@ class PickingStore:
             known = conn.execute(select(pick_walks).where(pick_walks.c.walk_id == ask.walk_id)).first()
             if known is None:
                 self._start(conn, ask)
+            elif (known.location_id, known.picker, known.mode) != (
+                ask.location_id,
+                ask.picker,
+                ask.mode.value,
+            ):
+                used_for = f"a {known.mode} walk of {known.picker} at {known.location_id}"
+                raise IdUsed(f"walk {ask.walk_id}", used_for)
             return self._show(conn, ask.walk_id)
 
     def _start(self, conn: Connection, ask: TakeWalk) -> None:
@@ -184,6 +193,7 @@ class PickingStore:
             Stop: it was cancelled, changed or held meanwhile: what to do with the goods is in the message.
             InOtherHands: it is not this picker's walk, or somebody else has taken it over.
             WrongScan: something else goes into this tote.
+            IdUsed: the id is that of another scan.
         """
         with self._engine.begin() as conn:
             walk = walks.found(conn, scan.walk_id)
@@ -191,9 +201,9 @@ class PickingStore:
             if tote is None:
                 raise PickRefused(f"walk {scan.walk_id} has no tote {scan.tote}")
             locks.order_of_shipment(conn, tote.shipment_id)
-            kept = conn.execute(_KEPT, {"the_scan": scan.scan_id}).scalar_one_or_none()
+            kept = conn.execute(_KEPT, {"the_scan": scan.scan_id}).one_or_none()
             if kept is not None:
-                return Scanned(**kept | {"to_check": tuple(kept["to_check"])})
+                return _repeated(kept, scan)
             return self._count(conn, walk, tote, scan)
 
     def _count(self, conn: Connection, walk: Row[Any], tote: Row[Any], scan: PickScan) -> Scanned:
@@ -260,19 +270,27 @@ class PickingStore:
         conn.execute(_SCAN, row)
 
     def look(self, look: Look) -> Looked:
-        """Keep what was seen of the condition of units at the shelf or the bench; a repeat is answered the same.
+        """Keep what was seen of units at the shelf or the bench; a repeat counts once and answers as things stand.
+
+        If it was all that the last scan into its tote waited for, the shipment is picked.
 
         Raises:
             UnknownShipment: there is no such shipment.
             Stop: it is held, cancelled or not paid.
             PickRefused: it is in nobody's hands, or has fewer units of this SKU.
             PhotoNeeded: what is not as new is seen only with a picture.
+            IdUsed: the id is that of another check.
         """
         with self._engine.begin() as conn:
             locks.order_of_shipment(conn, look.shipment_id)
             shipment, now = _row(conn, look.shipment_id), self._now()
             check_may_go_on(conn, shipment, now)
-            return checks.record(conn, shipment, look, now=now, policy=self._policy)
+            looked = checks.record(conn, shipment, look, now=now, policy=self._policy)
+            if looked.missing or walks.lacking(conn, shipment) != {}:
+                return looked
+            # The last scan waited for this; it is the work of whoever scanned it, not of who looked.
+            self._floor.finish(conn, shipment.shipment_id, by=shipment.picker, scan_id=look.check_id)
+            return replace(looked, picked=True)
 
     def put_backs(self, location_id: str | None = None) -> tuple[PutBack, ...]:
         """Return whose goods go back to their shelf, what was asked for first at the top."""
@@ -365,6 +383,18 @@ def _route(
         WalkStop(bin=bin_of.get(sku, ""), sku=sku, name=names[sku], puts=tuple(puts[sku]))
         for sku in serpentine(names, bin_of)
     )
+
+
+def _repeated(kept: Row[Any], scan: PickScan) -> Scanned:
+    """Return the answer to a scan that was sent before; another one under its id would be lost as its repeat."""
+    answer = Scanned(**kept.answer | {"to_check": tuple(kept.answer["to_check"])})
+    before = (kept.walk_id, answer.tote, kept.sku, kept.quantity, kept.by)
+    if before != (scan.walk_id, scan.tote, scan.sku, scan.units, scan.picker):
+        used_for = (
+            f"{kept.quantity} of {kept.sku} into tote {answer.tote} of walk {kept.walk_id} by {kept.by}"
+        )
+        raise IdUsed(f"scan {scan.scan_id}", used_for)
+    return answer
 
 
 def _row(conn: Connection, shipment_id: str) -> Row[Any]:

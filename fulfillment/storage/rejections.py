@@ -12,7 +12,7 @@ from typing import Any, Final
 from sqlalchemy import Connection, Engine, Row, bindparam, func, insert, select, update
 
 from fulfillment.domain import playbooks
-from fulfillment.domain.errors import FulfillmentError
+from fulfillment.domain.errors import FulfillmentError, IdUsed
 from fulfillment.domain.inventory import RESTOCK, SCRAP, SET_ASIDE, CannotRegrade, Deed, Grade, Movement
 from fulfillment.domain.notifications import Fact
 from fulfillment.domain.order import UnitRange
@@ -157,6 +157,7 @@ class RejectionStore:
             Stop: it is held, cancelled or not paid.
             PhotoNeeded: what is damaged is not taken out without a picture.
             PickRefused: it is not in anybody's hands, or has fewer units of this SKU.
+            IdUsed: the scan's id is that of another rejection.
         """
         if request.reason in NEEDS_PHOTO and not request.photo:
             raise PhotoNeeded(request.reason)
@@ -169,7 +170,7 @@ class RejectionStore:
     def _reject(self, conn: Connection, request: Reject) -> Rejected:
         order = locks.order_of_shipment(conn, request.shipment_id)
         if (kept := conn.execute(_KEPT, {"the_scan": request.scan_id}).one_or_none()) is not None:
-            return _answer(kept)
+            return _repeated(kept, request)
         shipment = conn.execute(_SHIPMENT, {"the_shipment": request.shipment_id}).one()
         now = self._now()
         check_may_go_on(conn, shipment, now)
@@ -540,6 +541,15 @@ def _set_aside(row: Row[Any]) -> SetAside:
         by=row.by,
         at=row.at,
     )
+
+
+def _repeated(kept: Row[Any], request: Reject) -> Rejected:
+    before = (kept.shipment_id, kept.sku, kept.quantity, kept.reason, kept.found_sku)
+    asked = (request.shipment_id, request.sku, request.units, request.reason.value, request.found_sku)
+    if before != asked:
+        used_for = f"{kept.quantity} of {kept.sku} of {kept.shipment_id} as {kept.reason}"
+        raise IdUsed(f"scan {request.scan_id}", used_for)
+    return _answer(kept)
 
 
 def _answer(row: Row[Any]) -> Rejected:

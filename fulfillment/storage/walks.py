@@ -92,12 +92,17 @@ def check_all_is_there(conn: Connection, shipment: Row[Any], *, by: str, now: da
         NotScanned: not all of it lies in its tote.
     """
     check_hands(shipment, by, now)
+    if lacks := lacking(conn, shipment):
+        raise NotScanned(shipment.shipment_id, lacks)
+
+
+def lacking(conn: Connection, shipment: Row[Any]) -> dict[str, int] | None:
+    """Return what the tote of a shipment that is being picked still lacks; None for one without a walk."""
     asked = {"the_shipment": shipment.shipment_id, "this_round": shipment.reworks, "whose": shipment.picker}
     walk_id = conn.execute(_TOTE, asked).scalar_one_or_none()
     if shipment.work_status != WorkStatus.PICKING or walk_id is None:
-        return
-    if lacking := missing(conn, shipment, walk_id):
-        raise NotScanned(shipment.shipment_id, lacking)
+        return None
+    return missing(conn, shipment, walk_id)
 
 
 def wanted(conn: Connection, shipment_id: str) -> dict[str, tuple[str, int]]:

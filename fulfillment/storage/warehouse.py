@@ -12,14 +12,17 @@ from fulfillment.crashpoints import crashpoint
 from fulfillment.domain.address import Address
 from fulfillment.domain.cartons import Carton
 from fulfillment.domain.hand_over import STAFF, Proof
+from fulfillment.domain.picking import serpentine
 from fulfillment.domain.policy import DEFAULT, Policy
 from fulfillment.domain.shipment import ON_THE_FLOOR, InvalidTransition, Stop, WorkStatus, parcel_id
 from fulfillment.storage import checks, hand_over, journal, locks, signals, verification, walks
 from fulfillment.storage.hand_over import HandedOver
 from fulfillment.storage.stops import check_may_go_on
 from fulfillment.storage.tables import (
+    bins,
     holds,
     labels,
+    locations,
     order_lines,
     orders,
     parcels,
@@ -34,16 +37,20 @@ _PROGRESS: Final = (_W.SCHEDULED, *ON_THE_FLOOR, _W.HANDED_OVER, _W.CLOSED)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Item:
-    """Pieces of one SKU to pick and pack."""
+    """Pieces of one SKU to pick and pack. `bin` is where they lie, "" where nobody said it."""
 
     sku: str
     name: str
     quantity: int
+    bin: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkItem:
-    """A shipment on the floor. `held` names what stops it: nobody goes on with it while it is not empty."""
+    """A shipment on the floor. `held` names what stops it: nobody goes on with it while it is not empty.
+
+    `items` are in the order of a walk past their bins; `zone` is that of the location.
+    """
 
     shipment_id: str
     order_id: str
@@ -51,6 +58,7 @@ class WorkItem:
     work_status: WorkStatus
     items: tuple[Item, ...]
     ship_by: datetime
+    zone: str
     late: bool
     service: str
     ship_to: Address
@@ -298,12 +306,14 @@ def _board() -> Select[Any]:
     return (
         select(
             *shipments.c["shipment_id", "order_id", "location_id", "work_status", "ship_by", "picker"],
+            locations.c.zone,
             *orders.c["service", "ship_to"],
             *parcels.c["parcel_id", "weight_g"],
             *labels.c["carrier", "tracking_number", "label_url"],
             held.label("held"),
         )
         .join(orders, orders.c.order_id == shipments.c.order_id)
+        .join(locations, locations.c.location_id == shipments.c.location_id)
         .outerjoin(parcels, parcels.c.shipment_id == shipments.c.shipment_id)
         .outerjoin(labels, live)
         .where(shipments.c.work_status.in_([status.value for status in ON_THE_FLOOR]))
@@ -322,23 +332,33 @@ def _items(conn: Connection, shipment_ids: list[str]) -> dict[str, tuple[Item, .
     line = (order_lines.c.order_id == unit_ranges.c.order_id) & (
         order_lines.c.line_no == unit_ranges.c.line_no
     )
+    there = (bins.c.sku == order_lines.c.sku) & (bins.c.location_id == shipments.c.location_id)
+    place = func.coalesce(bins.c.bin, "")
     query = (
         select(
             unit_ranges.c.shipment_id,
             order_lines.c.sku,
             order_lines.c.name,
             func.sum(unit_ranges.c.quantity).label("quantity"),
+            place.label("bin"),
         )
         .join(order_lines, line)
+        .join(shipments, shipments.c.shipment_id == unit_ranges.c.shipment_id)
+        .outerjoin(bins, there)
         .where(unit_ranges.c.shipment_id.in_(shipment_ids))
-        .group_by(unit_ranges.c.shipment_id, order_lines.c.sku, order_lines.c.name)
-        .order_by(order_lines.c.sku)
+        .group_by(unit_ranges.c.shipment_id, order_lines.c.sku, order_lines.c.name, place)
+        .order_by(order_lines.c.sku, order_lines.c.name)
     )
-    found: dict[str, tuple[Item, ...]] = {}
+    found: dict[str, list[Item]] = {}
     for row in conn.execute(query):
-        item = Item(sku=row.sku, name=row.name, quantity=row.quantity)
-        found[row.shipment_id] = (*found.get(row.shipment_id, ()), item)
-    return found
+        item = Item(sku=row.sku, name=row.name, quantity=row.quantity, bin=row.bin)
+        found.setdefault(row.shipment_id, []).append(item)
+    return {shipment_id: _as_walked(items) for shipment_id, items in found.items()}
+
+
+def _as_walked(items: list[Item]) -> tuple[Item, ...]:
+    way = serpentine((item.sku for item in items), {item.sku: item.bin for item in items})
+    return tuple(sorted(items, key=lambda item: way.index(item.sku)))
 
 
 def _work_item(row: Row[Any], items: tuple[Item, ...], now: datetime) -> WorkItem:
@@ -349,6 +369,7 @@ def _work_item(row: Row[Any], items: tuple[Item, ...], now: datetime) -> WorkIte
         work_status=WorkStatus(row.work_status),
         items=items,
         ship_by=row.ship_by,
+        zone=row.zone,
         late=row.ship_by < now,
         service=row.service,
         ship_to=Address(**row.ship_to),

@@ -74,6 +74,9 @@ class BenchOut(BaseModel):
     verified: bool = Field(description="Whether the parcel may be closed.")
     problem: str = Field(description="What lies there wrongly, and what to do about it.")
     problem_scan: str | None
+    to_send_again: list[str] = Field(
+        description="Scans of this request that came after a wrong one: they did not count."
+    )
 
     @classmethod
     def of(cls, bench: Bench) -> Self:
@@ -105,6 +108,7 @@ class BenchOut(BaseModel):
             verified=bench.is_verified,
             problem=bench.problem,
             problem_scan=bench.problem_scan,
+            to_send_again=list(bench.to_send_again),
         )
 
 
@@ -124,12 +128,15 @@ def show(shipment_id: ShipmentId, doors: Standing, _caller: Working) -> BenchOut
 
 @router.post("/shipments/{shipment_id}/bench/scans", response_model=BenchOut, summary="Units go in")
 def scan(shipment_id: ShipmentId, body: UnitsScannedIn, doors: Standing, caller: Working) -> BenchOut:
-    """Count units, each scan once. The first that is wrong stands as `problem`, and those after it are not counted."""
+    """Count units, each scan once. The first that is wrong stands as `problem`, and those after it are not counted.
+
+    Once the wrong one was sent as seen, send those that `to_send_again` names again, under the same ids.
+    """
     scans = [UnitScan(scan_id=one.scan_id, code=one.code, serial=one.serial) for one in body.scans]
     return BenchOut.of(doors.benches.scan(shipment_id, scans, by=caller.name))
 
 
 @router.post("/shipments/{shipment_id}/bench/seen", response_model=BenchOut, summary="What was wrong is away")
 def seen(shipment_id: ShipmentId, body: SeenIn, doors: Standing, caller: Working) -> BenchOut:
-    """Note that somebody has seen what was wrong and taken it away."""
+    """Note that somebody has seen what was wrong and taken it away. A repeat changes nothing."""
     return BenchOut.of(doors.benches.acknowledge(shipment_id, body.scan_id, by=caller.name))

@@ -105,6 +105,11 @@ CODES: Final[Mapping[str, Meaning]] = MappingProxyType(
             title="This key was used with another request",
             instead="Send the first request unchanged to get its answer, or use a new key for a new one.",
         ),
+        "id_used": Meaning(
+            status=409,
+            title="This id was used for something else",
+            instead="Send the first request unchanged to get its answer, or send this one under a new id.",
+        ),
         "unauthenticated": Meaning(
             status=401, title="No valid API key", instead="Send `Authorization: Bearer` with your API key."
         ),
@@ -180,7 +185,12 @@ CODES: Final[Mapping[str, Meaning]] = MappingProxyType(
         "packing_problem": Meaning(
             status=409,
             title="Something wrong lies on the bench",
-            instead="Do what `detail` says, then send the scan as seen: `POST .../bench/seen`.",
+            instead="Do what `detail` says, then send the scan as seen: `POST .../bench/seen`, then this request again.",
+        ),
+        "no_such_problem": Meaning(
+            status=404,
+            title="This scan was not wrong",
+            instead="Read what stands as `problem` and `problem_scan`: `GET .../bench`.",
         ),
         "serial_needed": Meaning(
             status=422,

@@ -141,13 +141,18 @@ class ScannedOut(BaseModel):
 
 
 class LookedOut(BaseModel):
-    """What was seen. `missing` must still be found good; `reject_as` is how these units are taken out."""
+    """What was seen. `missing` must still be found good; `reject_as` is how these units are taken out.
+
+    With the last check that its scans waited for the shipment is `picked`; `say` is what is done now.
+    """
 
     shipment_id: str
     sku: str
     grade: CheckGrade
     missing: dict[str, int]
+    picked: bool
     reject_as: Rejection | None
+    say: str
 
 
 class PutBackOut(BaseModel):

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated
+from zoneinfo import ZoneInfo
 
 from fastapi import APIRouter, Depends, Query, Response
 from fastapi.responses import HTMLResponse
@@ -51,9 +52,10 @@ class Slip:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pick:
-    """A shipment on the pick list, with a code to take it by and one for each SKU."""
+    """A shipment on the pick list, with a code to take it by and one for each SKU. `leaves_by` is in its place's zone."""
 
     item: WorkItem
+    leaves_by: datetime
     shipment_code: Code
     sku_codes: Mapping[str, Code]
 
@@ -69,18 +71,20 @@ def slip(shipment_id: ShipmentId, doors: Standing, _caller: Printing) -> Respons
 def picks(
     doors: Standing, _caller: Printing, location: Annotated[str | None, Query(max_length=64)] = None
 ) -> Response:
-    """Print what is to be picked at a location, what is latest first; what is held is left out."""
+    """Print what is to be picked at a location, what is latest first, each in the order of a walk; not what is held."""
     wanted = [
         item
         for item in doors.floor.work(location)
         if item.work_status is WorkStatus.RELEASED and not item.held
     ]
+    zones = {item.zone for item in wanted}
+    here = ZoneInfo(zones.pop() if len(zones) == 1 else "UTC")
     return page(
         "print/picks.html",
         shop=doors.shop_name,
         location=location or "every location",
         picks=[_pick(item) for item in wanted],
-        as_of=doors.now(),
+        as_of=doors.now().astimezone(here),
     )
 
 
@@ -142,6 +146,7 @@ def _lines(view: OrderView, units: tuple[UnitRange, ...]) -> tuple[SlipLine, ...
 def _pick(item: WorkItem) -> Pick:
     return Pick(
         item=item,
+        leaves_by=item.ship_by.astimezone(ZoneInfo(item.zone)),
         shipment_code=code128(item.shipment_id),
         sku_codes={one.sku: code128(one.sku) for one in item.items},
     )

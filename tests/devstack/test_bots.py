@@ -63,6 +63,8 @@ class Shop:
         if step.startswith("bench"):
             return self._bench(shipment, body.get("scans", []))
         if step == "rejections":
+            if any(said["scan_id"] == body["scan_id"] and said != body for _, said in self.rejected):
+                raise ApiRefused(409, {"code": "id_used"})
             self.rejected.append((shipment, body))
             return {"left": 3}
         self.spoil(shipment, step)
@@ -139,6 +141,19 @@ def test_what_is_wrong_on_the_shelf_is_said_once_and_the_rest_goes_on(world: Wor
     said = {"sku": "MUG-12", "reason": "damaged", "quantity": 1, "scan_id": "surprise-1"}
     assert shop.rejected == [("SO-1-1", said | {"photo": "photos/surprise-1.jpg"})]
     assert shop.weights == {"SO-1-1": 1200, "SO-2-1": 1600}
+
+
+def test_bots_that_follow_others_go_on_with_what_those_left_of_it(world: World) -> None:
+    shop = Shop("SO-1-1")
+    shop.rejected = [
+        ("SO-1-1", {"sku": "MUG-12", "reason": "damaged", "quantity": 2, "scan_id": "surprise-1"})
+    ]
+    world.surprises = [{"id": 1, "order": "SO-1", "sku": "MUG-12", "reason": "damaged", "units": 2}]
+
+    at_work(shop, world, lambda: bool(world.parcels))
+
+    assert len(shop.rejected) == 1
+    assert shop.weights == {"SO-1-1": 800}
 
 
 def test_every_unit_is_scanned_into_its_carton_and_the_parcel_weighs_what_it_should(world: World) -> None:

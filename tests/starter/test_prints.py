@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from PIL import Image, ImageDraw
 
 from fulfillment.domain.hand_over import Evidence, Proof
 from fulfillment.domain.manifests import Departure
+from fulfillment.storage.warehouse import Item
 from starter.pages.codes import Code, code128, qr
 from tests.starter.views import NOON, TOKEN, a_shipment, a_view
 from tests.starter.world import World, a_manifest, a_work_item, an_open_order
@@ -140,3 +142,29 @@ async def test_a_pick_list_has_a_code_for_each_shipment_and_each_sku_and_leaves_
     assert read(page) == [("Code128", "SO-10483-1"), ("Code128", "MUG-12")]
     assert "SO-10484-1" not in page
     assert a_view().order.ship_to.name not in page, "who picks need not know for whom"
+
+
+async def test_a_pick_list_says_where_things_lie_and_when_they_leave_by_the_clock_of_the_place(
+    paper: Any, world: World
+) -> None:
+    nowhere = Item(sku="TEA", name="Tea", quantity=2, bin="")
+    first = a_work_item(ship_by=datetime(2026, 11, 28, 1, 0, tzinfo=UTC))
+    world.books.work_items = [replace(first, items=(*first.items, nowhere))]
+
+    page = (await paper.get("/warehouse/print/picks", params={"location": "wh-reno"})).text
+
+    assert re.findall(r'<td class="bin">([^<]*)</td>', page) == ["A-03-2", "no bin"]
+    assert "leaves by Fri 27 Nov, 5:00 pm PST" in page
+    assert "UTC" not in page
+
+
+async def test_a_pick_list_of_places_in_several_zones_says_each_cut_off_by_its_own_clock(
+    paper: Any, world: World
+) -> None:
+    at = datetime(2026, 11, 28, 1, 0, tzinfo=UTC)
+    world.books.work_items = [a_work_item(ship_by=at), a_work_item(ship_by=at, zone="Europe/Berlin")]
+
+    page = (await paper.get("/warehouse/print/picks")).text
+
+    assert "leaves by Fri 27 Nov, 5:00 pm PST" in page
+    assert "leaves by Sat 28 Nov, 2:00 am CET" in page

@@ -7,11 +7,13 @@ import pytest
 from devstack.packer import scan_all
 from fulfillment.domain.cartons import Carton
 from fulfillment.domain.catalogue import Product
+from fulfillment.domain.errors import IdUsed
 from fulfillment.domain.holds import HoldReason
 from fulfillment.domain.order import OrderLine
 from fulfillment.domain.packing import (
     AtAnotherBench,
     Bench,
+    NoSuchProblem,
     NotAtBench,
     NotVerified,
     ProblemStands,
@@ -118,6 +120,18 @@ def test_a_scan_that_is_sent_again_counts_once_and_gets_the_same_answer(bench: H
     assert len(bench.rows(packing_scans)) == 1
 
 
+def test_another_unit_under_a_used_id_is_refused_and_not_swallowed(bench: House) -> None:
+    scan(bench, MUG)
+
+    with pytest.raises(IdUsed, match="s-1 was used for MUG of SO-1-1"):
+        scan(bench, TEA, MUG)
+    units = [UnitScan(scan_id="s-7", code=code) for code in (MUG, TEA)]
+    with pytest.raises(IdUsed, match="s-7 was used for MUG"):
+        bench.benches.scan(S, units, by="pia")
+
+    assert [line.verified for line in bench.benches.show(S).lines] == [1, 0], "nothing of these was counted"
+
+
 def test_the_same_scan_twice_in_one_request_counts_once(bench: House) -> None:
     unit = UnitScan(scan_id="s-1", code=MUG)
 
@@ -140,11 +154,35 @@ def test_what_does_not_belong_stands_until_somebody_has_seen_it(
     assert there.lines[0].verified == 0, "what came after the wrong one was not counted"
     with pytest.raises(ProblemStands, match=codes[0]):
         scan(bench, MUG, first=20)
-    bench.benches.acknowledge(S, "another scan", by="pia")
+    assert there.problem_scan is not None
+    with pytest.raises(
+        NoSuchProblem, match=f"another was not wrong; what stands is scan {there.problem_scan}: "
+    ):
+        bench.benches.acknowledge(S, "another", by="pia")
     with pytest.raises(ProblemStands):
         scan(bench, MUG, first=20)
-    assert not bench.benches.acknowledge(S, there.problem_scan or "", by="pia").problem
+    assert not bench.benches.acknowledge(S, there.problem_scan, by="pia").problem
+    assert not bench.benches.acknowledge(S, there.problem_scan, by="pia").problem
     assert scan(bench, MUG, first=20).lines[0].verified == 1
+
+
+def test_scans_after_a_wrong_one_are_named_and_count_when_they_are_sent_again(bench: House) -> None:
+    there = scan(bench, MUG, "HAT", TEA, MUG)
+    bench.benches.acknowledge(S, "s-2", by="pia")
+
+    again = scan(bench, MUG, "HAT", TEA, MUG)
+
+    assert there.to_send_again == ("s-3", "s-4")
+    assert (again.to_send_again, again.is_verified) == ((), True)
+
+
+def test_nothing_is_seen_where_nothing_is_wrong(bench: House) -> None:
+    scan(bench, MUG)
+
+    with pytest.raises(NoSuchProblem, match="nothing wrong lies there"):
+        bench.benches.acknowledge(S, "zz", by="pia")
+    with pytest.raises(NoSuchProblem, match="s-1 was not wrong"):
+        bench.benches.acknowledge(S, "s-1", by="pia")
 
 
 def test_a_parcel_with_something_wrong_in_it_is_not_closed_though_every_unit_was_scanned(

@@ -10,6 +10,7 @@ import pytest
 from sqlalchemy import Engine
 
 from fulfillment.domain.change import CancelUnits, LineQuantity
+from fulfillment.domain.errors import IdUsed
 from fulfillment.domain.holds import HoldReason
 from fulfillment.domain.inventory import Disposition
 from fulfillment.domain.picking import (
@@ -154,6 +155,21 @@ def test_a_walk_asked_for_twice_is_one_walk_and_two_walks_share_no_shipment(hous
         take(house, "w-9")
 
 
+@pytest.mark.parametrize("other", [{"picker": "kim"}, {"mode": PickMode.WAVE}, {"location_id": "wh-lehigh"}])
+def test_another_walk_under_a_used_id_is_refused_and_nobody_gets_the_walk_of_somebody_else(
+    house: House, other: dict[str, Any]
+) -> None:
+    house.stocked()
+    house.released()
+    ask = TakeWalk(walk_id="w-1", location_id=RENO, picker="lee")
+    first = house.picking.take(ask)
+
+    with pytest.raises(IdUsed, match=f"walk w-1 was used for a single walk of lee at {RENO}"):
+        house.picking.take(replace(ask, **other))
+
+    assert house.picking.take(ask) == first
+
+
 # --- whose it is ---------------------------------------------------------------------------------------------
 
 
@@ -220,6 +236,29 @@ def test_the_same_scan_again_counts_once_and_answers_the_same(house: House) -> N
         answers = list(blips.map(lambda _: scan(house, "s-1"), range(8)))
 
     assert len(set(answers)) == len(house.rows(pick_scans)) == 1
+
+
+@pytest.mark.parametrize(
+    "other",
+    [{"sku": TEA}, {"units": 2}, {"tote": 2}, {"picker": "rob"}, {"walk_id": "w-2", "picker": "rob"}],
+    ids=["sku", "units", "tote", "picker", "walk"],
+)
+def test_another_scan_under_a_used_id_is_refused_and_not_taken_for_a_repeat(
+    house: House, other: dict[str, Any]
+) -> None:
+    """Guard: `_repeated`. Without it the second unit is answered as counted, and lost."""
+    house.stocked(mugs=20)
+    for order_id in ("SO-1", "SO-2", "SO-3"):
+        house.released(order_id)
+    take(house, mode=PickMode.BATCH, size=2)
+    take(house, "w-2", picker="rob")
+    first = scan(house, "s-1")
+
+    with pytest.raises(IdUsed, match="s-1 was used for 1 of MUG into tote 1 of walk w-1 by pia"):
+        scan(house, "s-1", **other)
+
+    assert scan(house, "s-1") == first
+    assert len(house.rows(pick_scans)) == 1
 
 
 @pytest.mark.parametrize(("sku", "units"), [("POT", 1), (MUG, 3)])
@@ -427,17 +466,55 @@ def test_what_is_not_as_new_needs_a_picture_and_does_not_leave(
         house.floor.picked("SO-1-1", by="pia")
 
 
-def test_the_last_scan_of_what_must_be_looked_at_says_so_and_the_check_lets_it_go_on(house: House) -> None:
+def test_the_last_scan_of_what_must_be_looked_at_says_so_and_the_last_check_makes_it_picked(
+    house: House,
+) -> None:
     house.stocked(fragile=True)
-    house.released(mugs=1, teas=0)
+    house.released(mugs=2, teas=0)
     take(house)
 
-    last = scan(house, "s-1")
-    look(house, "c-1")
+    last = scan(house, "s-1", units=2)
+    first_look = look(house, "c-1", by="quinn")
+    last_look = look(house, "c-2", by="quinn")
+    repeat = look(house, "c-2", by="quinn")
     house.floor.picked("SO-1-1", by="pia")
 
     assert (last.picked, last.to_check) == (False, (MUG,))
+    assert (first_look.picked, first_look.say) == (False, "Look at 1 of MUG too.")
+    assert (last_look.picked, last_look.say) == (True, "It is picked: bring it to the bench.")
+    assert repeat.picked
     assert house.row(shipments)["work_status"] == "picked"
+    assert [row["actor"] for row in house.rows(audit_entries, command="picked")] == ["pia"]
+
+
+def test_a_check_before_the_last_scan_or_without_a_walk_leaves_it_being_picked_and_says_what_is_next(
+    house: House,
+) -> None:
+    house.stocked(mugs=20, fragile=True)
+    house.released(mugs=2, teas=0)
+    house.floor.start_picking(house.released("SO-2", mugs=1, teas=0), by="pia")
+    take(house)
+    scan(house, "s-1")
+
+    on_a_walk, without = look(house, "c-1", units=2), look(house, "c-2", shipment_id="SO-2-1")
+
+    assert {row["work_status"] for row in house.rows(shipments)} == {"picking"}
+    assert {(one.picked, one.say) for one in (on_a_walk, without)} == {
+        (False, "Scan what is missing, or send it as picked.")
+    }
+    assert scan(house, "s-2").picked
+
+
+@pytest.mark.parametrize("other", [{"units": 2}, {"sku": TEA}, {"grade": CheckGrade.B, "photo": "p"}])
+def test_another_check_under_a_used_id_is_refused(house: House, other: dict[str, Any]) -> None:
+    house.stocked(fragile=True)
+    house.floor.start_picking(house.released(), by="pia")
+    look(house, "c-1")
+
+    with pytest.raises(IdUsed, match="c-1 was used for 1 of MUG of SO-1-1, grade A"):
+        look(house, "c-1", **other)
+
+    assert len(house.rows(condition_checks)) == 1
 
 
 def test_only_what_is_in_somebodys_hands_is_looked_at(house: House) -> None:

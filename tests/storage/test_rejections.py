@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy import Engine
 
 from fulfillment.domain.change import CancelUnits, LineQuantity
-from fulfillment.domain.errors import FulfillmentError
+from fulfillment.domain.errors import FulfillmentError, IdUsed
 from fulfillment.domain.holds import HoldReason
 from fulfillment.domain.inventory import Level
 from fulfillment.domain.packing import NotAtBench, UnitScan
@@ -279,6 +279,21 @@ def test_p39_the_same_scan_again_is_answered_the_same_and_takes_nothing_more(hou
     assert again == first
     assert len(house.rows(rejections)) == len(house.rows(cases, kind="short_pick")) == 1
     assert carried(house) == {"SO-1-1": 2, "SO-1-2": 1}
+
+
+@pytest.mark.parametrize(
+    "other", [{"shipment_id": "SO-2-1"}, {"sku": TEA}, {"units": 2}, {"reason": Rejection.DAMAGED}]
+)
+def test_another_rejection_under_a_used_id_is_refused(house: House, other: dict[str, Any]) -> None:
+    house.stocked(mugs=20)
+    picking(house, order_id="SO-2")
+    shipment_id = picking(house, teas=1)
+    reject(house, shipment_id)
+
+    with pytest.raises(IdUsed, match="s-1 was used for 1 of MUG of SO-1-1 as not_found"):
+        reject(house, **{"shipment_id": shipment_id} | other)
+
+    assert len(house.rows(rejections)) == 1
 
 
 def test_p52_a_rejection_a_cancel_and_a_step_at_once_come_to_one_after_another(house: House) -> None:

@@ -18,6 +18,7 @@ from fulfillment.storage.tables import (
     allocations,
     audit_entries,
     labels,
+    locations,
     order_events,
     orders,
     outbox,
@@ -293,6 +294,25 @@ def test_the_board_shows_what_is_latest_first_with_all_it_needs(engine: Engine) 
     assert (first.work_status, first.parcel_id, first.weight_g) == (WorkStatus.PACKED, "SO-1-P1", 900)
     assert [(item.sku, item.quantity) for item in first.items] == [("MUG", 2), ("TEA", 1)]
     assert (first.picker, first.ship_to, first.held) == ("pia", HOME, ())
+
+
+def test_the_board_says_where_things_lie_in_the_order_of_the_walk_and_in_which_zone(engine: Engine) -> None:
+    house = House(engine).stocked()
+    house.released()
+    house.change(locations, {"zone": "America/Los_Angeles"}, location_id="wh-reno")
+    house.stock.add_location("wh-lehigh", name="Lehigh", address=HOME, priority=2)
+    house.picking.set_bin("MUG", "wh-lehigh", "A-01-1")
+    before = only(house.floor.work())
+    house.picking.set_bin("TEA", "wh-reno", "A-02-1")
+    tea_first = only(house.floor.work())
+    house.picking.set_bin("MUG", "wh-reno", "A-01-1")
+
+    board = only(house.floor.work())
+
+    assert [(item.sku, item.bin) for item in before.items] == [("MUG", ""), ("TEA", "")]
+    assert [(item.sku, item.bin) for item in tea_first.items] == [("TEA", "A-02-1"), ("MUG", "")]
+    assert [(item.sku, item.bin) for item in board.items] == [("MUG", "A-01-1"), ("TEA", "A-02-1")]
+    assert board.zone == "America/Los_Angeles"
 
 
 def test_the_board_shows_a_hold_and_one_location_only(engine: Engine) -> None:

@@ -46,6 +46,27 @@ async def test_a_handheld_goes_from_the_pick_list_to_the_last_tote(door: Any, de
     assert [tote["work_status"] for tote in shown["totes"]] == ["picked", "picking"]
 
 
+async def test_an_id_of_another_walk_scan_or_bench_problem_is_refused_in_words_a_scanner_can_act_on(
+    door: Any, desk: Desk
+) -> None:
+    desk.house.released("SO-1")
+    await door.post("/v1/warehouse/walks", json=WALK)
+    first = await scan(door, "s-1", MUG)
+
+    walk = await door.post("/v1/warehouse/walks", json=WALK | {"picker": "kim"})
+    other = await scan(door, "s-1", TEA)
+    await scan(door, "s-2", MUG)
+    await scan(door, "s-3", TEA)
+    await door.post(f"{SHIPMENTS}/SO-1-1/bench")
+    seen = await door.post(f"{SHIPMENTS}/SO-1-1/bench/seen", json={"scan_id": "zz"})
+
+    assert first.json()["left"] == 2
+    assert [(no.status_code, no.json()["code"]) for no in (walk, other)] == [(409, "id_used")] * 2
+    assert "walk of pia at wh-reno" in walk.json()["detail"]
+    assert "1 of MUG into tote 1" in other.json()["detail"]
+    assert (seen.status_code, seen.json()["code"]) == (404, "no_such_problem")
+
+
 async def test_a_handheld_hears_who_else_picks_what_is_missing_and_what_is_to_be_looked_at(
     door: Any, desk: Desk
 ) -> None:
@@ -60,7 +81,7 @@ async def test_a_handheld_hears_who_else_picks_what_is_missing_and_what_is_to_be
     check = {"check_id": "c-1", "sku": MUG, "quantity": 1, "grade": "D"}
     blind = await door.post(f"{SHIPMENTS}/SO-1-1/checks", json=check)
     broken = await door.post(f"{SHIPMENTS}/SO-1-1/checks", json=check | {"photo": "p.jpg"})
-    await door.post(
+    good = await door.post(
         f"{SHIPMENTS}/SO-1-1/checks", json=check | {"check_id": "c-2", "grade": "A", "quantity": 2}
     )
     done = await door.post(f"{SHIPMENTS}/SO-1-1/picked", json={"picker": "pia"})
@@ -71,6 +92,8 @@ async def test_a_handheld_hears_who_else_picks_what_is_missing_and_what_is_to_be
     assert (unseen.json()["code"], unseen.json()["skus"]) == ("check_needed", [MUG])
     assert (blind.status_code, blind.json()["code"]) == (422, "photo_needed")
     assert (broken.json()["reject_as"], broken.json()["missing"]) == ("damaged", {MUG: 2})
+    assert broken.json()["say"] == "Take these units out as a rejection, reason damaged."
+    assert (good.json()["picked"], good.json()["say"]) == (True, "It is picked: bring it to the bench.")
     assert done.status_code == 200
 
 
