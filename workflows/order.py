@@ -327,6 +327,8 @@ class OrderWorkflow(Desk):
         if stopped.stopped:
             text = f"Cancelled {', '.join(stopped.stopped)}; {', '.join(stopped.left)} had already left."
             return VerbAnswer(text=text, stopped=stopped.stopped, left=stopped.left)
+        if not stopped.left:
+            return VerbAnswer(text="It was cancelled before. The money is let go.")
         raise NotAllowed(self._too_late())
 
     # --- people ---------------------------------------------------------------------------------------
@@ -372,7 +374,7 @@ class OrderWorkflow(Desk):
         )
         answer = await self._stop_shipments(request)
         if not answer.left:
-            self._cancelled = verb
+            self._cancelled = self._cancelled or verb
         return answer
 
     async def _cancel_units(self, verb: Verb, lines: tuple[LineQuantity, ...], reason: str) -> VerbAnswer:
@@ -791,6 +793,8 @@ class OrderWorkflow(Desk):
                 return no
             case ChangeItems() | ChangeAddress() | ChangeService() if self.promise_date is None:
                 return f"{self.order_id} is not confirmed yet. Cancel it and place another, or wait until it is paid."
+            case CancelOrder() if not any(s.handed_over for s in self._shipments.values()):
+                return None  # a cancel whose answer was lost is asked again, and then everything is stopped
             case CancelOrder() | HoldOrder() | ChangeItems() | ChangeAddress() | ChangeService():
                 return self._too_late() if self._everything_left() else None
         return None

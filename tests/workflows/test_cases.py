@@ -175,7 +175,7 @@ async def test_an_answer_that_fits_no_case_is_refused_with_the_cases_there_are(p
     await order.did("case failed_attempt SO-1-1")
 
     for kind, what, why in (
-        ("lost", "refund", "only failed_attempt of SO-1-1"),
+        ("lost", "refund", "Open are: failed_attempt of SO-1-1"),
         ("failed_attempt", "refund", "only with done, reroute, wait"),
     ):
         with pytest.raises(WorkflowUpdateFailedError) as refused:

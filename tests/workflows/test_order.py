@@ -1,6 +1,7 @@
 """Orders from placed to settled, with a clock that can be moved."""
 
 import asyncio
+import threading
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -86,6 +87,25 @@ async def test_a_cancelled_order_voids_what_it_held(place: PlaceOrder) -> None:
     assert result.outcome == "cancelled"
     assert order.world.did("void") == ["void-label SO-1-P1", "void SO-1-1"]  # newest first
     assert order.world.did("capture") == []
+
+
+async def test_a_cancel_that_is_asked_again_while_its_money_goes_back_is_no_refusal(
+    place: PlaceOrder,
+) -> None:
+    """Guard: what is stopped and has not left may be cancelled again. Without it a lost answer becomes a refusal."""
+    once_more = threading.Event()
+    world = World(a_shipment())
+    world.before["void"] = lambda: once_more.wait(10)
+    order, _ = await place(world)
+    await order.packed()
+    await order.ask("cancel", reason="changed_mind")
+
+    again = await order.ask("cancel", reason="changed_mind")
+    once_more.set()
+
+    assert "cancelled" in again["text"].lower()
+    assert (await order.result()).outcome == "cancelled"
+    assert order.world.did("void") == ["void-label SO-1-P1", "void SO-1-1"]
 
 
 async def test_an_order_stopped_before_its_money_was_asked_for_ends_cancelled(place: PlaceOrder) -> None:
