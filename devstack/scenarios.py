@@ -178,6 +178,7 @@ class Scenario:
     buyer: Buyer
     lines: tuple[tuple[str, int], ...] = (("TEE-BLK-M", 1),)
     card: str = "pm_card_visa"
+    service: str = "standard"
     free: bool = False
     before: Story | None = None
     then: Story | None = None
@@ -197,6 +198,7 @@ class Scenario:
             "total": sum(line["unit_price"] * line["quantity"] - line["discount"] for line in lines),
             "ship_to": {name: getattr(self.buyer, name) for name in Buyer.__dataclass_fields__},
             "payment": {"method": self.card},
+            "service": self.service,
         }
 
     def complaints(self, ending: Ending) -> tuple[str, ...]:
@@ -841,6 +843,7 @@ SCENARIOS: Final = (
         ends="the label is another carrier's",
         buyer=Buyer(name="Kim Tanaka", line1="48 Pine St", city="Boise", region="ID", postal_code="83702"),
         lines=(("STV-IRON", 2),),
+        service="express",  # the fastest, which is UPS whatever its lane was like so far
         before=_ups_makes_no_label,
         expects=(*_DELIVERED, came_in(1), fell_over_from("UPS")),
     ),
