@@ -312,7 +312,8 @@ class Stack:
             "twilio-webhook-url": f"{web}/webhooks/twilio/messages",
             "twilio-webhook-secret": keys["twilio_token"],
         }
-        return [word for name, value in options.items() for word in (f"--{name}", str(value))]
+        # One word each: a random secret that begins with a dash would pass for an option.
+        return [f"--{name}={value}" for name, value in options.items()]
 
     def _environment(self) -> dict[str, str]:
         return {**_our_python(), **self._servers(), **self._doors(), **self._providers(), **self.spec.env}

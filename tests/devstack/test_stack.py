@@ -1,11 +1,13 @@
 """The stack: servers that answer, one per folder, and nothing left behind."""
 
+import json
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import psutil
 import pytest
 from temporalio.api.operatorservice.v1 import ListSearchAttributesRequest
@@ -68,6 +70,18 @@ def test_a_database_taken_away_comes_back_on_its_port(servers: Servers) -> None:
     eventually(lambda: is_free(port))
 
     eventually(lambda: not is_free(port))
+
+
+def test_a_secret_that_begins_with_a_dash_is_a_secret(tmp_path: Path) -> None:
+    folder = tmp_path / "state"
+    state = State(folder)
+    state.make()
+    (folder / "secrets.json").write_text(json.dumps({"easypost_webhook_secret": "-begins-with-a-dash"}))
+
+    with embedded_servers(folder, services=frozenset({"simulator"})) as servers:
+        clock = httpx.get(f"{servers.stack.urls['simulator']}/_sim/clock")
+
+    assert clock.is_success
 
 
 def test_nothing_is_left_after_the_stop(tmp_path: Path) -> None:
