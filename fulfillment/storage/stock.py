@@ -26,6 +26,7 @@ from fulfillment.storage import (
     reservations,
     shortfall,
     substitutes,
+    wants,
 )
 from fulfillment.storage.claims import Claims
 from fulfillment.storage.movements import Place, lock_levels, move
@@ -137,10 +138,10 @@ class StockStore:
         """
         now = self._now()
         with self._reading.connect() as conn:
-            wanted = reservations.wanted(conn, order_id, now=now, policy=self._policy)
+            wanted = wants.wanted(conn, order_id, now=now, policy=self._policy)
             if wanted is None:
                 return reservations.stored(conn, order_id)
-        claimed = self._claims.claim(reservations.ask(wanted, now=now, policy=self._policy))
+        claimed = self._claims.claim(wants.ask(wanted, now=now, policy=self._policy))
         crashpoint("reserve.after_claim")
         with self._engine.begin() as conn:
             planned = reservations.plan(conn, wanted, claimed, now=now, policy=self._policy)

@@ -16,7 +16,7 @@ from fulfillment.domain.order import Order, OrderLine
 from fulfillment.domain.policy import DEFAULT
 from fulfillment.domain.reservation import ReservationState
 from fulfillment.domain.shipment import WaitsFor
-from fulfillment.storage import claims, movements, reservations
+from fulfillment.storage import claims, movements, wants
 from fulfillment.storage.claims import Ask, Claimed, ClaimOver, Claims, exactly
 from fulfillment.storage.engine import connect
 from fulfillment.storage.movements import Place
@@ -394,9 +394,9 @@ def test_p19_an_order_that_crashed_after_its_claim_finds_it_again_though_nothing
     """Guard: a claim is found by its key. Without it the order finds the shelf empty, by its own doing."""
     house.stocked(mugs=2, backorderable=False).orders.accept(an_order(mugs=2, teas=0), by="web")
     with house.engine.connect() as conn:
-        wanted = reservations.wanted(conn, "SO-1", now=house.now(), policy=DEFAULT)
+        wanted = wants.wanted(conn, "SO-1", now=house.now(), policy=DEFAULT)
     assert wanted is not None
-    Claims(house.engine).claim(reservations.ask(wanted, now=house.now(), policy=DEFAULT))
+    Claims(house.engine).claim(wants.ask(wanted, now=house.now(), policy=DEFAULT))
     assert level(house).available == 0
 
     (shipment,) = house.stock.reserve("SO-1").shipments
@@ -409,9 +409,9 @@ def test_p19_an_order_that_crashed_after_its_claim_finds_it_again_though_nothing
 def test_a_claim_whose_first_try_ran_out_before_its_plan_is_made_anew(house: House) -> None:
     house.stocked(mugs=2).orders.accept(an_order(mugs=2, teas=0), by="web")
     with house.engine.connect() as conn:
-        wanted = reservations.wanted(conn, "SO-1", now=house.now(), policy=DEFAULT)
+        wanted = wants.wanted(conn, "SO-1", now=house.now(), policy=DEFAULT)
     assert wanted is not None
-    ask = reservations.ask(wanted, now=house.now(), policy=DEFAULT)
+    ask = wants.ask(wanted, now=house.now(), policy=DEFAULT)
     Claims(house.engine).claim(ask)
     house.wait(DEFAULT.reservation_ttl)
     house.reconciliation.sweep()
