@@ -11,6 +11,7 @@ from typing import Final, Protocol
 
 Size = tuple[int, int, int]
 
+UNWEIGHED_G: Final = 1  # or less: what an import writes where it is given no weight
 # What a piece of unknown size is taken for: a cube of 200 kg per cubic metre, as light as parcels come.
 _MM3_PER_GRAM: Final = 5_000
 
@@ -120,7 +121,8 @@ def pack(pieces: Sequence[Piece], cartons: Sequence[Carton]) -> Packing:
 def for_one_label(packer: Packer, pieces: Sequence[Piece], cartons: Sequence[Carton]) -> Packing:
     """Return a packing in one carton where one takes everything, even if fragile pieces then lie among others.
 
-    A shipment has one label: what needs several cartons is tied together under it.
+    A shipment has one label. It was planned for one carton, so several come of what nobody measured, or of what was
+    changed since or never divided (`division.py`): then they are tied together under the label.
     """
     apart = packer(pieces, cartons)
     if len(apart.filled) < 2:

@@ -1,11 +1,12 @@
 """Which location ships which units, and what becomes of the units that are not there.
 
-Every combination of up to `max_parcels` locations is tried, and the best is the one that ships most. Among those, the
-policy's rules decide, in their order. Where there are more locations than can be combined, they are taken one by one,
-each time the one that ships most of the rest.
+Every combination of up to `max_parcels` locations is tried, however many cartons each of them fills: what needs many
+must not become impossible. The best is the one that ships most. Among those, the policy's rules decide, in their order.
+Where there are more locations than can be combined, they are taken one by one, each time the one that ships most of the
+rest.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import combinations
@@ -100,6 +101,13 @@ class Decision:
 
 
 Shelves = dict[tuple[str, str], int]  # units by location and SKU
+Parcels = Callable[[Mapping[str, int]], int]  # how many these units make, by SKU, that leave one location
+_Parts = Sequence[tuple[Site, int]]  # who gives, and in how many parcels
+
+
+def one_each(_units: Mapping[str, int]) -> int:
+    """Say that what leaves one location is one parcel."""
+    return 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,16 +132,17 @@ def source(
     ship_to: Address,
     may_wait: Mapping[str, int | None],
     policy: Policy,
+    parcels: Parcels = one_each,
 ) -> Sourced:
     """Decide what ships from where. `may_wait` has the SKUs that may wait for stock, and how many more of each.
 
     The result does not depend on how a SKU is split over lines: demand is added up by SKU first, availability is used
     up as it is claimed, and what one location cannot give is carried over to the next. No more than `max_parcels`
-    locations ship. A part that is worth less than `split_min_value` waits for a whole one, where it may wait.
+    locations ship, each as many `parcels` as its units make. A part that is worth less than `split_min_value` waits for a whole one, where it may wait.
     """
-    asked = _added_up(lines)
+    asked = demand(lines)
     available = {(lvl.location_id, lvl.sku): lvl.available for lvl in levels if lvl.available > 0}
-    judge = _Judge(lines, asked, ship_to, may_wait, policy)
+    judge = _Judge(lines, asked, ship_to, may_wait, policy, parcels)
     ranked = judge.ranked(available, sites)
     best = ranked[0] if ranked else _Plan((), {}, 0)
     from_location, rest = _units(lines, best)
@@ -162,7 +171,7 @@ def shipped(
 
     Nothing is weighed again: what was claimed is what ships, whatever would be chosen by now.
     """
-    judge = _Judge(lines, _added_up(lines), ship_to, may_wait, policy)
+    judge = _Judge(lines, demand(lines), ship_to, may_wait, policy)
     taken = {(location_id, sku): units for (sku, location_id), units in amounts.items()}
     giving = tuple(
         site for site in judge.nearest_first(sites) if any(place == site.location_id for place, _ in taken)
@@ -187,11 +196,12 @@ def waits_at(
     policy: Policy,
 ) -> str | None:
     """Return where units that wait should be expected; None where nothing waits or no location is known."""
-    judge = _Judge(lines, _added_up(lines), ship_to, {}, policy)
+    judge = _Judge(lines, demand(lines), ship_to, {}, policy)
     return _waits_at(lines, waiting, levels, judge.nearest_first(sites))
 
 
-def _added_up(lines: Sequence[OrderLine]) -> dict[str, int]:
+def demand(lines: Iterable[OrderLine]) -> dict[str, int]:
+    """Return how many units of each SKU these lines ask for."""
     asked: dict[str, int] = {}
     for line in lines:
         asked[line.sku] = asked.get(line.sku, 0) + line.quantity
@@ -208,9 +218,10 @@ class _Judge:
         ship_to: Address,
         may_wait: Mapping[str, int | None],
         policy: Policy,
+        parcels: Parcels = one_each,
     ) -> None:
         self._lines, self._asked, self._ship_to = lines, asked, ship_to
-        self._may_wait, self._policy = may_wait, policy
+        self._may_wait, self._policy, self._parcels = may_wait, policy, parcels
 
     def ranked(self, available: Shelves, sites: Sequence[Site]) -> list[_Plan]:
         """Return every plan that ships something, the best first."""
@@ -223,12 +234,12 @@ class _Judge:
 
     def nearest_first(self, sites: Sequence[Site]) -> list[Site]:
         """Return the sites in the order in which the policy's rules would ask them one by one."""
-        return sorted(sites, key=lambda site: (site.full, *self._scores((site,)).values(), *_last(site)))
+        return sorted(sites, key=lambda site: (site.full, *self._scores([(site, 1)]).values(), *_last(site)))
 
     def candidate(self, plan: _Plan) -> Candidate:
         """Return the plan as it is shown."""
         names = tuple(site.location_id for site in plan.sites)
-        return Candidate(locations=names, units=plan.units, scores=self._scores(plan.sites))
+        return Candidate(locations=names, units=plan.units, scores=self._scores(self._parts(plan)))
 
     def why(self, ranked: Sequence[_Plan]) -> str:
         """Say what decided, against the next best plan."""
@@ -247,7 +258,7 @@ class _Judge:
             return f"ships {first.units} of {sum(self._asked.values())} units, {other} only {second.units}"
         if _full(first.sites) != _full(second.sites):
             return f"has room on its floor, {other} has none left"
-        ours, theirs = self._scores(first.sites), self._scores(second.sites)
+        ours, theirs = (self._scores(self._parts(plan)) for plan in (first, second))
         rule = next((rule for rule in ours if ours[rule] != theirs[rule]), "")
         if not rule:
             return f"stands before {other} in the list of locations"
@@ -309,11 +320,14 @@ class _Judge:
         return chosen
 
     def _key(self, plan: _Plan) -> tuple[object, ...]:
-        scores = self._scores(plan.sites).values()
+        scores = self._scores(self._parts(plan)).values()
         return (plan.lost, -plan.units, _full(plan.sites), *scores, [_last(site) for site in plan.sites])
 
-    def _scores(self, sites: Sequence[Site]) -> dict[str, float]:
-        return {rule.value: _SCORE[rule](sites, self._ship_to) for rule in self._policy.sourcing}
+    def _parts(self, plan: _Plan) -> _Parts:
+        return [(site, self._parcels(_given(plan.taken, site))) for site in plan.sites]
+
+    def _scores(self, parts: _Parts) -> dict[str, float]:
+        return {rule.value: _SCORE[rule](parts, self._ship_to) for rule in self._policy.sourcing}
 
 
 def _groups(sites: Sequence[Site], most: int) -> Iterator[Sequence[Site]]:
@@ -333,6 +347,10 @@ def _carried(asked: Mapping[str, int], available: Shelves, group: Sequence[Site]
     return taken
 
 
+def _given(taken: Shelves, site: Site) -> dict[str, int]:
+    return {sku: units for (place, sku), units in taken.items() if place == site.location_id}
+
+
 def _last(site: Site) -> tuple[int, str]:
     return site.priority, site.location_id
 
@@ -344,12 +362,12 @@ def _full(sites: Sequence[Site]) -> int:
 # --- what each rule makes of a plan; lower is better -------------------------------------------------------------
 
 
-def _parcels(sites: Sequence[Site], _ship_to: Address) -> float:
-    return len(sites)
+def _number(parts: _Parts, _ship_to: Address) -> float:
+    return sum(parcels for _, parcels in parts)
 
 
-def _distance(sites: Sequence[Site], ship_to: Address) -> float:
-    return sum(distance(site, ship_to) for site in sites)
+def _distance(parts: _Parts, ship_to: Address) -> float:
+    return sum(distance(site, ship_to) for site, _ in parts)
 
 
 def distance(site: Site, ship_to: Address) -> float:
@@ -366,8 +384,8 @@ def distance(site: Site, ship_to: Address) -> float:
     return 1 + (abs(here - there) if known and here is not None and there is not None else 0)
 
 
-def _cost(sites: Sequence[Site], ship_to: Address) -> float:
-    return sum(_PER_PARCEL + _LANE_COST[_lane(site, ship_to)] for site in sites)
+def _cost(parts: _Parts, ship_to: Address) -> float:
+    return sum(parcels * (_PER_PARCEL + _LANE_COST[_lane(site, ship_to)]) for site, parcels in parts)
 
 
 def _lane(site: Site, ship_to: Address) -> str:
@@ -376,20 +394,20 @@ def _lane(site: Site, ship_to: Address) -> str:
     return "region" if site.region == ship_to.region else "country"
 
 
-def _late(sites: Sequence[Site], _ship_to: Address) -> float:
+def _late(parts: _Parts, _ship_to: Address) -> float:
     on_time = 1.0
-    for site in sites:
+    for site, _ in parts:
         on_time *= _ON_TIME_UNKNOWN if site.on_time is None else site.on_time
     return round(1 - on_time, 4)
 
 
-def _priority(sites: Sequence[Site], _ship_to: Address) -> float:
-    return sum(site.priority for site in sites)
+def _priority(parts: _Parts, _ship_to: Address) -> float:
+    return sum(site.priority for site, _ in parts)
 
 
-_SCORE: Final[Mapping[SourcingRule, Callable[[Sequence[Site], Address], float]]] = MappingProxyType(
+_SCORE: Final[Mapping[SourcingRule, Callable[[_Parts, Address], float]]] = MappingProxyType(
     {
-        SourcingRule.FEWEST_PARCELS: _parcels,
+        SourcingRule.FEWEST_PARCELS: _number,
         SourcingRule.NEAREST: _distance,
         SourcingRule.CHEAPEST: _cost,
         SourcingRule.PRIORITY: _priority,

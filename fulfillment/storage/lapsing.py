@@ -1,5 +1,6 @@
 """Claims that run out: given back when nobody pays in time, and claimed anew when somebody does after all."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -8,6 +9,7 @@ from typing import Any, Final
 from sqlalchemy import Connection, Row, bindparam, delete, exists, func, insert, or_, select, update
 from sqlalchemy.dialects.postgresql import insert as pg_insert
 
+from fulfillment.domain.division import added_up, hand_out
 from fulfillment.domain.inventory import Level
 from fulfillment.domain.notifications import Fact
 from fulfillment.domain.order import ENDED, UNPAID, Order, OrderStatus, Outcome, UnitRange
@@ -16,7 +18,7 @@ from fulfillment.domain.policy import Policy
 from fulfillment.domain.promise import ship_by
 from fulfillment.domain.reservation import ReservationState, claim_key
 from fulfillment.domain.shipment import WaitsFor, WorkStatus, shipment_id
-from fulfillment.storage import claims, journal, shortages, sourcing
+from fulfillment.storage import boxes, claims, journal, shortages, sourcing
 from fulfillment.storage.claims import Ask, available
 from fulfillment.storage.movements import Place as Shelf
 from fulfillment.storage.orders import OUT_OF_STOCK, line_from, lock_order, order_from
@@ -286,10 +288,9 @@ def _replan(conn: Connection, order: Order, lost: list[_Lost], *, now: datetime,
     waiting, gone = [part for part in lost if part.may_wait], [part for part in lost if not part.may_wait]
     until: Mapping[str, date] = {}
     if waiting:
-        queue, until = _queue(conn, order, waiting, now=now, policy=policy)
-        _place(conn, order, waiting, shipment=queue, reason=None)
+        until = _queue(conn, order, waiting, now=now, policy=policy)
     if gone:
-        _place(conn, order, gone, shipment=None, reason=OUT_OF_STOCK)
+        _place(conn, order, [part.units for part in gone], shipment=None, reason=OUT_OF_STOCK)
     alive = _write_values(conn, order, now=now)
     shortages.hold_back(conn, order.order_id, until, now=now, policy=policy)
     _tell(conn, order, waiting, gone, now=now)
@@ -298,37 +299,30 @@ def _replan(conn: Connection, order: Order, lost: list[_Lost], *, now: datetime,
 
 
 def _place(
-    conn: Connection, order: Order, parts: list[_Lost], *, shipment: str | None, reason: str | None
+    conn: Connection, order: Order, units: Sequence[UnitRange], *, shipment: str | None, reason: str | None
 ) -> None:
     rows = [
         {
             "order_id": order.order_id,
-            "line_no": part.units.line_no,
-            "first_unit": part.units.first,
-            "quantity": part.units.count,
+            "line_no": some.line_no,
+            "first_unit": some.first,
+            "quantity": some.count,
             "shipment_id": shipment,
             "cancelled_reason": reason,
         }
-        for part in parts
+        for some in units
     ]
     conn.execute(_PLACE_UNITS, rows)
 
 
 def _queue(
     conn: Connection, order: Order, parts: list[_Lost], *, now: datetime, policy: Policy
-) -> tuple[str, Mapping[str, date]]:
-    """Queue these units with what the order waits for already, or in a shipment of their own.
-
-    Return the shipment, and by SKU until when they wait.
-    """
+) -> Mapping[str, date]:
+    """Queue these units: where a parcel waits already that takes them, or in one of their own. Return until when, by SKU."""
     standing = conn.execute(_PARTS, {"the_order": order.order_id}).all()
     queued = [part for part in standing if part.queued and part.work_status == WorkStatus.SCHEDULED]
     place = _where(conn, order, parts, queued[0].location_id if queued else None, policy=policy)
-    queue = queued[0].shipment_id if queued else shipment_id(order.order_id, standing[-1].n + 1)
-    if queued:
-        conn.execute(_SHIPMENT, {"the_shipment": queue, "waits_for": WaitsFor.STOCK.value})
-    else:
-        _plan_queue(conn, order, queue, standing[-1].n + 1, place, now=now, policy=policy)
+    there = [part.shipment_id for part in queued if part.location_id == place.location_id]
     until = sourcing.missing_until(
         conn,
         place,
@@ -337,26 +331,50 @@ def _queue(
         now=now,
         policy=policy,
     )
-    counts: dict[tuple[int, str], int] = {}
-    for part in parts:
-        line = part.units.line_no, part.sku
-        counts[line] = counts.get(line, 0) + part.units.count
-    rows = [
+    sku_of, n = {part.units.line_no: part.sku for part in parts}, standing[-1].n + 1
+    for units in _parcels(conn, parts, sku_of):
+        queue = boxes.with_room(conn, there, added_up(units, sku_of))
+        if queue is None:
+            queue = shipment_id(order.order_id, n)
+            _plan_queue(conn, order, queue, n, place, now=now, policy=policy)
+            n += 1
+        conn.execute(_SHIPMENT, {"the_shipment": queue, "waits_for": WaitsFor.STOCK.value})
+        _place(conn, order, units, shipment=queue, reason=None)
+        conn.execute(_QUEUE_MORE, _queue_rows(order, queue, place, units, sku_of, until))
+    return until
+
+
+def _parcels(conn: Connection, parts: list[_Lost], sku_of: Mapping[int, str]) -> list[tuple[UnitRange, ...]]:
+    units = [part.units for part in parts]
+    known = boxes.of_skus(conn, set(sku_of.values()))
+    return hand_out(units, sku_of, known.divide(added_up(units, sku_of)).parcels)
+
+
+def _queue_rows(
+    order: Order,
+    queue: str,
+    place: Place,
+    units: Sequence[UnitRange],
+    sku_of: Mapping[int, str],
+    until: Mapping[str, date],
+) -> list[dict[str, Any]]:
+    of_line: Counter[int] = Counter()
+    for some in units:
+        of_line[some.line_no] += some.count
+    return [
         {
             "order_id": order.order_id,
             "line_no": line_no,
             "shipment_id": queue,
-            "sku": sku,
+            "sku": sku_of[line_no],
             "location_id": place.location_id,
             "quantity": count,
-            "promise_date": until[sku],
+            "promise_date": until[sku_of[line_no]],
             "placed_at": order.placed_at,
             "state": "waiting",
         }
-        for (line_no, sku), count in counts.items()
+        for line_no, count in of_line.items()
     ]
-    conn.execute(_QUEUE_MORE, rows)
-    return queue, until
 
 
 def _where(

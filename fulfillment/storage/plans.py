@@ -8,6 +8,7 @@ from typing import Final
 
 from sqlalchemy import Connection, bindparam, func, insert, select, update
 
+from fulfillment.domain.division import added_up, hand_out
 from fulfillment.domain.inventory import Movement
 from fulfillment.domain.order import Order, UnitRange
 from fulfillment.domain.policy import Policy, Shortage
@@ -53,11 +54,12 @@ def next_n(conn: Connection, order_id: str) -> int:
 def leaving(
     want: Wanted, from_location: Mapping[str, tuple[UnitRange, ...]], *, first_n: int
 ) -> list[Planned]:
-    """Return the shipments of what is there, numbered from `first_n`."""
+    """Return the shipments of what is there, numbered from `first_n`: every parcel is one."""
     parts = [
-        (location_id, together)
+        (location_id, parcel)
         for location_id, units in from_location.items()
         for together in _by_day(want, units)
+        for parcel in _parcels(want, together)
     ]
     return [
         _planned(want.order, n, location_id, units, WaitsFor.PAYMENT)
@@ -68,14 +70,17 @@ def leaving(
 def waiting_for_stock(
     conn: Connection, want: Wanted, sourced: Sourced, *, n: int, policy: Policy
 ) -> list[Planned]:
-    """Return the shipment of what may wait: one, at the location whose receipts it waits for."""
+    """Return the shipments of what may wait, at the location whose receipts they wait for."""
     if not sourced.backordered:
         return []
     order = want.order
     place = sourcing.comes_in_at(
         conn, order.lines, sourced.backordered, want.places, ship_to=order.ship_to, policy=policy
     )
-    return [_planned(order, n, place.location_id, sourced.backordered, WaitsFor.STOCK)]
+    return [
+        _planned(order, n, place.location_id, parcel, WaitsFor.STOCK)
+        for n, parcel in enumerate(_parcels(want, sourced.backordered), start=n)
+    ]
 
 
 def _by_day(want: Wanted, units: Sequence[UnitRange]) -> list[tuple[UnitRange, ...]]:
@@ -85,6 +90,11 @@ def _by_day(want: Wanted, units: Sequence[UnitRange]) -> list[tuple[UnitRange, .
         day = want.ahead.get(want.order.line(part.line_no).sku, date.min)
         by_day.setdefault(day, []).append(part)
     return [tuple(together) for _, together in sorted(by_day.items())]
+
+
+def _parcels(want: Wanted, units: Sequence[UnitRange]) -> list[tuple[UnitRange, ...]]:
+    sku_of = {line.line_no: line.sku for line in want.order.lines}
+    return hand_out(units, sku_of, want.boxes.divide(added_up(units, sku_of)).parcels)
 
 
 def _planned(
@@ -178,9 +188,9 @@ def queue(
     """Queue what waits; return by SKU until when."""
     if not waiting:
         return {}
-    (part,), order = waiting, want.order
-    place = next(place for place in want.places if place.location_id == part.shipment.location_id)
-    sku_of = {units.line_no: order.line(units.line_no).sku for units in part.units}
+    order, there = want.order, waiting[0].shipment.location_id  # one location for all that waits
+    place = next(place for place in want.places if place.location_id == there)
+    sku_of = {units.line_no: order.line(units.line_no).sku for part in waiting for units in part.units}
     until = sourcing.missing_until(
         conn,
         place,
@@ -189,22 +199,23 @@ def queue(
         now=now,
         policy=policy,
     )
-    of_line: Counter[int] = Counter()
-    for units in part.units:
-        of_line[units.line_no] += units.count
+    of_line: Counter[tuple[str, int]] = Counter()
+    for part in waiting:
+        for units in part.units:
+            of_line[part.shipment.shipment_id, units.line_no] += units.count
     rows = [
         {
             "order_id": order.order_id,
             "line_no": line_no,
-            "shipment_id": part.shipment.shipment_id,
+            "shipment_id": waits,
             "sku": sku_of[line_no],
-            "location_id": part.shipment.location_id,
+            "location_id": there,
             "quantity": count,
             "promise_date": until[sku_of[line_no]],
             "placed_at": order.placed_at,
             "state": "waiting",
         }
-        for line_no, count in of_line.items()
+        for (waits, line_no), count in of_line.items()
     ]
     conn.execute(_QUEUE, rows)
     return until

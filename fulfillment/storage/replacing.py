@@ -10,7 +10,7 @@ from fulfillment.domain.order import OrderStatus, UnitRange
 from fulfillment.domain.policy import Policy, Substitution
 from fulfillment.domain.sourcing import Sourced, shortages_of
 from fulfillment.domain.substitution import without
-from fulfillment.storage import equals, shortages, substitutes
+from fulfillment.storage import boxes, equals, shortages, substitutes
 from fulfillment.storage.advance import CONFIRMED
 from fulfillment.storage.claims import Claimed
 from fulfillment.storage.equals import Taken
@@ -77,13 +77,14 @@ def with_equals(conn: Connection, want: Wanted, sourced: Sourced, *, now: dateti
     if taken is None:
         return Filled(want=want, sourced=sourced)
     equals.add_lines(conn, want.order.order_id, taken)
-    return Filled(want=with_lines(want, taken), sourced=_joined(want, sourced, taken), taken=taken)
+    return Filled(want=with_lines(conn, want, taken), sourced=_joined(want, sourced, taken), taken=taken)
 
 
-def with_lines(want: Wanted, taken: Taken) -> Wanted:
+def with_lines(conn: Connection, want: Wanted, taken: Taken) -> Wanted:
     """Return the order with the lines of what was claimed instead."""
     lines = (*want.order.lines, *(one.line for one in taken.lines))
-    return replace(want, order=replace(want.order, lines=lines))
+    known = boxes.of_skus(conn, {line.sku for line in lines})
+    return replace(want, order=replace(want.order, lines=lines), boxes=known)
 
 
 def _joined(want: Wanted, sourced: Sourced, taken: Taken) -> Sourced:

@@ -192,7 +192,7 @@ def instead(
     if taken is None:
         return None
     equals.add_lines(conn, order.order_id, taken)
-    want = replacing.with_lines(want, taken)
+    want = replacing.with_lines(conn, want, taken)
     first_n = plans.next_n(conn, order.order_id)
     planned = plans.leaving(want, taken.sourced.from_location, first_n=first_n)
     plans.write(conn, want, planned, now=now, policy=policy)
@@ -225,6 +225,7 @@ def _keep_decision(
             may_wait=want.room,
             now=now,
             policy=policy,
+            boxes=want.boxes,
         )
 
 

@@ -29,7 +29,7 @@ from fulfillment.domain.order import ENDED, OrderStatus, UnitRange
 from fulfillment.domain.policy import Policy, Shortage
 from fulfillment.domain.promise import Source
 from fulfillment.domain.shipment import WaitsFor, WorkStatus, shipment_id
-from fulfillment.storage import journal, locks, promises, put_backs, shortages, signals, sourcing
+from fulfillment.storage import boxes, journal, locks, promises, put_backs, shortages, signals, sourcing
 from fulfillment.storage.movements import Place, is_done, lock_levels, move, read_level
 from fulfillment.storage.orders import OUT_OF_STOCK, lines_of, order_from
 from fulfillment.storage.sourcing import Terms
@@ -144,7 +144,6 @@ _WAITS_THERE: Final = (
         shipments.c.order_id == bindparam("the_order"), shipments.c.location_id == bindparam("there"), _WAITS
     )
     .order_by(shipments.c.n)
-    .limit(1)
 )
 _PLANNED: Final = (
     "shipment_id",
@@ -495,9 +494,10 @@ def _follow(conn: Connection, place: Place, order: Row[Any], loss: _Loss, day: d
 
 
 def _follower(conn: Connection, place: Place, loss: _Loss) -> str:
-    """Return the order's shipment that waits for stock at this place, planning it where there is none."""
+    """Return a shipment that waits for stock at this place and takes the units in its parcel; a new one if none does."""
     asked = {"the_order": loss.order_id, "there": place[1]}
-    standing: str | None = conn.execute(_WAITS_THERE, asked).scalar_one_or_none()
+    waiting = conn.execute(_WAITS_THERE, asked).scalars().all()
+    standing = boxes.with_room(conn, waiting, {place[0]: loss.units})
     if standing is not None:
         return standing
     n = conn.execute(_LAST_N, asked).scalar_one() + 1

@@ -9,6 +9,7 @@ from sqlalchemy import Connection, Engine, Row, bindparam, case, func, select
 
 from fulfillment.domain.address import Address
 from fulfillment.domain.calendars import Calendar
+from fulfillment.domain.division import Boxes, Units, added_up
 from fulfillment.domain.inventory import Level, UnknownSku
 from fulfillment.domain.order import STANDARD, OrderLine, UnitRange
 from fulfillment.domain.policy import DEFAULT, Policy, Shortage
@@ -16,7 +17,8 @@ from fulfillment.domain.promise import CartPart, CartPromise, promised, stock_ex
 from fulfillment.domain.replenishment import COMING
 from fulfillment.domain.shipment import ON_THE_FLOOR
 from fulfillment.domain.sourcing import Decision, Site, Sourced, source, waits_at
-from fulfillment.storage import sourcing_decisions
+from fulfillment.storage import boxes, sourcing_decisions
+from fulfillment.storage.boxes import GOODS
 from fulfillment.storage.locations import CALENDAR, calendar_from
 from fulfillment.storage.tables import (
     backorders,
@@ -27,6 +29,7 @@ from fulfillment.storage.tables import (
     stock_levels,
 )
 from fulfillment.storage.transits import usual_days
+from fulfillment.storage.verification import catalogue
 
 _WORK: Final = (
     select(func.count())
@@ -80,6 +83,7 @@ _SKUS: Final = select(
     skus.c.price,
     skus.c.backorder_limit,
     skus.c.available_from,
+    *GOODS,
     (skus.c.backorderable & ~skus.c.archived).label("may_wait"),
 ).where(skus.c.sku.in_(bindparam("asked", expanding=True)))
 
@@ -254,6 +258,7 @@ class SourcingStore:
             waiting = waitable(waiting, now=self._now(), policy=self._policy)
             everywhere = places(conn)
             found, owed = levels(conn, cart)
+            goods = Boxes([boxes.goods_from(row) for row in known.values()], catalogue(conn))
             sourced = source(
                 lines,
                 levels=found,
@@ -261,9 +266,10 @@ class SourcingStore:
                 ship_to=ship_to,
                 may_wait=rooms(waiting, owed),
                 policy=self._policy,
+                parcels=lambda units: goods.share(units, cart),
             )
             days = {row.sku: row.available_from for row in known.values()}
-            return self._promise(conn, sourced, everywhere, lines, ship_to, waiting, days)
+            return self._promise(conn, sourced, everywhere, lines, ship_to, waiting, days, goods)
 
     def _promise(
         self,
@@ -274,38 +280,39 @@ class SourcingStore:
         ship_to: Address,
         waiting: Mapping[str, Terms],
         days: Mapping[str, date | None],
+        goods: Boxes,
     ) -> CartPromise:
         sku_of = {line.line_no: line.sku for line in lines}
         place_of = {place.location_id: place for place in everywhere}
         parts = [
             CartPart(
                 location_id=place_id,
-                units={sku_of[part.line_no]: part.count for part in units},
+                units=parcel,
                 promise_date=promised(
                     now=self._now(),
                     calendar=place_of[place_id].calendar,
                     abroad=place_of[place_id].country != ship_to.country,
                     policy=self._policy,
                     days=self._days(conn, place_of[place_id], ship_to),
-                    not_before=max(
-                        (day for part in units if (day := days[sku_of[part.line_no]])), default=None
-                    ),
+                    not_before=max((day for sku in parcel if (day := days[sku])), default=None),
                 ),
                 waits_for_stock=False,
             )
             for place_id, units in sourced.from_location.items()
+            for parcel in goods.divide(added_up(units, sku_of)).parcels
         ]
         if sourced.backordered:
             place = comes_in_at(
                 conn, lines, sourced.backordered, everywhere, ship_to=ship_to, policy=self._policy
             )
-            parts.append(self._waiting_part(conn, place, sourced, sku_of, ship_to, waiting))
+            late = goods.divide(added_up(sourced.backordered, sku_of)).parcels
+            parts += [self._waiting_part(conn, place, units, ship_to, waiting) for units in late]
         return CartPromise(
             parts=tuple(parts),
             promise_date=max((part.promise_date for part in parts), default=None),
             short=sourced.short,
             candidates=sourced.candidates,
-            why=sourced.why,
+            why="; ".join([sourced.why, *sourcing_decisions.divided(sourced, lines, goods)]),
         )
 
     def _days(self, conn: Connection, place: Place, to: Address) -> int:
@@ -319,12 +326,10 @@ class SourcingStore:
         self,
         conn: Connection,
         place: Place,
-        sourced: Sourced,
-        sku_of: Mapping[int, str],
+        units: Units,
         ship_to: Address,
         waiting: Mapping[str, Terms],
     ) -> CartPart:
-        units = {sku_of[part.line_no]: part.count for part in sourced.backordered}
         until = missing_until(
             conn,
             place,
@@ -341,7 +346,7 @@ class SourcingStore:
         )
 
 
-def _line(n: int, sku: str, units: int, known: Mapping[str, Row[Any]]) -> OrderLine:
+def _line(n: int, sku: str, units: int, known: Mapping[str, _Row]) -> OrderLine:
     if sku not in known:
         raise UnknownSku(sku)
     row = known[sku]

@@ -7,10 +7,11 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, bindparam, insert, select
 
+from fulfillment.domain.division import Boxes, added_up
 from fulfillment.domain.inventory import Level
-from fulfillment.domain.order import Order
+from fulfillment.domain.order import Order, OrderLine
 from fulfillment.domain.policy import Policy
-from fulfillment.domain.sourcing import Candidate, Decision, Site, source
+from fulfillment.domain.sourcing import Candidate, Decision, Site, Sourced, demand, source
 from fulfillment.storage.movements import Place
 from fulfillment.storage.tables import sourcing_decisions
 
@@ -34,14 +35,22 @@ def keep(
     may_wait: Mapping[str, int | None],
     now: datetime,
     policy: Policy,
+    boxes: Boxes,
 ) -> None:
     """Keep what was decided for an order when this was available: the same inputs give the same answer again."""
     levels = [
         Level(sku=sku, location_id=there, on_hand=units, reserved=0, allocated=0)
         for (sku, there), units in sorted(available.items())
     ]
+    asked = demand(order.lines)
     decided = source(
-        order.lines, levels=levels, sites=sites, ship_to=order.ship_to, may_wait=may_wait, policy=policy
+        order.lines,
+        levels=levels,
+        sites=sites,
+        ship_to=order.ship_to,
+        may_wait=may_wait,
+        policy=policy,
+        parcels=lambda units: boxes.share(units, asked),
     )
     row = {
         "operation_key": key,
@@ -50,9 +59,20 @@ def keep(
         "policy_version": policy.version,
         "inputs": _inputs(order, levels, sites, may_wait, policy),
         "candidates": [asdict(candidate) for candidate in decided.candidates[:_SHOWN]],
-        "why": decided.why,
+        "why": "; ".join([decided.why, *divided(decided, order.lines, boxes)]),
     }
     conn.execute(_KEEP, row)
+
+
+def divided(decided: Sourced, lines: Sequence[OrderLine], boxes: Boxes) -> list[str]:
+    """Say of each location that sends several parcels how many and why."""
+    sku_of = {line.line_no: line.sku for line in lines}
+    said = []
+    for location_id, units in decided.from_location.items():
+        division = boxes.divide(added_up(units, sku_of))
+        if division.why:
+            said.append(f"{location_id} sends {len(division.parcels)} parcels: {division.why}")
+    return said
 
 
 def of_order(conn: Connection, order_id: str) -> tuple[Decision, ...]:
@@ -78,11 +98,8 @@ def _inputs(
     may_wait: Mapping[str, int | None],
     policy: Policy,
 ) -> dict[str, Any]:
-    asked: dict[str, int] = {}
-    for line in order.lines:
-        asked[line.sku] = asked.get(line.sku, 0) + line.quantity
     return {
-        "asked": asked,
+        "asked": demand(order.lines),
         "available": [
             {"sku": level.sku, "location_id": level.location_id, "units": level.on_hand} for level in levels
         ],

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, Row, bindparam, func, select
 
-from fulfillment.domain.cartons import STANDARD, Carton, Filled, Left, Packing, Piece, Placement
+from fulfillment.domain.cartons import STANDARD, UNWEIGHED_G, Carton, Filled, Left, Packing, Piece, Placement
 from fulfillment.domain.packing import (
     BenchLine,
     NotAtBench,
@@ -19,8 +19,6 @@ from fulfillment.domain.packing import (
 )
 from fulfillment.domain.policy import Policy
 from fulfillment.storage.tables import cartons, order_lines, packing_scans, packings, skus, unit_ranges
-
-_UNWEIGHED: Final = 1  # g or less: what an import writes where it is given no weight
 
 _CONTENTS: Final = (
     select(
@@ -122,7 +120,7 @@ def check(conn: Connection, shipment: Row[Any], closing: Closing, *, policy: Pol
 
 def expected_g(there: tuple[BenchLine, ...], tare_g: int | None) -> int | None:
     """Return what units and cartons weigh together; None while something of them was never weighed."""
-    if tare_g is None or any(line.weight_g <= _UNWEIGHED for line in there):
+    if tare_g is None or any(line.weight_g <= UNWEIGHED_G for line in there):
         return None
     return tare_g + sum(line.weight_g * line.quantity for line in there)
 

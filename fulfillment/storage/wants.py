@@ -7,13 +7,15 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, Row, bindparam, func, select, union
 
+from fulfillment.domain.division import Boxes
 from fulfillment.domain.errors import UnknownOrder
 from fulfillment.domain.inventory import Level
 from fulfillment.domain.order import Order, OrderLine, OrderStatus, UnitRange
 from fulfillment.domain.policy import Policy
 from fulfillment.domain.reservation import ReservationState, claim_key
-from fulfillment.domain.sourcing import Sourced, shipped, source
-from fulfillment.storage import claims, holds, locks, sourcing
+from fulfillment.domain.sourcing import Parcels, Sourced, demand, shipped, source
+from fulfillment.storage import boxes, claims, holds, locks, sourcing
+from fulfillment.storage.boxes import GOODS
 from fulfillment.storage.claims import Ask, Claimed
 from fulfillment.storage.movements import Place as Shelf
 from fulfillment.storage.orders import line_from, lock_order, order_from
@@ -36,6 +38,7 @@ _LINES: Final = (
     select(
         order_lines,
         *skus.c["backorder_limit", "available_from"],
+        *GOODS,
         (skus.c.backorderable & ~skus.c.archived).label("may_wait"),
         holds.any_active(bindparam("the_order")).label("held"),
     )
@@ -57,7 +60,8 @@ _CLAIMS_MADE: Final = select(func.count()).select_from(_KEYS.subquery())
 class Wanted:
     """An order whose stock is not claimed yet; `may_wait` has how units of a SKU may wait, and `room` how many more.
 
-    `ahead` are the SKUs that are sold ahead, with the day from which they may leave.
+    `ahead` are the SKUs that are sold ahead, with the day from which they may leave, `boxes` says in which parcels units
+    leave.
     """
 
     order: Order
@@ -66,6 +70,7 @@ class Wanted:
     places: tuple[Place, ...]
     key: str
     ahead: Mapping[str, date]
+    boxes: Boxes
     held: bool = False
 
 
@@ -90,6 +95,7 @@ def wanted(conn: Connection, order_id: str, *, now: datetime, policy: Policy) ->
         places=sourcing.places(conn),
         key=claim_key(order_id, row.claims_ended + 1),
         ahead=sourcing.sold_ahead({line.sku: line.available_from for line in found}, now=now),
+        boxes=boxes.of_lines(conn, found),
         held=found[0].held,
     )
 
@@ -114,12 +120,14 @@ def added(
         places=sourcing.places(conn),
         key=claim_key(order.order_id, made + 1),
         ahead=sourcing.sold_ahead(sourcing.available_from(conn, asked), now=now),
+        boxes=boxes.of_skus(conn, asked),
     )
 
 
 def ask(want: Wanted, *, now: datetime, policy: Policy) -> Ask:
     """Return the claim of what is there of all the order's lines."""
     order = want.order
+    want.boxes.divide(demand(order.lines))  # before anything is locked
     return Ask(
         key=want.key,
         order_id=order.order_id,
@@ -178,7 +186,14 @@ def _source(want: Wanted, levels: Sequence[Level], policy: Policy) -> Sourced:
         ship_to=want.order.ship_to,
         may_wait=want.room,
         policy=policy,
+        parcels=parcels_of(want),
     )
+
+
+def parcels_of(want: Wanted) -> Parcels:
+    """Return what says how many parcels a part of what is wanted makes."""
+    whole = demand(want.order.lines)
+    return lambda units: want.boxes.share(units, whole)
 
 
 def _amounts(order: Order, sourced: Sourced) -> dict[Shelf, int]:
