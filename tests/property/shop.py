@@ -61,6 +61,7 @@ RENO, LEHIGH = "wh-reno", "wh-lehigh"
 POT = "POT"
 SKUS, PLACES = (MUG, TEA, POT), (RENO, LEHIGH)
 PRICES = {MUG: 1200, TEA: 500, POT: 3999}
+WEIGHTS = {MUG: 300, TEA: 300, POT: 13_000}  # a third pot is a parcel of its own
 METHODS = (GOOD,) * 6 + (ASKS,) * 3 + ("pm_later", "pm_poor", "pm_stolen", RISKY, FRAUD)
 ELSEWHERE = replace(HOME, line1="2 Side St", city="Elko")
 _MOST_OPEN = 9
@@ -117,7 +118,7 @@ class Shop:
             Product(
                 sku=sku,
                 name=sku.title(),
-                weight_g=300,
+                weight_g=WEIGHTS[sku],
                 price=PRICES[sku],
                 on_hand=chance.randint(2, 7),
                 backorderable=sku != TEA,

@@ -15,7 +15,7 @@ from sqlalchemy import Engine
 from fulfillment.domain.errors import FulfillmentError
 from tests.property.shop import MEANWHILE, RULES, Rule, Shop
 from tests.storage.emptying import empty
-from tests.storage.proof import check_books
+from tests.storage.proof import check_books, check_parcels
 
 FIRST_SEED, RUNS, STEPS = int(os.environ.get("WAYBILL_SEED", "1")), 10, 220
 _LOOKS_EVERY = 20
@@ -49,6 +49,7 @@ def run(engine: Engine, seed: int, steps: Sequence[int], *, log: list[str]) -> S
         log.append(f"{n:4} {step(shop, Random(f'{seed}:{n}'))}")
         if done % _LOOKS_EVERY == 0:
             check_books(shop.house)
+            check_parcels(shop.house)
     shop.come_to_rest(Random(f"{seed}:rest"))
     return shop
 

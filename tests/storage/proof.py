@@ -1,7 +1,10 @@
 """The books of a shop after a change, judged as the audit judges them."""
 
 from fulfillment.domain.invariants import Evidence, ledgers, money, orders, stock
+from fulfillment.domain.shipment import BEFORE_HAND_OVER
+from fulfillment.storage import boxes
 from fulfillment.storage.audit import AuditStore
+from fulfillment.storage.tables import shipments
 from tests.storage.house import House
 
 # What every commit must leave true. The rest looks for workflows and sweeps, of which there are none here.
@@ -30,3 +33,11 @@ def check_books(house: House) -> None:
     broken = {check.name: check.violations for check in (judge(evidence) for judge in _ALWAYS)}
     wrong = {name: why for name, why in broken.items() if why}
     assert not wrong, wrong
+
+
+def check_parcels(house: House) -> None:
+    """Fail with every shipment that has not left and needs more than one parcel."""
+    left = [row["shipment_id"] for row in house.rows(shipments) if row["work_status"] in BEFORE_HAND_OVER]
+    with house.engine.connect() as conn:
+        wrong = [one for one in left if boxes.with_room(conn, [one], {}) is None]
+    assert not wrong, f"these are not one parcel: {', '.join(wrong)}"
