@@ -96,7 +96,7 @@ def demo(
         typer.Option("--report", help="Where its page goes, .waybill/demo-report.html by default."),
     ] = None,
 ) -> None:
-    """Run everything once, with 39 orders and faults on the way, and prove that it holds."""
+    """Run everything once, with 40 orders and faults on the way, and prove that it holds."""
     folder = (state or state_folder() / "demo").resolve()
     # Imported here: it brings the whole house with it, for which every other command would wait.
     from devstack.demo import demo as run_demo

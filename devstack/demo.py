@@ -1,4 +1,4 @@
-"""`waybill demo`: the whole world on this computer, 39 orders, blows on the way, and the proof at the end."""
+"""`waybill demo`: the whole world on this computer, 40 orders, blows on the way, and the proof at the end."""
 
 import asyncio
 import os

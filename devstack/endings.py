@@ -168,6 +168,21 @@ def came_in(parcels: int) -> Expect:
     return expect
 
 
+def captured_in(parts: int) -> Expect:
+    """Expect that the money was taken in so many captures."""
+
+    def expect(ending: Ending) -> str | None:
+        taken = [
+            effect
+            for one in ending.payments
+            for effect in one.effects
+            if effect.kind == OperationKind.CAPTURE
+        ]
+        return None if len(taken) == parts else f"{len(taken)} captures, not {parts}"
+
+    return expect
+
+
 def came_from(*parts: str) -> Expect:
     """Expect one shipment for each of these and no other, named like `2 MUG-12 from wh-reno`."""
 

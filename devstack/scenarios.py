@@ -16,6 +16,7 @@ from devstack.endings import (
     addressed,
     came_from,
     came_in,
+    captured_in,
     charged,
     ended,
     every_scan_once,
@@ -135,7 +136,7 @@ SPYGLASS: Final = Product(sku="SPYG-1", name="Spyglass, the last one", weight_g=
                           vendor="Lumen Works", archived=True, on_hand=1)  # fmt: skip
 ROPE: Final = Product(sku="ROPE-20", name="Climbing rope, 20 m", weight_g=1200, price=5900,
                       vendor="Trailmakers", reorder_point=1, on_hand=2)  # fmt: skip
-# Two of it are so heavy that USPS, the cheapest for everything else here, does not take them.
+# So heavy that no carton carries two of them.
 STOVE: Final = Product(sku="STV-IRON", name="Tent stove, cast iron", weight_g=17_000, price=14900,
                        vendor="Trailmakers", reorder_point=1, on_hand=8)  # fmt: skip
 GOODS: Final = (
@@ -842,7 +843,7 @@ SCENARIOS: Final = (
         name="carrier down",
         ends="the label is another carrier's",
         buyer=Buyer(name="Kim Tanaka", line1="48 Pine St", city="Boise", region="ID", postal_code="83702"),
-        lines=(("STV-IRON", 2),),
+        lines=(("STV-IRON", 1),),
         service="express",  # the fastest, which is UPS whatever its lane was like so far
         before=_ups_makes_no_label,
         expects=(*_DELIVERED, came_in(1), fell_over_from("UPS")),
@@ -877,6 +878,14 @@ SCENARIOS: Final = (
         before=_first_travels("lost"),
         then=_snow_falls,
         expects=(*_DELIVERED, had(CaseKind.DELAYED), told("delayed"), put_off(Reason.WEATHER_DELAY)),
+    ),
+    Scenario(
+        order_id="SO-10519",
+        name="too heavy for one parcel",
+        ends="four labels, four captures",
+        buyer=Buyer(name="Ida Stone", line1="11 Quarry Rd", city="Reno", region="NV", postal_code="89502"),
+        lines=(("STV-IRON", 4),),
+        expects=(*_DELIVERED, came_in(4), captured_in(4), came_from(*[f"1 STV-IRON from {RENO}"] * 4)),
     ),
 )
 

@@ -26,6 +26,9 @@ from fulfillment.domain.order import UnitRange
 # Every parcel costs its order an authorization and about 25 events. What fills more cartons is tied together, several
 # under one label, as evenly as the weight allows.
 MOST_PARCELS: Final = 20
+# Of what leaves one place at once. Tonnes would be more events than an order's history may have: then the parcels are too
+# heavy for a label, and wait for a person who takes units out.
+MOST_LABELS: Final = 200
 # Packing takes the cube of the number of pieces. With more of them it is reckoned how much a carton takes.
 _MOST_PACKED: Final = 60
 _USUALLY_FULL: Final = (3, 5)  # of a carton's volume, when it is packed with many pieces
@@ -167,7 +170,9 @@ class Boxes:
             if not bundles or len(bundles[-1]) == each or self._is_heavy(*bundles[-1], box):
                 bundles.append([])
             bundles[-1].append(box)
-        return [_joined(bundle) for bundle in bundles]
+        tied = [_joined(bundle) for bundle in bundles]
+        each = -(-len(tied) // MOST_LABELS)
+        return [_joined(tied[n : n + each]) for n in range(0, len(tied), each)]
 
     def _is_heavy(self, *parts: Units) -> bool:
         return self._sum(_joined(parts), _weight) > self._most_g

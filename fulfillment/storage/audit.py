@@ -120,7 +120,7 @@ WHERE s.work_status IN ('packed', 'labeled', 'handed_over', 'closed')
 GROUP BY s.shipment_id, u.code, p.problem
 """
 _PARCELS: Final = """
-SELECT parcel_id, order_id, shipment_id, carrier_status, address_hash, flags, handed_over_at, latest_scan_at, next_check_at,
+SELECT parcel_id, order_id, shipment_id, weight_g, carrier_status, address_hash, flags, handed_over_at, latest_scan_at, next_check_at,
     delivered_at, evidence, handed_over_by
 FROM parcels
 """

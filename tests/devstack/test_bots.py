@@ -31,9 +31,9 @@ class Shop:
         self.steps: list[tuple[str, str]] = []
         self.receipts: dict[str, Any] = {}
         self.weights: dict[str, int] = {}
-        self.reasons: dict[str, str] = {}
         self.scans: dict[str, dict[str, str]] = {}
         self.expected_g: int | None = None
+        self.mugs = 3
         self.held: set[str] = set()
         self.rejected: list[tuple[str, dict[str, Any]]] = []
         self.looked = 0
@@ -52,7 +52,7 @@ class Shop:
         return item | {"order_id": shipment.rpartition("-")[0]}
 
     def _pieces(self, shipment: str) -> list[dict[str, Any]]:
-        mugs = 3 - sum(body["quantity"] for whose, body in self.rejected if whose == shipment)
+        mugs = self.mugs - sum(body["quantity"] for whose, body in self.rejected if whose == shipment)
         return [PIECES[0] | {"quantity": mugs}, PIECES[1]]
 
     def post(self, path: str, body: Any = None) -> Any:
@@ -73,7 +73,6 @@ class Shop:
         if step == "packed":
             assert all(line["verified"] == line["quantity"] for line in self._bench(shipment, [])["lines"])
             self.weights[shipment] = body["weight_g"]
-            self.reasons[shipment] = body.get("weight_reason", "")
             self.status[shipment] = "labeled"
         self.spoil_after(shipment, step)
         return {"tracking_number": f"1Z-{shipment}"}
@@ -166,14 +165,13 @@ def test_every_unit_is_scanned_into_its_carton_and_the_parcel_weighs_what_it_sho
     assert shop.weights == {"SO-1-1": 1170}
 
 
-def test_what_no_carrier_takes_as_one_parcel_is_weighed_in_part_with_the_reason(world: World) -> None:
+def test_what_nobody_weighed_is_no_heavier_than_carriers_take(world: World) -> None:
     shop = Shop("SO-1-1")
-    shop.expected_g = 4_800_000
+    shop.mugs = 1000
 
     at_work(shop, world, lambda: bool(world.parcels))
 
     assert shop.weights == {"SO-1-1": 30_000}
-    assert "freight" in shop.reasons["SO-1-1"]
 
 
 def test_a_held_shipment_is_not_even_touched(world: World) -> None:

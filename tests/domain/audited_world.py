@@ -387,6 +387,7 @@ def parcel(n: int, carrier_status: str, **more: Any) -> ParcelFact:
         "parcel_id": f"SO-{n}-P1",
         "order_id": f"SO-{n}",
         "shipment_id": f"SO-{n}-1",
+        "weight_g": 900,
         "carrier_status": carrier_status,
         "address_hash": None if carrier_status == "pre_transit" else HOME.digest(),
         "flags": (),

@@ -10,7 +10,7 @@ import pytest
 from devstack.bench.cartons import random_orders
 from fulfillment.domain import cartons
 from fulfillment.domain.cartons import STANDARD, Carton, Packing, Piece
-from fulfillment.domain.division import MOST_PARCELS, Boxes, Goods, Units, added_up, hand_out
+from fulfillment.domain.division import MOST_LABELS, MOST_PARCELS, Boxes, Goods, Units, added_up, hand_out
 from fulfillment.domain.order import UnitRange
 
 MUG = Goods(sku="MUG", weight_g=350, size=(110, 90, 95))
@@ -90,6 +90,12 @@ def test_many_cartons_are_not_tied_to_what_no_label_is_for() -> None:
     found = parcels(STOVE=3 * MOST_PARCELS)
 
     assert found == [{"STOVE": 1}] * 3 * MOST_PARCELS
+
+
+def test_tonnes_are_no_more_parcels_than_an_order_can_have() -> None:
+    found = parcels(STOVE=10_000)
+
+    assert Counter(parcel["STOVE"] for parcel in found) == {50: MOST_LABELS}
 
 
 @pytest.mark.parametrize("units", [200, 10_000])

@@ -591,6 +591,12 @@ BREAKS: tuple[tuple[Invariant, str, Put, str], ...] = (
         "SO-7-1: closed while this stood: HAT",
     ),
     (
+        parcels.no_label_too_heavy,
+        "a parcel that its carrier does not take",
+        edit("parcels", "SO-2-P1", weight_g=40_000),
+        "SO-2-P1: weighs 40000 g, and USPS takes 31751 g at most",
+    ),
+    (
         parcels.left_with_evidence,
         "nobody saw it leave",
         edit("parcels", "SO-2-P1", handed_over_by=None),

@@ -337,6 +337,10 @@ SQL: dict[str, tuple[tuple[str, ...], Put]] = {
         ("DELETE FROM packing_scans WHERE shipment_id = 'SO-7-1'",),
         ALL_IS_RIGHT,
     ),
+    "no parcel is too heavy for its label": (
+        ("UPDATE parcels SET weight_g = 40000 WHERE parcel_id = 'SO-1-P1'",),
+        ALL_IS_RIGHT,
+    ),
     "what left is known by evidence": (
         ("UPDATE manifest_parcels SET outcome = 'left' WHERE parcel_id = 'SO-7-P1'",),
         ALL_IS_RIGHT,

@@ -42,6 +42,7 @@ ALL: Final[tuple[Invariant, ...]] = (
     ledgers.labels_cost_what_was_quoted,
     ledgers.labelled_and_free,
     parcels.nothing_closed_unscanned,
+    parcels.no_label_too_heavy,
     parcels.left_with_evidence,
     parcels.parcels_follow_their_scans,
     messages.told_once,

@@ -417,6 +417,7 @@ class ParcelFact:
     parcel_id: str
     order_id: str
     shipment_id: str
+    weight_g: int
     carrier_status: str
     address_hash: str | None
     flags: tuple[str, ...]

@@ -7,10 +7,12 @@ from typing import Final
 from fulfillment.domain import tracking
 from fulfillment.domain.invariants.check import Found, invariant
 from fulfillment.domain.invariants.facts import Evidence, ParcelFact, ScanFact, grouped
+from fulfillment.domain.label import heaviest_g
 from fulfillment.domain.policy import DEFAULT
 from fulfillment.domain.tracking import CarrierStatus, Flag, Scan, ScanSource, Tracked
 
 _IN_IT: Final = ("active", "shipped")
+_GLUED_ON: Final = ("live", "used")
 
 
 @invariant(
@@ -40,6 +42,25 @@ def nothing_closed_unscanned(evidence: Evidence) -> Found:
         if fact.problem
     ]
     return Found(len(closed), violations)
+
+
+@invariant(
+    "no parcel is too heavy for its label",
+    "I9",
+    sees="labels on parcels",
+    claim="each parcel weighs no more than its carrier takes",
+    remedy="do not hand it over: take units out, so that they leave in a parcel of their own",
+)
+def no_label_too_heavy(evidence: Evidence) -> Found:
+    books = evidence.books
+    weighs = {parcel.parcel_id: parcel.weight_g for parcel in books.parcels}
+    glued_on = [label for label in books.labels if label.state in _GLUED_ON]
+    violations = [
+        f"{label.parcel_id}: weighs {weighs[label.parcel_id]} g, and {label.carrier} takes {most} g at most"
+        for label in glued_on
+        if weighs[label.parcel_id] > (most := heaviest_g(label.carrier or ""))
+    ]
+    return Found(len(glued_on), violations)
 
 
 @invariant(
