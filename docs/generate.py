@@ -123,7 +123,7 @@ POLICY: Final[Mapping[str, str]] = MappingProxyType(
         "weight_slack_g": "What paper, tape and scales explain all the same, in grams",
         "backorder_days": "Days until missing stock comes, in the promise",
         "sourcing": "What decides between locations that ship as much, in this order",
-        "max_parcels": "An order is split over so many locations at most",
+        "max_parcels": "An order is split over so many locations at most; how many cartons each fills does not count",
         "split_min_value": "A part worth less waits for a whole one, where it may wait; minor units",
         "lost_or_damaged": "What is lost or damaged is sent again (`reship`) where there is more, or its money goes back (`refund`)",
         "keep_item_under": "Up to this value what was not received is made good without waiting for a trace; minor units",

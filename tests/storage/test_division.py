@@ -352,13 +352,18 @@ def test_what_waits_is_shown_in_parcels_too(shop: Callable[..., House]) -> None:
 
 
 def test_fewest_parcels_counts_cartons(house: House) -> None:
-    """Two parcels either way: then the policy's next rule decides. Counted by places, one place beats two nearer ones."""
-    house.stocked(mugs=1, **HEAVY)
-    house.stock.add_location(LEHIGH, name="Lehigh", address=replace(DEPOT, country="DE"), priority=2)
+    """Two parcels either way, and one of them is cheaper. Guard: counted by places, all of it comes from abroad."""
+    house.stocked(mugs=1, teas=0, **HEAVY)
+    house.stock.add_location(RENO, name="Reno", address=DEPOT, priority=1, on_time=1.0)
+    house.stock.add_location(
+        LEHIGH, name="Bremen", address=replace(DEPOT, country="DE", region="HB"), priority=2, on_time=1.0
+    )
     house.stock.receive(MUG, LEHIGH, 2, key="lehigh-1", by="test")
 
     found = SourcingStore(house.engine, house.now).promise({MUG: 2}, HOME)
+    house.reserved(mugs=2, teas=0)
 
-    scores = {one.locations: one.scores["fewest_parcels"] for one in found.candidates}
-    assert scores[(LEHIGH,)] == 2
-    assert scores[(RENO, LEHIGH)] == 2
+    scores = {one.locations: one.scores for one in found.candidates}
+    assert scores[(LEHIGH,)] == {"fewest_parcels": 2, "on_time": 0, "cheapest": 5700, "priority": 2}
+    assert scores[(RENO, LEHIGH)] == {"fewest_parcels": 2, "on_time": 0, "cheapest": 3800, "priority": 3}
+    assert [row["location_id"] for row in house.rows(shipments)] == [RENO, LEHIGH]
