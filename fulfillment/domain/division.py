@@ -6,7 +6,7 @@ or weighed is not guessed into several: it stays together, up to the weight that
 
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final
 
@@ -21,6 +21,7 @@ from fulfillment.domain.cartons import (
     pack,
     volume,
 )
+from fulfillment.domain.label import HEAVIEST_G
 from fulfillment.domain.order import UnitRange
 
 # Every parcel costs its order an authorization and about 25 events. What fills more cartons is tied together, several
@@ -79,8 +80,8 @@ class Boxes:
         self, goods: Iterable[Goods], cartons: Sequence[Carton] = STANDARD, packer: Packer = pack
     ) -> None:
         self._goods = {one.sku: one for one in goods}
-        self._cartons, self._packer = cartons, packer
-        self._most_g = max(carton.max_weight_g for carton in cartons)
+        self._cartons, self._packer = [_for_a_label(carton) for carton in cartons], packer
+        self._most_g = max(carton.max_weight_g for carton in self._cartons)
         self._answers: dict[frozenset[tuple[str, int]], Division] = {}
 
     def divide(self, units: Units) -> Division:
@@ -196,6 +197,11 @@ class Boxes:
                 f"it weighs {self._sum(units, _weight)} g, and no carton carries more than {self._most_g} g"
             )
         return "no carton takes all of it"
+
+
+def _for_a_label(carton: Carton) -> Carton:
+    """Return the carton as full as it may be: it may carry more than a label is for."""
+    return replace(carton, max_weight_g=min(carton.max_weight_g, HEAVIEST_G - carton.tare_g))
 
 
 def added_up(ranges: Iterable[UnitRange], sku_of: Mapping[int, str]) -> Units:

@@ -27,13 +27,16 @@ _BEGINS: Final[Mapping[LabelFormat, bytes]] = MappingProxyType(
 
 # What they take as one parcel, in grams: 70 lb (USPS, Domestic Mail Manual 601) and 150 lb (UPS and FedEx, their service
 # guides). Nobody else of whom we know takes more than 70 kg.
-_HEAVIEST_G: Final[Mapping[str, int]] = MappingProxyType({"usps": 31_751, "ups": 68_038, "fedex": 68_038})
+HEAVIEST_G: Final = 68_038
+_TAKES_G: Final[Mapping[str, int]] = MappingProxyType(
+    {"usps": 31_751, "ups": HEAVIEST_G, "fedex": HEAVIEST_G}
+)
 _NOBODY_TAKES_MORE_G: Final = 70_000
 
 
 def heaviest_g(carrier: str) -> int:
     """Return what a parcel of this carrier weighs at most, in grams."""
-    return _HEAVIEST_G.get(carrier.casefold(), _NOBODY_TAKES_MORE_G)
+    return _TAKES_G.get(carrier.casefold(), _NOBODY_TAKES_MORE_G)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -138,7 +138,8 @@ def source(
 
     The result does not depend on how a SKU is split over lines: demand is added up by SKU first, availability is used
     up as it is claimed, and what one location cannot give is carried over to the next. No more than `max_parcels`
-    locations ship, each as many `parcels` as its units make. A part that is worth less than `split_min_value` waits for a whole one, where it may wait.
+    locations ship, each as many `parcels` as its units make. A part that is worth less than `split_min_value` waits for
+    a whole one, where it may wait.
     """
     asked = demand(lines)
     available = {(lvl.location_id, lvl.sku): lvl.available for lvl in levels if lvl.available > 0}

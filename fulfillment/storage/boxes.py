@@ -45,10 +45,10 @@ def goods_from(row: Row[*tuple[Any, ...]]) -> Goods:
 
 def with_room(conn: Connection, those: Iterable[str], units: Units) -> str | None:
     """Return the first of these shipments whose parcel takes these units too; None where none does."""
-    inside: dict[str, Counter[str]] = {shipment_id: Counter() for shipment_id in those}
-    for row in conn.execute(_CONTENTS, {"those": sorted(inside)}) if inside else ():
+    inside: dict[str, Counter[str]] = {shipment_id: Counter(units) for shipment_id in those}
+    if not inside:
+        return None
+    for row in conn.execute(_CONTENTS, {"those": sorted(inside)}):
         inside[row.shipment_id][row.sku] += row.units
-    boxes = of_skus(conn, {*units}.union(*inside.values())) if inside else None
-    return next(
-        (one for one, there in inside.items() if boxes and boxes.fit_one(there + Counter(units))), None
-    )
+    boxes = of_skus(conn, set().union(*inside.values()))
+    return next((shipment_id for shipment_id, both in inside.items() if boxes.fit_one(both)), None)

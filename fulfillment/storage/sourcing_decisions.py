@@ -37,7 +37,10 @@ def keep(
     policy: Policy,
     boxes: Boxes,
 ) -> None:
-    """Keep what was decided for an order when this was available: the same inputs give the same answer again."""
+    """Keep what was decided for an order when this was available: the same inputs give the same answer again.
+
+    `boxes` says how many parcels it makes, by what was known then of goods and cartons.
+    """
     levels = [
         Level(sku=sku, location_id=there, on_hand=units, reserved=0, allocated=0)
         for (sku, there), units in sorted(available.items())

@@ -11,6 +11,7 @@ from devstack.bench.cartons import random_orders
 from fulfillment.domain import cartons
 from fulfillment.domain.cartons import STANDARD, Carton, Packing, Piece
 from fulfillment.domain.division import MOST_LABELS, MOST_PARCELS, Boxes, Goods, Units, added_up, hand_out
+from fulfillment.domain.label import HEAVIEST_G
 from fulfillment.domain.order import UnitRange
 
 MUG = Goods(sku="MUG", weight_g=350, size=(110, 90, 95))
@@ -77,6 +78,15 @@ def test_what_is_not_known_goes_with_the_lightest_of_several_parcels() -> None:
 
 def test_what_is_not_known_goes_by_itself_where_it_would_be_too_heavy() -> None:
     assert parcels(STOVE=1, SACK=2) == [{"STOVE": 1}, {"SACK": 2}]
+
+
+def test_no_carton_is_filled_beyond_what_a_label_is_for() -> None:
+    chest = Carton(carton_id="CHEST", size=(900, 900, 900), max_weight_g=70_000, tare_g=2_000, price=900)
+
+    found = Boxes(ALL, [chest]).divide({"STOVE": 4, "SACK": 6}).parcels
+
+    assert max(map(weight, found)) + chest.tare_g <= HEAVIEST_G
+    assert found == ({"STOVE": 3}, {"STOVE": 1}, {"SACK": 5}, {"SACK": 1})
 
 
 def test_many_cartons_are_tied_together_evenly() -> None:
