@@ -66,6 +66,16 @@ def revise(
     return n
 
 
+def revise_if_later(
+    conn: Connection, order: Row[Any], day: date, *, source: Source, reason: str, told: Told, now: datetime
+) -> bool:
+    """Promise the locked order another day where a day stands and this one is later; return whether it was done."""
+    if order.promise_date is None or day <= order.promise_date:
+        return False
+    revise(conn, order.order_id, day, source=source, reason=reason, told=told, now=now)
+    return True
+
+
 def is_news(first: date | None, named: date, *, known_by: int) -> bool:
     """Test whether a day that the carrier names says more than what it said at first.
 

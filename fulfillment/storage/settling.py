@@ -353,10 +353,7 @@ def _promise(
 ) -> date:
     """Return the day that is promised now: a later one is on record, and an earlier one changes no promise."""
     day = expected(conn, order, added, now=now, policy=policy)
-    stands: date | None = order.promise_date
-    if stands and day <= stands:
-        return stands
     told = promises.Told(fact=Fact.RESHIPPED, subject=subject, version=1)
     why, source = "it is sent again", Source.RESHIP
-    promises.revise(conn, order.order_id, day, source=source, reason=why, told=told, now=now)
-    return day
+    promises.revise_if_later(conn, order, day, source=source, reason=why, told=told, now=now)
+    return max(day, order.promise_date or day)
