@@ -23,6 +23,7 @@ if __name__ == "__main__":
 from devstack.temporal import NAMESPACE, SEARCH_ATTRIBUTES
 from fulfillment.domain import counts, order, payment, refund, replenishment, reservation, shipment
 from fulfillment.domain.cases import OWNER, SEVERITY, CaseKind
+from fulfillment.domain.events import MEANING, EventKind
 from fulfillment.domain.policy import Policy
 from fulfillment.settings import Settings
 
@@ -254,6 +255,11 @@ def cases() -> str:
     return _table(("Attention", "severity", "who acts"), rows)
 
 
+def event_kinds() -> str:
+    """Every kind of event with what happened."""
+    return _table(("kind", "what happened"), [(f"`{kind}`", MEANING[kind]) for kind in EventKind])
+
+
 PARTS: Final[Mapping[str, Callable[[], str]]] = MappingProxyType(
     {
         "contracts": contracts,
@@ -270,6 +276,7 @@ PARTS: Final[Mapping[str, Callable[[], str]]] = MappingProxyType(
         "search-attributes": attributes,
         "saved-views": views,
         "cases": cases,
+        "event-kinds": event_kinds,
     }
 )
 

@@ -15,6 +15,7 @@ from fulfillment.domain.cases import Case, CaseKind, CasesAlike
 from fulfillment.domain.change import LineQuantity, NewLine
 from fulfillment.domain.corrections import Corrected, CorrectTracking
 from fulfillment.domain.counts import Count
+from fulfillment.domain.events import EventKind
 from fulfillment.domain.findings import Unheard
 from fulfillment.domain.hand_over import STAFF, Proof
 from fulfillment.domain.holds import HeldAlike, HoldReason
@@ -482,7 +483,7 @@ class Contacts(Protocol):
 class Webhooks(Protocol):
     """Where the storefront's events go, and the events themselves."""
 
-    def add(self, url: str, kinds: Sequence[str], *, by: str, after: int | None = None) -> Endpoint: ...
+    def add(self, url: str, kinds: Sequence[EventKind], *, by: str, after: int | None = None) -> Endpoint: ...
 
     def endpoints(self) -> tuple[Endpoint, ...]: ...
 
@@ -492,7 +493,7 @@ class Webhooks(Protocol):
 
     def remove(self, endpoint_id: str, *, by: str) -> None: ...
 
-    def events(self, after: int, limit: int, kinds: Sequence[str] = ()) -> tuple[ShopEvent, ...]: ...
+    def events(self, after: int, limit: int, kinds: Sequence[EventKind] = ()) -> tuple[ShopEvent, ...]: ...
 
 
 class Corrections(Protocol):

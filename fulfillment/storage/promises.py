@@ -8,6 +8,7 @@ from sqlalchemy import Connection, Row, bindparam, func, insert, select, update
 
 from fulfillment.domain.address import Address
 from fulfillment.domain.cases import CaseKind
+from fulfillment.domain.events import EventKind
 from fulfillment.domain.notifications import Fact
 from fulfillment.domain.order import ENDED, OrderStatus
 from fulfillment.domain.promise import Source
@@ -123,7 +124,7 @@ def _tell(conn: Connection, order: Row[Any], delay: Delay, n: int, now: datetime
     order_id, day = order.order_id, delay.day
     text = f"Your order is delayed; we now expect it by {day:%A, %B} {day.day}."
     data = {"shipment_id": delay.shipment_id, "promise_date": day.isoformat(), "source": delay.source.value}
-    journal.event(conn, order_id, "delayed", text, at=now, data=data)
+    journal.event(conn, order_id, EventKind.DELAYED, text, at=now, data=data)
     told = {
         "promise_date": day.isoformat(),
         "was": order.promise_date.isoformat(),

@@ -7,6 +7,7 @@ from typing import Any, Final
 from sqlalchemy import Connection, Row, bindparam, select
 
 from fulfillment.domain.change import Changed, ChangeKind, ChangeRefused, Substitute
+from fulfillment.domain.events import EventKind
 from fulfillment.domain.notifications import Fact
 from fulfillment.domain.order import UnitRange
 from fulfillment.domain.policy import Policy, Substitution
@@ -88,7 +89,7 @@ def give_up(conn: Connection, order: Row[Any], *, by: str, now: datetime, policy
     key = f"{order_id}:given_up:{now.isoformat()}"
     units.cancel(conn, order_id, gone, reason=OUT_OF_STOCK, key=key, by=by, now=now)
     text = f"Not in stock any more and taken off your order: {_listed(conn, order_id, gone)}."
-    journal.event(conn, order_id, "part_cancelled", text, at=now)
+    journal.event(conn, order_id, EventKind.PART_CANCELLED, text, at=now)
     journal.audit(conn, order_id, actor=by, command="give_up_waiting", outcome=text, at=now)
     if not stopping.become_cancelling(
         conn, order

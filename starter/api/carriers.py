@@ -7,6 +7,7 @@ from pydantic import BaseModel
 
 from fulfillment.domain.carriers import CarrierUse
 from starter.access import Caller, Needs, Scope
+from starter.api import patterns
 from starter.api.schemas import CarrierOut, WhyIn
 from starter.doors import Standing
 
@@ -14,7 +15,7 @@ router = APIRouter(prefix="/v1/carriers", tags=["carriers"])
 
 Managing = Annotated[Caller, Depends(Needs(Scope.OPS))]
 Staff = Annotated[Caller, Depends(Needs(Scope.SUPPORT, Scope.WAREHOUSE, Scope.OPS))]
-Name = Annotated[str, Path(max_length=64, pattern=r"^[A-Za-z0-9][A-Za-z0-9 ._-]*$")]
+Name = Annotated[str, Path(max_length=64, pattern=patterns.NAME)]
 
 
 class CarriersOut(BaseModel):

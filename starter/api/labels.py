@@ -5,13 +5,14 @@ from typing import Annotated
 from fastapi import APIRouter, Path, Query, Response
 
 from fulfillment.domain.label import CONTENT_TYPE
+from starter.api import patterns
 from starter.api.problems import Problem
 from starter.api.warehouse import Working
 from starter.doors import Standing
 
 router = APIRouter(prefix="/v1/warehouse", tags=["warehouse"])
 
-ParcelId = Annotated[str, Path(max_length=80, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
+ParcelId = Annotated[str, Path(max_length=80, pattern=patterns.ID)]
 _IN = {kind.value: content_type for kind, content_type in CONTENT_TYPE.items()}
 
 

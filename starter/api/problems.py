@@ -45,6 +45,7 @@ from fulfillment.storage.returns import NotReturnable
 from fulfillment.storage.shortfall import Overtaken
 from fulfillment.storage.stock import UnknownLocation
 from fulfillment.storage.views import BadCursor
+from starter.api import patterns
 from starter.orders import TemporalAway
 
 MEDIA_TYPE: Final = "application/problem+json"
@@ -418,8 +419,13 @@ def _one_error(one: Mapping[str, Any]) -> FieldError:
         param=param or str(one["loc"][0]),
         pointer="#/" + "/".join(str(part).replace("~", "~0").replace("/", "~1") for part in where),
         code=str(one["type"]),
-        detail=str(one["msg"]).removeprefix("Value error, "),
+        detail=_in_words(one),
     )
+
+
+def _in_words(one: Mapping[str, Any]) -> str:
+    pattern = one.get("ctx", {}).get("pattern")
+    return patterns.IN_WORDS.get(pattern) or str(one["msg"]).removeprefix("Value error, ")
 
 
 _BY_STATUS: Final = {

@@ -13,6 +13,7 @@ from fulfillment.domain.shipment import WorkStatus
 from fulfillment.storage.rejections import Reject
 from fulfillment.storage.warehouse import WorkItem
 from starter.access import Caller, Needs, Scope
+from starter.api import patterns
 from starter.api.delivery import tell_orders
 from starter.api.schemas import (
     BinIn,
@@ -31,7 +32,7 @@ from starter.doors import Standing
 router = APIRouter(prefix="/v1/warehouse", tags=["warehouse"])
 
 Working = Annotated[Caller, Depends(Needs(Scope.WAREHOUSE))]
-ShipmentId = Annotated[str, Path(max_length=80, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
+ShipmentId = Annotated[str, Path(max_length=80, pattern=patterns.ID)]
 
 
 class WorkOut(BaseModel):

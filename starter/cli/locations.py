@@ -7,6 +7,7 @@ import typer
 from rich.table import Table
 
 from fulfillment.domain.address import Address
+from fulfillment.domain.countries import is_country
 from fulfillment.domain.location import Location
 from starter.api.locations import LocationOut, calendar_of
 from starter.cli import reach
@@ -91,7 +92,7 @@ def listed(as_json: JsonOption = False) -> None:
 
 
 def _country(text: str) -> str:
-    if len(text) != 2 or not text.isascii() or not text.isalpha():
+    if not is_country(text.upper()):
         raise typer.BadParameter(f"{text!r} is no country of two letters", param_hint="--country")
     return text.upper()
 

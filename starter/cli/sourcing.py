@@ -6,6 +6,7 @@ import typer
 from rich.table import Table
 
 from fulfillment.domain.address import Address
+from fulfillment.domain.countries import is_country
 from fulfillment.domain.promise import CartPromise
 from fulfillment.domain.sourcing import Candidate
 from starter.api.promises import destination, shown
@@ -65,7 +66,7 @@ def _cart(asked: list[str]) -> dict[str, int]:
 
 def _destination(to: str) -> Address:
     country, _, region = to.upper().partition("-")
-    if len(country) != 2 or not country.isalpha():
+    if not is_country(country):
         raise typer.BadParameter(f"{to!r} does not begin with a country such as US or DE", param_hint="--to")
     return destination(country, region)
 

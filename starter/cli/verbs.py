@@ -11,6 +11,7 @@ import typer
 
 from fulfillment.domain.address import Address
 from fulfillment.domain.change import LineQuantity, NewLine
+from fulfillment.domain.countries import is_country
 from fulfillment.domain.errors import FulfillmentError, UnknownOrder
 from fulfillment.domain.explanation import allowed_actions
 from fulfillment.domain.holds import HoldReason
@@ -97,8 +98,9 @@ def address(
     as_json: JsonOption = False,
 ) -> None:
     """Send what has not left to another address; a label made for the old one is bought again."""
-    if not (len(country) == 2 and country.isalpha() and country.isupper()):
-        raise typer.BadParameter("two capital letters, for example US", param_hint="--country")
+    if not is_country(country):
+        why = f"{country!r} is no country: two capital letters of ISO 3166-1, for example US"
+        raise typer.BadParameter(why, param_hint="--country")
     there = Address(
         name=name,
         line1=line1,

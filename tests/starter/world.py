@@ -14,6 +14,7 @@ from fulfillment.domain.cases import alike as alike_cases
 from fulfillment.domain.change import LineQuantity
 from fulfillment.domain.counts import Count, UnknownCount
 from fulfillment.domain.errors import UnknownOrder
+from fulfillment.domain.events import EventKind
 from fulfillment.domain.findings import Unheard
 from fulfillment.domain.hand_over import STAFF, Proof
 from fulfillment.domain.holds import HeldAlike, HeldOrder, HoldReason, NoSuchHold, alike
@@ -555,7 +556,7 @@ class Webhooks:
             for n in (4, 7)
         ]
 
-    def add(self, url: str, kinds: Sequence[str], *, by: str, after: int | None = None) -> Endpoint:
+    def add(self, url: str, kinds: Sequence[EventKind], *, by: str, after: int | None = None) -> Endpoint:
         self.asked.append(("add", url, tuple(kinds), after))
         return an_endpoint(url=url, secret="whsec_c2VjcmV0")
 
@@ -574,7 +575,7 @@ class Webhooks:
     def remove(self, endpoint_id: str, *, by: str) -> None:
         self.asked.append(("remove", endpoint_id))
 
-    def events(self, after: int, limit: int, kinds: Sequence[str] = ()) -> tuple[ShopEvent, ...]:
+    def events(self, after: int, limit: int, kinds: Sequence[EventKind] = ()) -> tuple[ShopEvent, ...]:
         return tuple(event for event in self.known if event.seq > after)[:limit]
 
 
