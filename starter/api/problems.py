@@ -138,12 +138,8 @@ CODES: Final[Mapping[str, Meaning]] = MappingProxyType(
             title="Another order has this id or reference",
             instead="Read the order that exists, or place this one under another id.",
         ),
-        "too_late": Meaning(
-            status=409, title="It is too late for that", instead="Choose one of `allowed_actions`."
-        ),
-        "not_allowed": Meaning(
-            status=409, title="Not as things stand", instead="Choose one of `allowed_actions`, or wait."
-        ),
+        "too_late": Meaning(status=409, title="It is too late for that", instead="Do what `detail` says."),
+        "not_allowed": Meaning(status=409, title="Not as things stand", instead="Do what `detail` says."),
         "stop": Meaning(
             status=409,
             title="Stop: do not go on with this shipment",
@@ -279,7 +275,7 @@ class ProblemAnswer(BaseModel):
 
 
 class Problem(Exception):
-    """A refusal on its way out; `more` joins the body, `headers` the answer."""
+    """A refusal on its way out; `more` joins the body, `headers` the answer, `instead` says more than its code can."""
 
     def __init__(
         self,
@@ -289,8 +285,10 @@ class Problem(Exception):
         errors: Sequence[FieldError] = (),
         more: Mapping[str, Any] | None = None,
         headers: Mapping[str, str] | None = None,
+        instead: str = "",
     ) -> None:
         self.code, self.meaning = code, CODES[code]
+        self.instead = instead or self.meaning.instead
         self.detail = detail or f"{self.meaning.title}."
         self.errors, self.more, self.headers = tuple(errors), dict(more or {}), dict(headers or {})
         super().__init__(self.detail)
@@ -306,7 +304,7 @@ def answer(request: Request, problem: Problem, *, status: int | None = None) -> 
         "status": status or problem.meaning.status,
         "detail": problem.detail,
         "code": problem.code,
-        "instead": problem.meaning.instead,
+        "instead": problem.instead,
         "retryable": problem.meaning.retryable,
         "doc_url": doc_url,
         "request_id": request.state.request_id,
