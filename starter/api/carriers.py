@@ -32,7 +32,7 @@ def carriers(doors: Standing, _caller: Staff) -> CarriersOut:
 
 @router.post("/{carrier}/pause", response_model=CarrierOut, summary="Buy no label of a carrier")
 def pause(carrier: Name, body: WhyIn, request: Request, doors: Standing, caller: Managing) -> CarrierOut:
-    """Take others from now on; what was bought already still travels. The same again changes nothing."""
+    """Take others from now on; what was bought already still travels. Another reason takes the place of the first."""
     request_id = str(request.state.request_id)
     paused = doors.carriers.pause(carrier, by=caller.name, why=body.reason, request_id=request_id)
     return CarrierOut.of(paused, CarrierUse.PAUSED)

@@ -35,9 +35,12 @@ def label(
     """
     documents = doors.labels.documents(parcel_id)
     found = [document for document in documents if kind in (None, document.format.value)]
+    if not documents:
+        why = "it was not bought yet, was given back, or there is no such parcel"
+        raise Problem("not_found", f"{parcel_id} has no label to print: {why}.")
     if not found:
-        there = ", ".join(document.format.value for document in documents) or "none"
-        raise Problem("not_found", f"{parcel_id} has no such label to print; there is: {there}.")
+        there = ", ".join(document.format.value for document in documents)
+        raise Problem("not_found", f"The label of {parcel_id} was bought as {there}, not as {kind}.")
     headers = {
         "Content-Disposition": f'inline; filename="{parcel_id}.{found[0].format.value}"',
         "ETag": f'"{found[0].sha256}"',
