@@ -271,6 +271,10 @@ class Stock(Protocol):
 
     def levels(self, sku: str | None = None) -> tuple[Level, ...]: ...
 
+    def set_substitutes(self, sku: str, instead: Sequence[str], *, by: str) -> None: ...
+
+    def substitutes(self, sku: str) -> tuple[str, ...]: ...
+
     def add_location(
         self,
         location_id: str,

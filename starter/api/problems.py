@@ -44,6 +44,7 @@ from fulfillment.storage.rejections import UnknownRejection
 from fulfillment.storage.returns import NotReturnable
 from fulfillment.storage.shortfall import Overtaken
 from fulfillment.storage.stock import UnknownLocation
+from fulfillment.storage.substitutes import BadSubstitute
 from fulfillment.storage.views import BadCursor
 from starter.api import patterns
 from starter.orders import TemporalAway
@@ -345,6 +346,9 @@ def of_business(error: FulfillmentError) -> Problem:
             return Problem("invalid_request", _sentence(error), errors=errors)
         case UnknownSku():
             return Problem("unknown_sku", _sentence(error))
+        case BadSubstitute():
+            errors = [field_error("substitutes", "invalid", _sentence(error))]
+            return Problem("invalid_request", _sentence(error), errors=errors)
         case BadCursor():
             return Problem(
                 "invalid_request", _sentence(error), errors=[field_error("cursor", "invalid", str(error))]

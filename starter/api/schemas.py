@@ -141,6 +141,14 @@ class LiftIn(_Request):
     recipient: Line
 
 
+class SubstitutesIn(_Request):
+    """What may be sent instead of a product that is not there."""
+
+    substitutes: Annotated[list[Sku], Field(max_length=20)] = Field(
+        description="SKUs that are as good, the best first; none is sent where the list is empty."
+    )
+
+
 class EndpointIn(_Request):
     """Where webhooks go."""
 

@@ -89,6 +89,8 @@ ROUTES: dict[tuple[str, str], set[str]] = {
     ("GET", "/v1/receipts/due"): {"warehouse"},
     ("POST", "/v1/receipts"): {"warehouse"},
     ("GET", "/v1/stock"): {"storefront", "support", "warehouse", "ops"},
+    ("GET", "/v1/stock/MUG-12/substitutes"): {"storefront", "support", "warehouse", "ops"},
+    ("PUT", "/v1/stock/MUG-12/substitutes"): {"warehouse", "ops"},
     ("GET", "/v1/locations"): {"support", "warehouse", "ops"},
     ("PUT", "/v1/locations/wh-reno"): {"ops"},
     ("POST", "/v1/promises"): READERS,

@@ -164,6 +164,7 @@ class Books:
         self.manifests = {"M-1": a_manifest()}
         self.receipts: dict[str, Receipt] = {}
         self.places: dict[str, Location] = {}
+        self.equals: dict[str, tuple[str, ...]] = {}
         self.carts: list[tuple[dict[str, int], Address]] = []
         self.shelves = [a_stock_row(), a_stock_row(sku="TEE-BLK-M", suggested=0, due_at=None)]
         self.points = tuple(
@@ -391,6 +392,12 @@ class Books:
 
     def add_location(self, location_id: str, **known: Any) -> None:
         self.places[location_id] = Location(location_id=location_id, **known)
+
+    def set_substitutes(self, sku: str, instead: Sequence[str], *, by: str) -> None:
+        self.equals[sku] = tuple(instead)
+
+    def substitutes(self, sku: str) -> tuple[str, ...]:
+        return self.equals.get(sku, ())
 
     def locations(self) -> tuple[Location, ...]:
         return tuple(self.places.values())
