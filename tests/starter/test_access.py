@@ -211,6 +211,7 @@ def test_the_matrix_above_names_every_route_that_is_not_public() -> None:
         "SO-10483-F1": "{refund_id}",
         "UPS": "{carrier}",
         "SO-10483-P1": "{parcel_id}",
+        "MUG-12": "{sku:path}",
     }
     passed = [*ROUTES, *(("GET", page) for page in STAFF_PAGES)]
     named = {(method, "/".join(ids.get(part, part) for part in path.split("/"))) for method, path in passed}
