@@ -15,6 +15,7 @@ from fulfillment.domain.cases import Case, CaseKind, CasesAlike
 from fulfillment.domain.change import LineQuantity, NewLine
 from fulfillment.domain.corrections import Corrected, CorrectTracking
 from fulfillment.domain.counts import Count
+from fulfillment.domain.erasure import Erased
 from fulfillment.domain.events import EventKind
 from fulfillment.domain.findings import Unheard
 from fulfillment.domain.hand_over import STAFF, Proof
@@ -68,6 +69,8 @@ class Processes(Protocol):
     async def place(self, order_id: str) -> PlaceAnswer | None:
         """Start the order and return what came of placing; None when no answer came in time."""
         ...
+
+    async def forget(self, order_ids: Sequence[str]) -> None: ...
 
     async def cancel(
         self,
@@ -484,6 +487,12 @@ class Contacts(Protocol):
     def bounced_mail(self, recipient: str, told: Told | None, why: str, reason: Block | None) -> bool: ...
 
 
+class Erasures(Protocol):
+    """Customers who want to be forgotten."""
+
+    def erase(self, customer_id: str, *, by: str, reason: str, request_id: str = "") -> Erased: ...
+
+
 class Webhooks(Protocol):
     """Where the storefront's events go, and the events themselves."""
 
@@ -575,6 +584,7 @@ class Doors:
     held: Held
     parcel_news: ParcelNews
     contacts: Contacts
+    erasures: Erasures
     webhooks: Webhooks
     corrections: Corrections
     unknown_codes: UnknownCodes

@@ -75,6 +75,7 @@ _WAYS: Final = (
     )
     .where(
         orders.c.order_id == bindparam("told_order"),
+        orders.c.erased_at.is_(None),  # who was forgotten is told nothing any more
         case((_WAY.c.channel == Channel.EMAIL.value, _BY_MAIL), else_=_BY_TEXT),
     )
 )

@@ -1,6 +1,7 @@
 """What carriers report about a parcel: every scan once, the state that follows from all of them, its news."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import date, datetime
 from types import MappingProxyType
 from typing import Any, Final
@@ -113,6 +114,8 @@ def record(
     """
     order = locks.order_of_parcel(conn, parcel_id)
     before = _parcel(conn, parcel_id)
+    if order.erased_at:  # what comes so late says nothing of where its customer lives
+        scans = [replace(scan, text="", place="") for scan in scans]
     known = _keep(conn, before, scans, now=now, policy=policy)
     after = fold(known, now=now, future_tolerance=policy.future_scan_tolerance)
     new_edd = edd if edd and _is_newest(scans, before) else before.edd_date

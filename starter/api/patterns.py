@@ -6,7 +6,7 @@ from typing import Final
 
 from pydantic_core import PydanticCustomError
 
-from fulfillment.domain.countries import is_country
+from starter.countries import is_country
 
 ONE_LINE: Final = r"^[^\x00-\x1f\x7f]*$"
 LINES: Final = r"^[^\x00-\x08\x0b-\x1f\x7f]*$"

@@ -7,11 +7,11 @@ import typer
 from rich.table import Table
 
 from fulfillment.domain.address import Address
-from fulfillment.domain.countries import is_country
 from fulfillment.domain.location import Location
 from starter.api.locations import LocationOut, calendar_of
 from starter.cli import reach
 from starter.cli.terminal import JsonOption, answering, table
+from starter.countries import is_country
 
 app = typer.Typer()
 location = typer.Typer(no_args_is_help=True, help="The places that ship, and when each of them works.")

@@ -6,13 +6,13 @@ import typer
 from rich.table import Table
 
 from fulfillment.domain.address import Address
-from fulfillment.domain.countries import is_country
 from fulfillment.domain.promise import CartPromise
 from fulfillment.domain.sourcing import Candidate
 from starter.api.promises import destination, shown
 from starter.cli import reach
 from starter.cli.reach import Books
 from starter.cli.terminal import JsonOption, answering, short_day, table
+from starter.countries import is_country
 
 app = typer.Typer()
 

@@ -11,13 +11,13 @@ import typer
 
 from fulfillment.domain.address import Address
 from fulfillment.domain.change import LineQuantity, NewLine
-from fulfillment.domain.countries import is_country
 from fulfillment.domain.errors import FulfillmentError, UnknownOrder
 from fulfillment.domain.explanation import allowed_actions
 from fulfillment.domain.holds import HoldReason
 from fulfillment.domain.policy import ShortageChoice
 from starter.cli import reach
 from starter.cli.terminal import ByOption, JsonOption, OrderArgument, RequestOption, answering, no_card_number
+from starter.countries import is_country
 from starter.orders import NotRunning, Orders, VerbRefused
 from workflows.contract import VerbAnswer
 

@@ -9,10 +9,10 @@ from types import MappingProxyType
 from typing import Final
 
 from fulfillment.domain.address import Address
-from fulfillment.domain.countries import is_country
 from fulfillment.domain.money import format_minor, spread
 from fulfillment.domain.order import Customer, InvalidOrder, Order, OrderLine
 from starter.api.schemas import holds_card_number
+from starter.countries import is_country
 from starter.imports.entries import BadRow, Entry, FoundOrder, SkippedOrder
 from starter.imports.rows import LARGEST, BadCell, CsvRows, Lines, Row
 

@@ -90,6 +90,7 @@ ROUTES: dict[tuple[str, str], set[str]] = {
     ("POST", "/v1/receipts"): {"warehouse"},
     ("GET", "/v1/stock"): {"storefront", "support", "warehouse", "ops"},
     ("GET", "/v1/stock/MUG-12/substitutes"): {"storefront", "support", "warehouse", "ops"},
+    ("POST", "/v1/customers/cus_4103/erasure"): {"ops"},
     ("PUT", "/v1/stock/MUG-12/substitutes"): {"warehouse", "ops"},
     ("GET", "/v1/locations"): {"support", "warehouse", "ops"},
     ("PUT", "/v1/locations/wh-reno"): {"ops"},

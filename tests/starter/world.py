@@ -13,6 +13,7 @@ from fulfillment.domain.cases import Case, CaseKind, CasesAlike, NoSuchCase, Ope
 from fulfillment.domain.cases import alike as alike_cases
 from fulfillment.domain.change import LineQuantity
 from fulfillment.domain.counts import Count, UnknownCount
+from fulfillment.domain.erasure import Erased
 from fulfillment.domain.errors import UnknownOrder
 from fulfillment.domain.events import EventKind
 from fulfillment.domain.findings import Unheard
@@ -69,12 +70,16 @@ class Processes:
     def __init__(self, books: "Books") -> None:
         self._books = books
         self.placed: list[str] = []
+        self.forgotten: list[str] = []
         self.asked: list[tuple[str, str, dict[str, Any]]] = []
         self.delivered: list[Unheard] = []
         self.refunds: list[str] = []
         self.answer: PlaceAnswer | None = PlaceAnswer(placed=Placed.CONFIRMED)
         self.refusal: Exception | None = None
         self.did = VerbAnswer(text="Done.")
+
+    async def forget(self, order_ids: Sequence[str]) -> None:
+        self.forgotten += order_ids
 
     async def place(self, order_id: str) -> PlaceAnswer | None:
         self.placed.append(order_id)
@@ -393,6 +398,9 @@ class Books:
     def add_location(self, location_id: str, **known: Any) -> None:
         self.places[location_id] = Location(location_id=location_id, **known)
 
+    def erase(self, customer_id: str, *, by: str, reason: str, request_id: str = "") -> Erased:
+        return Erased(customer_id=customer_id, order_ids=tuple(self.orders), at=NOON)
+
     def set_substitutes(self, sku: str, instead: Sequence[str], *, by: str) -> None:
         self.equals[sku] = tuple(instead)
 
@@ -631,6 +639,7 @@ class World:
             held=books,
             parcel_news=books,
             contacts=self.contacts,
+            erasures=books,
             webhooks=self.webhooks,
             corrections=books,
             unknown_codes=books,

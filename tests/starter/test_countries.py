@@ -2,7 +2,7 @@
 
 import pytest
 
-from fulfillment.domain.countries import is_country
+from starter.countries import is_country
 
 
 @pytest.mark.parametrize("code", ["US", "DE", "JP", "XK", "PR"])
