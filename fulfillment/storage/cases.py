@@ -15,6 +15,7 @@ from fulfillment.domain.cases import (
     Owner,
     case_id,
 )
+from fulfillment.domain.events import EventKind
 from fulfillment.domain.notifications import Fact
 from fulfillment.domain.playbooks import PLAYBOOKS
 from fulfillment.storage import journal
@@ -87,7 +88,9 @@ def tell(conn: Connection, order_id: str, case: Case, fact: Fact, *, now: dateti
         "tracking_token": token,
         "again": version > 1,
     }
-    journal.event(conn, order_id, case.kind.value, _SENTENCE[fact], at=now, data={"subject": case.subject})
+    journal.event(
+        conn, order_id, EventKind(case.kind), _SENTENCE[fact], at=now, data={"subject": case.subject}
+    )
     journal.tell(conn, order_id, fact, subject=case.subject, version=version, data=told, now=now)
 
 

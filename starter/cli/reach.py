@@ -19,6 +19,7 @@ from fulfillment.storage.conditions import ConditionStore
 from fulfillment.storage.corrections import CorrectionStore
 from fulfillment.storage.counts import CountStore
 from fulfillment.storage.engine import connect
+from fulfillment.storage.erasure import ErasureStore
 from fulfillment.storage.held_orders import HeldOrders
 from fulfillment.storage.missing import MissingStore
 from fulfillment.storage.open_cases import OpenCases
@@ -56,6 +57,7 @@ class Books:
     returns: ReturnStore
     carriers: CarrierStore
     webhooks: WebhookStore
+    erasures: ErasureStore
     corrections: CorrectionStore
     unknown_codes: UnknownCodes
     now: Callable[[], datetime]
@@ -83,6 +85,7 @@ def books() -> Iterator[Books]:
             transfers=TransferStore(engine, now),
             returns=ReturnStore(engine, now),
             carriers=CarrierStore(engine, now),
+            erasures=ErasureStore(engine, now),
             webhooks=WebhookStore(engine, now, settings.clock),
             corrections=CorrectionStore(engine, now),
             unknown_codes=UnknownCodes(engine, now),
