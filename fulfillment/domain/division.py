@@ -30,7 +30,8 @@ MOST_PARCELS: Final = 20
 # Of what leaves one place at once. Tonnes would be more events than an order's history may have: then the parcels are too
 # heavy for a label, and wait for a person who takes units out.
 MOST_LABELS: Final = 200
-# Packing takes the cube of the number of pieces. With more of them it is reckoned how much a carton takes.
+# Packing takes the cube of the number of pieces: 1 ms for five, 100 ms for these. What was not foreseen, a part of a large
+# order, is packed while stock is locked. With more pieces it is reckoned how much a carton takes.
 _MOST_PACKED: Final = 60
 _USUALLY_FULL: Final = (3, 5)  # of a carton's volume, when it is packed with many pieces
 
