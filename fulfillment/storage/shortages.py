@@ -25,13 +25,14 @@ _MORE_COMES: Final = (
 )
 _NO_MORE_COMES: Final = "Not everything of your order is there, and no more of it is coming. Tell us whether to leave out what is missing."
 _HOLDS_BACK: Final = (Shortage.ASK, Shortage.SHIP_COMPLETE)
-_SOMETHING_IS_THERE: Final = select(
-    exists().where(
-        shipments.c.order_id == bindparam("the_order"),
-        shipments.c.work_status.in_([status.value for status in BEFORE_HAND_OVER]),
-        shipments.c.waits_for != WaitsFor.STOCK.value,
-        unit_ranges.c.shipment_id == shipments.c.shipment_id,
-    )
+# A part is there, or would be there before the others: several parcels may wait.
+_PARTS: Final = select(
+    func.coalesce(func.bool_or(shipments.c.waits_for != WaitsFor.STOCK.value), False).label("some_there"),
+    func.count().label("parts"),
+).where(
+    shipments.c.order_id == bindparam("the_order"),
+    shipments.c.work_status.in_([status.value for status in BEFORE_HAND_OVER]),
+    exists().where(unit_ranges.c.shipment_id == shipments.c.shipment_id),
 )
 _ASKED: Final = exists().where(
     case_rows.c.subject == bindparam("the_order"),
@@ -56,13 +57,18 @@ def hold_back(
 ) -> bool:
     """Hold the locked order if the policy wants it whole or its customer asked, and something of it could leave.
 
-    `until` has by SKU the day promised for what is missing. Return whether it is held; an order of which nothing is
-    there waits as a whole anyway, but where listed equals are there its customer is asked whether they are as good.
+    `until` has by SKU the day promised for what is missing. Return whether it is held; one parcel of which nothing is
+    there waits as a whole anyway, and several are held without a question. Where listed equals are there the customer is
+    asked whether they are as good.
     """
-    offers = _offers(conn, until, now=now, policy=policy)
-    if not offers and not _is_held_back(conn, order_id, until, policy):
+    if not until:
         return False
-    asks = bool(offers) or policy.shortage is Shortage.ASK
+    offers = _offers(conn, until, now=now, policy=policy)
+    order = conn.execute(_PARTS, {"the_order": order_id}).one()
+    leaves_in_parts = policy.shortage in _HOLDS_BACK and (order.some_there or order.parts > 1)
+    if not offers and not leaves_in_parts:
+        return False
+    asks = bool(offers) or (policy.shortage is Shortage.ASK and order.some_there)
     when_all_is_due = _when_all_is_due(max(until.values()), now=now, policy=policy)
     due_at = now + policy.ask_customer_wait if asks else when_all_is_due
     note = f"not there: {', '.join(sorted(until))}"
@@ -94,12 +100,6 @@ def _comes(conn: Connection, missing: list[str], *, now: datetime, policy: Polic
 
 def _names(offers: Mapping[str, Sequence[Equal]]) -> list[str]:
     return list(dict.fromkeys(equal.name for equals in offers.values() for equal in equals))
-
-
-def _is_held_back(conn: Connection, order_id: str, until: Mapping[str, date], policy: Policy) -> bool:
-    if not until or policy.shortage not in _HOLDS_BACK:
-        return False
-    return bool(conn.execute(_SOMETHING_IS_THERE, {"the_order": order_id}).scalar_one())
 
 
 def put_off(conn: Connection, order_id: str, promise_date: date, *, now: datetime, policy: Policy) -> None:

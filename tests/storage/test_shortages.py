@@ -230,6 +230,25 @@ def test_an_order_that_ships_whole_waits_for_the_last_piece_and_asks_nobody(hous
     assert (house.rows(cases), house.rows(outbox, fact="shortage_asked")) == ([], [])
 
 
+@pytest.mark.parametrize("policy", [ASK, WHOLE])
+def test_parcels_of_which_nothing_is_there_leave_together_and_nobody_is_asked(
+    house: House, policy: Policy
+) -> None:
+    """Guard: each waits by itself. Without the hold the first that came would leave alone."""
+    house.stocked(mugs=0, teas=0, weight_g=17_000)
+    plan = placed(house, policy, mugs=2, teas=0)
+    arrive(house, 1)
+    pay(house, "SO-1-1")
+    early = where(house)
+
+    release(house, "policy")
+
+    assert only(plan.holds).reason is HoldReason.STOCK
+    assert early == {"SO-1-1": ("scheduled", "hold"), "SO-1-2": ("scheduled", "stock")}
+    assert where(house)["SO-1-1"] == ("released", "nothing")
+    assert house.rows(cases) == []
+
+
 def test_where_nothing_waits_what_is_missing_is_taken_off_the_order(house: House) -> None:
     house.stocked(mugs=2)
 
