@@ -121,7 +121,8 @@ class Boxes:
         boxed = self._in_cartons(_only(known - alone, units))
         boxed = self._with_rest(boxed, _only(units.keys() - known, units))
         parcels = self._tied([*boxed, *({sku: 1} for sku in sorted(alone) for _ in range(units[sku]))])
-        return Division(parcels=tuple(parcels), why=self._why(units, parcels, sorted(alone)))
+        listed = tuple(dict(sorted(parcel.items())) for parcel in parcels)
+        return Division(parcels=listed, why=self._why(units, parcels, sorted(alone)))
 
     def _pieces(self, units: Units) -> list[Piece]:
         return [
