@@ -127,7 +127,7 @@ class Policy:
         SourcingRule.CHEAPEST,
         SourcingRule.PRIORITY,
     )
-    max_parcels: int = 3
+    max_parcels: int = 3  # locations; how many cartons each fills does not count
     split_min_value: int = 0
     count_review_over_units: int = 5
     count_review_over_value: int = 5000
