@@ -35,6 +35,9 @@ class CaseKind(StrEnum):
     NO_SCAN = "no_scan"
     DELAYED = "delayed"
     FAILED_ATTEMPT = "failed_attempt"
+    LAST_ATTEMPT = (
+        "last_attempt"  # the carrier came as often as it does: it waits at a counter, or comes back
+    )
     PICKUP_WAITING = "pickup_waiting"
     ADDRESS_PROBLEM = "address_problem"
     REFUSED = "refused"
@@ -93,6 +96,7 @@ SEVERITY: Final[Mapping[CaseKind, int]] = MappingProxyType(
             _K.OUT_OF_STOCK,
             _K.LABEL_REFUSED,
             _K.ADDRESS_PROBLEM,
+            _K.LAST_ATTEMPT,
             _K.LOST,
             _K.DAMAGED,
             _K.RETURN_TO_SENDER,
@@ -128,6 +132,7 @@ OWNER: Final[Mapping[CaseKind, Owner]] = MappingProxyType(
         _K.NO_SCAN: Owner.SYSTEM,
         _K.DELAYED: Owner.SYSTEM,
         _K.FAILED_ATTEMPT: Owner.CUSTOMER,
+        _K.LAST_ATTEMPT: Owner.SUPPORT,
         _K.PICKUP_WAITING: Owner.CUSTOMER,
         _K.ADDRESS_PROBLEM: Owner.CUSTOMER,
         _K.REFUSED: Owner.SUPPORT,

@@ -150,10 +150,17 @@ _CASES: Final[Mapping[CaseKind, tuple[str, str]]] = MappingProxyType(
         ),
         CaseKind.NO_SCAN: ("a sign of a parcel that has gone silent", "the parcel is given up as lost"),
         CaseKind.DELAYED: ("a parcel that is late", "support may offer something"),
-        CaseKind.FAILED_ATTEMPT: ("another delivery attempt", "support asks the carrier"),
+        CaseKind.FAILED_ATTEMPT: (
+            "another delivery attempt",
+            "the carrier gets one more working day after the first attempt, then support asks it",
+        ),
+        CaseKind.LAST_ATTEMPT: (
+            "a word about a parcel that the carrier will not bring again",
+            "it is left to come back, and a return that stays silent is given up as lost",
+        ),
         CaseKind.PICKUP_WAITING: (
             "the customer to pick a parcel up",
-            "they are reminded, and after its last day it comes back",
+            "they are reminded, and after its last day it is left to come back",
         ),
         CaseKind.ADDRESS_PROBLEM: (
             "an address that the carrier can find",

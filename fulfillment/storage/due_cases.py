@@ -8,10 +8,10 @@ from sqlalchemy import Connection, Engine, Row, bindparam, select, update
 
 from fulfillment.domain.cases import CaseKind, CaseState, Owner
 from fulfillment.domain.order import ENDED
-from fulfillment.domain.playbooks import OF_THE_ORDER, Deed, Due, at_due
+from fulfillment.domain.playbooks import OF_THE_ORDER, Deed, Due, at_due, last_day
 from fulfillment.domain.policy import Policy
+from fulfillment.storage import attempts, journal, signals
 from fulfillment.storage import cases as case_rows
-from fulfillment.storage import journal, signals
 from fulfillment.storage.orders import lock_order
 from fulfillment.storage.tables import cases
 
@@ -50,13 +50,15 @@ def _take_step(
         now=now,
         policy=policy,
     )
+    if due.deed is Deed.COME_AGAIN and order is not None:
+        due = replace(due, due_at=attempts.one_more_day(conn, order, row.subject, now))
     if due.deed is Deed.ESCALATE:
         _escalate(conn, row, due, now)
     else:
         step = {"due_at": due.due_at, "step": due.step}
         conn.execute(_GOES_ON, {"the_case": row.case_id, **step})
     if order is not None and order.status not in ENDED:
-        _act(conn, order, row, due, now)
+        _act(conn, order, row, due, now=now, policy=policy)
 
 
 def _escalate(conn: Connection, row: Row[Any], due: Due, now: datetime) -> None:
@@ -70,12 +72,15 @@ def _escalate(conn: Connection, row: Row[Any], due: Due, now: datetime) -> None:
     conn.execute(_GOES_ON, {"the_case": row.case_id, **called})
 
 
-def _act(conn: Connection, order: Row[Any], row: Row[Any], due: Due, now: datetime) -> None:
+def _act(
+    conn: Connection, order: Row[Any], row: Row[Any], due: Due, *, now: datetime, policy: Policy
+) -> None:
     """Tell the customer, or let the order itself do what changes what is owed."""
     order_id, key = order.order_id, f"{row.case_id}:{row.step}:{row.due_at.isoformat()}"
     if due.told:
         case = replace(case_rows.case_from(row), due_at=due.due_at)
-        case_rows.tell(conn, order_id, case, due.told, now=now)
+        until = last_day(case.kind, case.opened_at, policy)
+        case_rows.tell(conn, order_id, case, due.told, now=now, until=until)
     if due.deed in OF_THE_ORDER:
         body = {"shipment_id": row.subject, "subject": row.subject, "kind": row.kind, "deed": due.deed.value}
         journal.signal(conn, order_id, signals.OVERDUE, body, fact_key=key, at=now)

@@ -61,7 +61,7 @@ def answer(
     ] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Answer a case: send the goods again, refund them, wait, reroute them, or say what was done."""
+    """Answer a case: send the goods again, refund them, wait, reroute them, let them be picked up, or say what was done."""
     if not alike:
         said: dict[str, Any] = {"kind": kind, "answer": what, "subject": shipment, "note": note, "by": by}
         ask(

@@ -621,6 +621,14 @@ BREAKS: tuple[tuple[Invariant, str, Put, str], ...] = (
         "SO-2-P1: its flags",
     ),
     (
+        parcels.attempts_told,
+        "an attempt nobody was told of",
+        lambda shop: edit("parcels", "SO-2-P1", carrier_status="attempted")(
+            edit("scans", "delayed", status="attempted")(shop)
+        ),
+        "SO-2-P1: attempt 1 was made, its customer is told of 0",
+    ),
+    (
         messages.told_once,
         "the same fact queued twice",
         add("messages", message(1, "shipped", "SO-1-1", notification_id=99)),

@@ -44,6 +44,7 @@ ALL: Final[tuple[Invariant, ...]] = (
     parcels.nothing_closed_unscanned,
     parcels.left_with_evidence,
     parcels.parcels_follow_their_scans,
+    parcels.attempts_told,
     messages.told_once,
     messages.every_message_ends,
     messages.nobody_is_woken,
