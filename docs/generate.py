@@ -138,6 +138,8 @@ POLICY: Final[Mapping[str, str]] = MappingProxyType(
         "return_answer_within": "The customer is waited for so long to say what becomes of a parcel that comes back",
         "rts_wait": "What comes back and has not arrived counts as lost after this time",
         "late_offer_after": "A late parcel calls support after this time, which may offer something",
+        "carrier_claim_within": "A carrier takes a claim for what it lost or broke this long after it got it",
+        "carrier_claim_lead": "A claim that is still open this long before its last day calls ops",
         "claim_window": "A customer may say so long after the delivery that nothing was received",
         "not_received_wait": "What was not received may turn up for so long, then it is decided",
         "trace_wait": "Where more is at stake, the carrier's trace is waited for so long before",

@@ -104,6 +104,19 @@ PLAYBOOKS: Final[Mapping[CaseKind, Playbook]] = MappingProxyType(
         _K.STOCK_DRIFT: _person(then=Owner.SUPPORT),
         _K.RECEIPT_LATE: _person(then=Owner.SUPPORT),
         _K.CUSTOMER_UNREACHABLE: _person(),
+        # It ends with what came of it (`storage/carrier_claims.py`), which also reckons when it is due.
+        _K.CARRIER_CLAIM: Playbook(
+            steps=(
+                Step(
+                    after=lambda policy: policy.carrier_claim_within - policy.carrier_claim_lead,
+                    deed=_D.ESCALATE,
+                ),
+            ),
+            then=Owner.OPS,
+        ),
+        _K.CARRIER_TRACE: Playbook(
+            steps=(Step(after=lambda policy: policy.support_answer_within, deed=_D.ESCALATE),), then=Owner.OPS
+        ),
         _K.WEBHOOK_FAILING: _person(then=Owner.SUPPORT),
         _K.BAD_SIGNAL: _person(lambda policy: policy.bad_signal_within),
         _K.STUCK: _person(lambda policy: policy.ops_answer_within, Owner.SUPPORT),

@@ -7,6 +7,7 @@ from typing import Any, Final
 from sqlalchemy import Connection, Row, bindparam, func, insert, select, update
 
 from fulfillment.domain.cases import (
+    BESIDE_THE_ORDER,
     OUTLIVES_ORDER,
     OWNER,
     SEVERITY,
@@ -30,7 +31,7 @@ _RESOLVE: Final = update(cases).where(_THIS, _OPEN)
 _PUT_OFF: Final = update(cases).where(cases.c.case_id == bindparam("the_case"))
 _OF_ORDER: Final = (
     select(cases)
-    .where(cases.c.order_id == bindparam("the_order"), _OPEN)
+    .where(cases.c.order_id == bindparam("the_order"), _OPEN, cases.c.kind.not_in(sorted(BESIDE_THE_ORDER)))
     .order_by(cases.c.opened_at, cases.c.case_id)
 )
 _TOKEN: Final = select(orders.c.tracking_token).where(orders.c.order_id == bindparam("the_order"))
@@ -103,7 +104,7 @@ def tell(
 
 
 def of_order(conn: Connection, order_id: str) -> tuple[Case, ...]:
-    """Return the open cases of an order, oldest first."""
+    """Return the open cases that an order is in trouble by, oldest first."""
     return tuple(case_from(row) for row in conn.execute(_OF_ORDER, {"the_order": order_id}))
 
 

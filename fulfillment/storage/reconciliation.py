@@ -20,6 +20,7 @@ from fulfillment.domain.tracking import JOURNEY_OVER, CarrierStatus, Flag
 from fulfillment.domain.transit import Patience
 from fulfillment.storage import (
     backorders,
+    carrier_claims,
     due_cases,
     journal,
     lapsing,
@@ -97,6 +98,7 @@ class ReconciliationStore:
         doubtful = max(self._policy.unknown_sla, self._shop_span(_IN_DOUBT_AFTER))
         with self._engine.begin() as conn:
             _resolve_doubts(conn, now)
+            carrier_claims.end_traces(conn, now)
             _queue_late_shipments(conn, now)
             _queue_money_running_out(conn, now, now + self._policy.authorization_lead)
             _queue_unmatched(conn, now, self._policy)

@@ -621,6 +621,18 @@ BREAKS: tuple[tuple[Invariant, str, Put, str], ...] = (
         "SO-2-P1: its flags",
     ),
     (
+        money.carrier_claims_kept,
+        "a claim whose case nobody has any more",
+        edit("cases", "carrier_claim", state="resolved"),
+        "SO-5-P1:carrier_claim:1: is open, and its case is resolved",
+    ),
+    (
+        money.carrier_claims_kept,
+        "a case without its claim",
+        drop("carrier_claims", "SO-5-P1"),
+        "SO-5-P1:carrier_claim:1: is a case without a claim",
+    ),
+    (
         parcels.attempts_told,
         "an attempt nobody was told of",
         lambda shop: edit("parcels", "SO-2-P1", carrier_status="attempted")(
