@@ -1,8 +1,9 @@
 """What a carrier owes us for goods that it lost or broke: a claim with a deadline, which ends with what came of it.
 
-It is between us and the carrier: no customer hears of it and no order waits for it. EasyPost takes claims only for
-shipments that were insured with it (https://docs.easypost.com/docs/insurance/claims) and has no call for a trace, so
-a person files it where the carrier wants it.
+It is between us and the carrier: no customer hears of it and no order waits for it. A person files it where the
+carrier wants it, because no API here does: EasyPost takes claims for what was insured with it and for USPS labels whose
+goods' value it was told when they were bought (https://docs.easypost.com/docs/insurance/claims,
+https://docs.easypost.com/guides/carrier-claims-guide), and we do neither; it has no call for a trace.
 """
 
 from dataclasses import dataclass

@@ -205,7 +205,9 @@ class Policy:
     return_answer_within: timedelta = timedelta(hours=72)
     rts_wait: timedelta = timedelta(days=21)  # 15 business days
     late_offer_after: timedelta = timedelta(days=3)
-    # From the hand-over on. UPS, FedEx and USPS take claims for 60 days, DHL for 30; the shortest holds for all.
+    # From the hand-over on. UPS, FedEx and USPS take claims for 60 days, DHL for 30; the shortest holds for all
+    # (https://www.zenventory.com/lost-package-claims-waiting-periods-deadlines-carrier-claim-faqs,
+    # https://instantparcels.com/how-to-handle-your-lost-packages; unchecked with the carriers).
     carrier_claim_within: timedelta = timedelta(days=30)
     carrier_claim_lead: timedelta = timedelta(days=7)
     claim_window: timedelta = timedelta(days=30)
