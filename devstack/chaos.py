@@ -139,6 +139,12 @@ _TROUBLES: Final = (
 )
 TROUBLES: Final = tuple(Lost(deed=deed, kind=kind, when=when) for deed in ROUTES for kind, when in _TROUBLES)
 
+# What is deleted waits until two queues have said how far they are, which they do every half minute by default.
+_DELETES_SOON: Final = {
+    "history.transferProcessorUpdateAckInterval": "1s",
+    "history.visibilityProcessorUpdateAckInterval": "1s",
+}
+
 
 @contextmanager
 def chaos_stack(*, workers: int = 2, broken: str = "") -> Iterator[Stack]:
@@ -156,6 +162,7 @@ def chaos_stack(*, workers: int = 2, broken: str = "") -> Iterator[Stack]:
         frugal=True,
         quiet_ports=True,
         armed=True,
+        dynamic_config=_DELETES_SOON,
         env={armed.CRASHPOINTS: str(armed_folder(state)), armed.BROKEN: broken},
     )
     try:

@@ -23,6 +23,7 @@ if __name__ == "__main__":
 from devstack.temporal import NAMESPACE, SEARCH_ATTRIBUTES
 from fulfillment.domain import counts, order, payment, refund, replenishment, reservation, shipment
 from fulfillment.domain.cases import OWNER, SEVERITY, CaseKind
+from fulfillment.domain.events import MEANING, EventKind
 from fulfillment.domain.policy import Policy
 from fulfillment.settings import Settings
 
@@ -140,6 +141,7 @@ POLICY: Final[Mapping[str, str]] = MappingProxyType(
         "late_offer_after": "A late parcel calls support after this time, which may offer something",
         "carrier_claim_within": "A carrier takes a claim for what it lost or broke this long after it got it",
         "carrier_claim_lead": "A claim that is still open this long before its last day calls ops",
+        "retention": "So long after its end an order is nobody's any more: see [forgetting](#forgetting-a-customer)",
         "claim_window": "A customer may say so long after the delivery that nothing was received",
         "not_received_wait": "What was not received may turn up for so long, then it is decided",
         "trace_wait": "Where more is at stake, the carrier's trace is waited for so long before",
@@ -256,6 +258,11 @@ def cases() -> str:
     return _table(("Attention", "severity", "who acts"), rows)
 
 
+def event_kinds() -> str:
+    """Every kind of event with what happened."""
+    return _table(("kind", "what happened"), [(f"`{kind}`", MEANING[kind]) for kind in EventKind])
+
+
 PARTS: Final[Mapping[str, Callable[[], str]]] = MappingProxyType(
     {
         "contracts": contracts,
@@ -272,6 +279,7 @@ PARTS: Final[Mapping[str, Callable[[], str]]] = MappingProxyType(
         "search-attributes": attributes,
         "saved-views": views,
         "cases": cases,
+        "event-kinds": event_kinds,
     }
 )
 

@@ -15,6 +15,8 @@ from fulfillment.domain.cases import Case, CaseKind, CasesAlike
 from fulfillment.domain.change import LineQuantity, NewLine
 from fulfillment.domain.corrections import Corrected, CorrectTracking
 from fulfillment.domain.counts import Count
+from fulfillment.domain.erasure import Erased
+from fulfillment.domain.events import EventKind
 from fulfillment.domain.findings import Unheard
 from fulfillment.domain.hand_over import STAFF, Proof
 from fulfillment.domain.holds import HeldAlike, HoldReason
@@ -67,6 +69,8 @@ class Processes(Protocol):
     async def place(self, order_id: str) -> PlaceAnswer | None:
         """Start the order and return what came of placing; None when no answer came in time."""
         ...
+
+    async def forget(self, order_ids: Sequence[str]) -> None: ...
 
     async def cancel(
         self,
@@ -269,6 +273,10 @@ class Stock(Protocol):
     ) -> Receipt: ...
 
     def levels(self, sku: str | None = None) -> tuple[Level, ...]: ...
+
+    def set_substitutes(self, sku: str, instead: Sequence[str], *, by: str) -> None: ...
+
+    def substitutes(self, sku: str) -> tuple[str, ...]: ...
 
     def add_location(
         self,
@@ -479,10 +487,16 @@ class Contacts(Protocol):
     def bounced_mail(self, recipient: str, told: Told | None, why: str, reason: Block | None) -> bool: ...
 
 
+class Erasures(Protocol):
+    """Customers who want to be forgotten."""
+
+    def erase(self, customer_id: str, *, by: str, reason: str, request_id: str = "") -> Erased: ...
+
+
 class Webhooks(Protocol):
     """Where the storefront's events go, and the events themselves."""
 
-    def add(self, url: str, kinds: Sequence[str], *, by: str, after: int | None = None) -> Endpoint: ...
+    def add(self, url: str, kinds: Sequence[EventKind], *, by: str, after: int | None = None) -> Endpoint: ...
 
     def endpoints(self) -> tuple[Endpoint, ...]: ...
 
@@ -492,7 +506,7 @@ class Webhooks(Protocol):
 
     def remove(self, endpoint_id: str, *, by: str) -> None: ...
 
-    def events(self, after: int, limit: int, kinds: Sequence[str] = ()) -> tuple[ShopEvent, ...]: ...
+    def events(self, after: int, limit: int, kinds: Sequence[EventKind] = ()) -> tuple[ShopEvent, ...]: ...
 
 
 class Corrections(Protocol):
@@ -570,6 +584,7 @@ class Doors:
     held: Held
     parcel_news: ParcelNews
     contacts: Contacts
+    erasures: Erasures
     webhooks: Webhooks
     corrections: Corrections
     unknown_codes: UnknownCodes

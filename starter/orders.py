@@ -7,6 +7,8 @@ from datetime import timedelta
 from typing import Any, Protocol
 
 import structlog
+from temporalio.api.common.v1 import WorkflowExecution
+from temporalio.api.workflowservice.v1 import DeleteWorkflowExecutionRequest
 from temporalio.client import (
     Client,
     WithStartWorkflowOperation,
@@ -338,6 +340,29 @@ class Orders:
             _check_never_reached(error)
             raise TemporalAway("Temporal does not answer") from error
         return answer
+
+    async def forget(self, order_ids: Sequence[str]) -> None:
+        """Delete the histories of ended orders whose customer was forgotten: people's notes are in them.
+
+        Raises:
+            TemporalAway: some may be left; asking again deletes the rest.
+        """
+        for order_id in order_ids:
+            named = f"WorkflowId = '{contract.order_workflow_id(order_id)}' AND ExecutionStatus != 'Running'"
+            try:
+                async for run in self._client.list_workflows(named):
+                    await self._delete(run.id, run.run_id)
+            except RPCError as error:
+                raise TemporalAway(f"Temporal does not answer: {error.message}") from error
+
+    async def _delete(self, workflow_id: str, run_id: str) -> None:
+        this = WorkflowExecution(workflow_id=workflow_id, run_id=run_id)
+        request = DeleteWorkflowExecutionRequest(namespace=self._client.namespace, workflow_execution=this)
+        try:
+            await self._client.workflow_service.delete_workflow_execution(request)
+        except RPCError as error:
+            if error.status is not RPCStatusCode.NOT_FOUND:
+                raise
 
     async def deliver(self, facts: Sequence[Unheard]) -> int:
         """Hand facts on to their orders; return how many were heard. What fails stays for the relay."""

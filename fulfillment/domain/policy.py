@@ -213,6 +213,7 @@ class Policy:
     claim_window: timedelta = timedelta(days=30)
     not_received_wait: timedelta = timedelta(hours=48)
     trace_wait: timedelta = timedelta(days=7)  # 5 business days
+    retention: timedelta = timedelta(days=730)
 
     service_level_z: float = 1.65  # 95 %
     demand_days: int = 56

@@ -52,11 +52,27 @@ class WaitsFor(StrEnum):
     NOTHING = "nothing"
 
 
+_STANDS: Final[Mapping[WorkStatus, str]] = MappingProxyType(
+    {
+        _W.SCHEDULED: "is not on the floor yet",
+        _W.RELEASED: "waits to be picked",
+        _W.PICKING: "is being picked",
+        _W.PICKED: "is picked and waits to be packed",
+        _W.PACKED: "is packed and waits for its label",
+        _W.LABELED: "has its label and waits for the carrier",
+        _W.HANDED_OVER: "was handed to the carrier",
+        _W.CLOSED: "is over",
+        _W.CANCELLED: "was cancelled",
+    }
+)
+
+
 class InvalidTransition(FulfillmentError):
     """A shipment was asked to move to a status its present one does not lead to."""
 
     def __init__(self, shipment_id: str, status: WorkStatus, to: WorkStatus) -> None:
-        super().__init__(f"shipment {shipment_id}: {status} cannot become {to}")
+        wanted = WorkStatus.PICKED if to is WorkStatus.PICKING else to
+        super().__init__(f"{shipment_id} {_STANDS[status]}: it cannot be {wanted.replace('_', ' ')} now")
         self.shipment_id, self.status, self.to = shipment_id, status, to
 
 

@@ -12,6 +12,7 @@ from sqlalchemy.dialects.postgresql import insert
 from fulfillment.domain import playbooks
 from fulfillment.domain.address import Address, AddressAnswer, AddressRefused, Verdict
 from fulfillment.domain.cases import CaseKind
+from fulfillment.domain.events import EventKind
 from fulfillment.domain.holds import ADDRESS_CHECK, Hold, HoldReason
 from fulfillment.domain.notifications import Fact
 from fulfillment.domain.policy import AddressCheck, Policy
@@ -100,7 +101,7 @@ def _correct(conn: Connection, order: Row[Any], better: Address, now: datetime) 
     conn.execute(_SEND_TO, {"the_order": order_id, "ship_to": asdict(better)})
     _note(conn, order_id, better, AddressAnswer(verdict=Verdict.DELIVERABLE), now)
     text = "We corrected the address of your order as the carriers know it."
-    journal.event(conn, order_id, "address_corrected", text, at=now)
+    journal.event(conn, order_id, EventKind.ADDRESS_CORRECTED, text, at=now)
     outcome = "sent to the corrected form of its address"
     journal.audit(conn, order_id, actor=ADDRESS_CHECK, command="address", outcome=outcome, at=now)
     told = {

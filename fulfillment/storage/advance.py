@@ -9,6 +9,7 @@ from sqlalchemy import Connection, Row, Text, bindparam, case, func, literal, se
 from sqlalchemy.dialects.postgresql import insert as pg_insert
 
 from fulfillment.domain.address import Address
+from fulfillment.domain.events import EventKind, Happened
 from fulfillment.domain.holds import SCOPE, Hold, HoldScope
 from fulfillment.domain.inventory import Movement, ShortLine
 from fulfillment.domain.notifications import Fact
@@ -152,8 +153,6 @@ _RELEASE: Final = _WAIT.where(shipments.c.work_status == WorkStatus.SCHEDULED.va
     shipments.c.shipment_id
 )
 
-Happened = tuple[str, str, Mapping[str, Any]]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Advanced:
@@ -264,7 +263,7 @@ def _confirm(
     short = short_lines(conn, order.order_id) if is_short else ()
     _tell(conn, order, promise_date, short, now=now)
     text = f"Your order is confirmed. We expect it to reach you by {promise_date:%A, %B} {promise_date.day}."
-    happened.append(("confirmed", text, {"promise_date": promise_date.isoformat()}))
+    happened.append((EventKind.CONFIRMED, text, {"promise_date": promise_date.isoformat()}))
     return {
         "confirmed_at": now,
         "placed": "short" if short else "confirmed",
@@ -338,7 +337,7 @@ def _release(
     released = tuple(sorted(gone, key=lambda shipment_id: ready[shipment_id].n))
     for shipment_id in released:
         text = f"Our warehouse is preparing shipment {ready[shipment_id].n}."
-        happened.append(("released", text, {"shipment_id": shipment_id}))
+        happened.append((EventKind.RELEASED, text, {"shipment_id": shipment_id}))
     return released
 
 

@@ -15,6 +15,7 @@ from fulfillment.domain.address import Address
 from fulfillment.domain.attempts import attempts, comes_again
 from fulfillment.domain.calendars import Calendar
 from fulfillment.domain.cases import Case, CaseKind, Owner
+from fulfillment.domain.events import EventKind
 from fulfillment.domain.notifications import Fact
 from fulfillment.domain.order import ENDED
 from fulfillment.domain.playbooks import PLAYBOOKS, Deed
@@ -192,7 +193,7 @@ def _tell(
         told |= {"again_on": day.isoformat()}
         text += f" and could not; it comes again on {day:%A, %B} {day.day}."
     about = {"subject": case.subject, "attempt": made.number}
-    journal.event(conn, order_id, case.kind.value, text, at=now, data=about)
+    journal.event(conn, order_id, EventKind(case.kind), text, at=now, data=about)
     journal.tell(conn, order_id, fact, subject=case.subject, version=made.number, data=told, now=now)
 
 

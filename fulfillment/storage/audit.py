@@ -149,6 +149,22 @@ _EVENTS: Final = "SELECT provider, event_id, kind, subject, state, why, received
 _SIGNALS: Final = """
 SELECT signal_id, order_id, name, fact_key, at FROM signals WHERE delivered_at IS NULL
 """
+_FORGOTTEN: Final = """
+SELECT o.order_id, array_remove(ARRAY[
+    CASE WHEN o.email <> '' OR o.phone <> '' THEN 'where to reach them' END,
+    CASE WHEN concat(ship_to->>'name', ship_to->>'company', ship_to->>'line1', ship_to->>'line2', ship_to->>'city',
+        ship_to->>'postal_code', ship_to->>'phone') <> '' THEN 'where they live' END,
+    CASE WHEN o.payment_method <> '' OR o.payment_link IS NOT NULL THEN 'how they pay' END,
+    CASE WHEN EXISTS (SELECT FROM proposed_addresses WHERE order_id = o.order_id)
+        OR EXISTS (SELECT FROM address_checks WHERE order_id = o.order_id) THEN 'an address that was looked at' END,
+    CASE WHEN EXISTS (SELECT FROM label_documents JOIN labels USING (label_id) WHERE order_id = o.order_id)
+        THEN 'a printed label' END,
+    CASE WHEN EXISTS (SELECT FROM outbox WHERE order_id = o.order_id AND strpos(recipient, '@') + strpos(recipient, '+') > 0)
+        THEN 'where a message went' END,
+    CASE WHEN EXISTS (SELECT FROM inbox WHERE order_id = o.order_id AND body <> '{}') THEN 'what a provider said' END
+], NULL) AS left
+FROM orders o WHERE o.erased_at IS NOT NULL
+"""
 
 
 class AuditStore:
@@ -206,12 +222,17 @@ def read(conn: Connection, *, now: datetime, since: datetime, speed: float = 1.0
         blocks=_all(conn, _BLOCKS, facts.BlockFact),
         events=_all(conn, _EVENTS, facts.EventFact),
         signals=_all(conn, _SIGNALS, facts.SignalFact),
+        forgotten=_all(conn, _FORGOTTEN, _forgotten),
     )
 
 
 def _all(conn: Connection, query: str, fact: Callable[..., Fact]) -> tuple[Fact, ...]:
     """Return every row of a query as a fact; the columns bear the names of its fields."""
     return tuple(fact(**row) for row in conn.exec_driver_sql(query).mappings())
+
+
+def _forgotten(*, left: list[str], **columns: Any) -> facts.ForgottenFact:
+    return facts.ForgottenFact(**columns, left=tuple(left))
 
 
 def _refund(*, of_shipments: list[str], **columns: Any) -> facts.RefundFact:

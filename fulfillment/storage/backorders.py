@@ -7,6 +7,7 @@ from typing import Any, Final
 from sqlalchemy import Connection, Row, bindparam, case, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 
+from fulfillment.domain.events import EventKind
 from fulfillment.domain.inventory import Movement
 from fulfillment.domain.shipment import WaitsFor, WorkStatus
 from fulfillment.storage import journal, signals
@@ -144,7 +145,9 @@ def announce(conn: Connection, touched: set[str], *, now: datetime) -> None:
         return
     for row in conn.execute(_WHOLE, {"touched": sorted(touched)}).all():
         text = "What your order waited for has arrived."
-        journal.event(conn, row.order_id, "stock_filled", text, at=now, data={"shipment_id": row.shipment_id})
+        journal.event(
+            conn, row.order_id, EventKind.STOCK_FILLED, text, at=now, data={"shipment_id": row.shipment_id}
+        )
         journal.signal(
             conn,
             row.order_id,

@@ -7,6 +7,7 @@ from typing import Any, Final
 from sqlalchemy import Connection, Row, bindparam, case, exists, select, update
 
 from fulfillment.domain.errors import FulfillmentError
+from fulfillment.domain.events import EventKind
 from fulfillment.domain.holds import SCOPE, HoldScope
 from fulfillment.domain.money import format_minor
 from fulfillment.domain.operation import Captured, Operation
@@ -118,7 +119,7 @@ class Captures:
             shares.let_go(conn, payment_id)
         amount = format_minor(operation.amount, order.currency)
         text = f"We charged {amount} for what has left."
-        journal.event(conn, order.order_id, "captured", text, at=self._now())
+        journal.event(conn, order.order_id, EventKind.CAPTURED, text, at=self._now())
 
     def ran_out(self, conn: Connection, payment_id: str) -> None:
         """Note that an authorization was gone when its money was to be taken."""

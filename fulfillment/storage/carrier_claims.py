@@ -101,7 +101,7 @@ class CarrierClaims:
             if claim.outcome is not None:
                 return _as_before(claim, outcome, paid)
             came = _came(outcome, paid, claim.currency)
-            _end(conn, claim, outcome, came, paid=paid, by=by, note=note, now=now)
+            _end(conn, claim, outcome, came, paid=paid, by=by, now=now)
             said = {"actor": by, "command": _COMMAND, "outcome": f"{claim.case_id}: {came}", "reason": note}
             journal.audit(conn, order_id, **said, request_id=request_id, at=now)
             return f"The claim for {parcel_id} is over: {came}."
@@ -141,7 +141,7 @@ def found(conn: Connection, shipment_id: str, *, now: datetime) -> None:
     parcel = conn.execute(_PARCEL, {"the_shipment": shipment_id}).one_or_none()
     row = conn.execute(_OF_PARCEL, {"the_parcel": parcel.parcel_id}).one_or_none() if parcel else None
     if row is not None and row.outcome is None:
-        _end(conn, row, ClaimOutcome.FOUND, ClaimOutcome.FOUND, paid=0, by=_SYSTEM, note="", now=now)
+        _end(conn, row, ClaimOutcome.FOUND, ClaimOutcome.FOUND, paid=0, by=_SYSTEM, now=now)
 
 
 def trace(conn: Connection, order_id: str, shipment_id: str, *, now: datetime, policy: Policy) -> None:
@@ -185,10 +185,9 @@ def _end(
     *,
     paid: int,
     by: str,
-    note: str,
     now: datetime,
 ) -> None:
-    values = {"outcome": outcome.value, "paid": paid, "ended_at": now, "ended_by": by, "note": note}
+    values = {"outcome": outcome.value, "paid": paid, "ended_at": now, "ended_by": by}
     conn.execute(_END, {"the_case": row.case_id, **values})
     case_rows.resolve(
         conn, CaseKind.CARRIER_CLAIM, subject=row.parcel_id, resolution=str(came), now=now, by=by

@@ -53,11 +53,14 @@ class CarrierStore:
         return tuple((one, one.use(now, self._policy)) for _, one in sorted(known.items()))
 
     def pause(self, carrier: str, *, by: str, why: str, request_id: str = "") -> Carrier:
-        """Buy no label of a carrier from now on; a repeat changes nothing. What was bought already still travels."""
+        """Buy no label of a carrier from now on. What was bought already still travels.
+
+        A repeat changes nothing; another reason takes the place of the first, which stays on record.
+        """
         with self._engine.begin() as conn:
             one = _locked(conn, _spelled(conn, carrier))
-            if one.paused_at is None:
-                said = {"paused_at": self._now(), "paused_by": by, "why": why}
+            if one.paused_at is None or one.why != why:
+                said = {"paused_at": one.paused_at or self._now(), "paused_by": by, "why": why}
                 one = _carrier(conn.execute(_CHANGE, {"the_carrier": one.name, **said}).one())
                 self._note(conn, one.name, "pause_carrier", by=by, why=why, request_id=request_id)
             return one

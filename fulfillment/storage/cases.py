@@ -17,6 +17,7 @@ from fulfillment.domain.cases import (
     Owner,
     case_id,
 )
+from fulfillment.domain.events import EventKind
 from fulfillment.domain.notifications import Fact
 from fulfillment.domain.playbooks import first_owner, told_first
 from fulfillment.storage import journal
@@ -99,7 +100,9 @@ def tell(
         "tracking_token": token,
         "again": version > 1,
     } | ({"until": until.isoformat()} if until else {})
-    journal.event(conn, order_id, case.kind.value, _SENTENCE[fact], at=now, data={"subject": case.subject})
+    journal.event(
+        conn, order_id, EventKind(case.kind), _SENTENCE[fact], at=now, data={"subject": case.subject}
+    )
     journal.tell(conn, order_id, fact, subject=case.subject, version=version, data=told, now=now)
 
 

@@ -7,6 +7,7 @@ from typing import Any, Final
 from sqlalchemy import Connection, Row, bindparam, func, insert, select, update
 
 from fulfillment.domain.change import Changed, ChangeKind, ChangeRefused, ChangeState, change_id
+from fulfillment.domain.events import EventKind
 from fulfillment.domain.money import format_minor
 from fulfillment.domain.notifications import Fact
 from fulfillment.domain.order import ENDED, Order, OrderStatus
@@ -21,11 +22,11 @@ _FACT: Final = {
     ChangeKind.SUBSTITUTE: Fact.SUBSTITUTED,
 }
 _EVENT: Final = {
-    ChangeKind.CANCEL_UNITS: "part_cancelled",
-    ChangeKind.ADD_LINES: "lines_added",
-    ChangeKind.ADDRESS: "address_changed",
-    ChangeKind.SERVICE: "service_changed",
-    ChangeKind.SUBSTITUTE: "substituted",
+    ChangeKind.CANCEL_UNITS: EventKind.PART_CANCELLED,
+    ChangeKind.ADD_LINES: EventKind.LINES_ADDED,
+    ChangeKind.ADDRESS: EventKind.ADDRESS_CHANGED,
+    ChangeKind.SERVICE: EventKind.SERVICE_CHANGED,
+    ChangeKind.SUBSTITUTE: EventKind.SUBSTITUTED,
 }
 
 _OF_ORDER: Final = order_changes.c.order_id == bindparam("the_order")
@@ -162,7 +163,7 @@ def undone(
     values = {"state": ChangeState.UNDONE.value, "before": {**row.before, "undone": answer}}
     conn.execute(_UNDO, {"the_change": row.change_id, **values})
     data = {"change_id": row.change_id, "reason": reason}
-    journal.event(conn, row.order_id, "change_undone", text, at=now, data=data)
+    journal.event(conn, row.order_id, EventKind.CHANGE_UNDONE, text, at=now, data=data)
     said = {"actor": "system", "command": "undo_change", "outcome": f"{row.change_id} taken back"}
     journal.audit(conn, row.order_id, **said, at=now, reason=reason)
     told = data | {"text": text, "delta": delta}

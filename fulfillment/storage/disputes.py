@@ -7,6 +7,7 @@ from sqlalchemy import Connection, Row, bindparam, exists, select
 from sqlalchemy.dialects.postgresql import insert
 
 from fulfillment.domain.cases import CaseKind
+from fulfillment.domain.events import EventKind
 from fulfillment.domain.holds import HoldReason
 from fulfillment.domain.money import format_minor
 from fulfillment.domain.order import ENDED, OrderStatus
@@ -129,7 +130,7 @@ def _hold(conn: Connection, order: Row[Any], dispute: Row[Any], due_at: datetime
         conn, order_id, HoldReason.DISPUTE, by=_SYSTEM, due_at=due_at, note=note, now=now
     )
     if is_new:
-        journal.event(conn, order_id, "held", "Your order is on hold for a moment.", at=now)
+        journal.event(conn, order_id, EventKind.HELD, "Your order is on hold for a moment.", at=now)
         say_replanned(conn, order, f"{hold.hold_id}:held", "a payment is disputed", now)
     return "a case is open, and what has not left is held"
 
@@ -142,7 +143,7 @@ def _over(conn: Connection, order: Row[Any], dispute: Row[Any], now: datetime) -
     cases.resolve(conn, kind, subject=order_id, resolution=dispute.state, now=now)
     is_lost = _LOST in (dispute.state, *(other.state for other in states))
     if not is_lost and holds.end(conn, order_id, HoldReason.DISPUTE, by=_SYSTEM, now=now):
-        journal.event(conn, order_id, "hold_released", "Your order goes on.", at=now)
+        journal.event(conn, order_id, EventKind.HOLD_RELEASED, "Your order goes on.", at=now)
         say_replanned(conn, order, f"{dispute.dispute_id}:over", "a dispute is over", now)
     return f"the dispute is {dispute.state}"
 

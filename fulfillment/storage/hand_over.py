@@ -7,6 +7,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, select, update
 
 from fulfillment.domain.address import Address
+from fulfillment.domain.events import EventKind
 from fulfillment.domain.hand_over import Proof
 from fulfillment.domain.inventory import Deed, Movement
 from fulfillment.domain.notifications import Fact
@@ -125,7 +126,7 @@ def _tell_everyone(conn: Connection, order: Row[Any], left: HandedOver, *, by: s
     journal.event(
         conn,
         order.order_id,
-        "shipped",
+        EventKind.SHIPPED,
         f"Your parcel is on its way with {left.carrier}, tracking number {left.tracking_number}.",
         at=left.at,
         data=ids | number,

@@ -5,15 +5,25 @@ from contextlib import contextmanager
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import Connection, Engine, update
+from sqlalchemy import Connection, Engine, bindparam, null, update
 from sqlalchemy.dialects.postgresql import insert
 
 from fulfillment.crashpoints import crashpoint
-from fulfillment.storage.tables import inbox
+from fulfillment.storage.tables import inbox, orders
 
 APPLIED: Final = "applied"
 UNMATCHED: Final = "unmatched"
 IGNORED: Final = "ignored"
+_OF_NOBODY: Final = (
+    update(inbox)
+    .where(
+        inbox.c.provider == bindparam("the_provider"),
+        inbox.c.event_id == bindparam("the_event"),
+        inbox.c.order_id == orders.c.order_id,
+        orders.c.erased_at.is_not(None),
+    )
+    .values(body={}, hint=null(), why="")
+)
 
 
 @contextmanager
@@ -49,6 +59,8 @@ def record_once(
 def settle(
     conn: Connection, provider: str, event_id: str, state: str, *, order_id: str | None = None, why: str = ""
 ) -> None:
-    """Note what became of an event."""
+    """Note what became of an event. Of an order whose customer was forgotten, what it said is not kept."""
     this = (inbox.c.provider == provider) & (inbox.c.event_id == event_id)
     conn.execute(update(inbox).where(this).values(state=state, order_id=order_id, why=why))
+    if order_id is not None:
+        conn.execute(_OF_NOBODY, {"the_provider": provider, "the_event": event_id})

@@ -220,11 +220,9 @@ def _promise_later(
 ) -> date | None:
     """Promise another day where what was added comes later than the rest; return it, None where it does not."""
     day = expected(conn, order, added, now=now, policy=policy)
-    if order.promise_date is None or day <= order.promise_date:
-        return None
     why, told = "more was added", Told(fact=Fact.CHANGED, subject=change_id, version=1)
-    promises.revise(conn, order.order_id, day, source=Source.CHANGE, reason=why, told=told, now=now)
-    return day
+    later = promises.revise_if_later(conn, order, day, source=Source.CHANGE, reason=why, told=told, now=now)
+    return day if later else None
 
 
 def _new_lines(conn: Connection, order: Row[Any], asked: Sequence[NewLine]) -> list[OrderLine]:

@@ -25,6 +25,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.dialects.postgresql import insert as pg_insert
 
+from fulfillment.domain.events import EventKind, Happened
 from fulfillment.domain.notifications import Channel, Fact, NotificationState, rule_of
 from fulfillment.storage.tables import (
     audit_entries,
@@ -74,6 +75,7 @@ _WAYS: Final = (
     )
     .where(
         orders.c.order_id == bindparam("told_order"),
+        orders.c.erased_at.is_(None),  # who was forgotten is told nothing any more
         case((_WAY.c.channel == Channel.EMAIL.value, _BY_MAIL), else_=_BY_TEXT),
     )
 )
@@ -100,7 +102,7 @@ _TELL: Final = pg_insert(outbox).from_select(_TOLD, _WAYS).on_conflict_do_nothin
 def event(
     conn: Connection,
     order_id: str,
-    kind: str,
+    kind: EventKind,
     text: str,
     *,
     at: datetime,
@@ -110,13 +112,11 @@ def event(
     events(conn, order_id, [(kind, text, data or {})], at=at)
 
 
-def events(
-    conn: Connection, order_id: str, happened: Sequence[tuple[str, str, Mapping[str, Any]]], *, at: datetime
-) -> None:
+def events(conn: Connection, order_id: str, happened: Sequence[Happened], *, at: datetime) -> None:
     """Add several events at once, each with its kind, sentence and data."""
     if happened:
         rows = [
-            {"order_id": order_id, "kind": kind, "text": text, "data": data, "at": at}
+            {"order_id": order_id, "kind": kind.value, "text": text, "data": data, "at": at}
             for kind, text, data in happened
         ]
         conn.execute(_EVENT, rows)

@@ -8,6 +8,7 @@ from typing import Any, Final
 from sqlalchemy import Connection, Row, bindparam, delete, exists, func, insert, or_, select, update
 from sqlalchemy.dialects.postgresql import insert as pg_insert
 
+from fulfillment.domain.events import EventKind, Happened
 from fulfillment.domain.inventory import Level
 from fulfillment.domain.notifications import Fact
 from fulfillment.domain.order import ENDED, UNPAID, Order, OrderStatus, Outcome, UnitRange
@@ -183,7 +184,7 @@ def expire(conn: Connection, order_id: str, now: datetime) -> bool:
     claims.end(conn, order_id, state, by=_BY_SYSTEM, now=now)
     if not ended:
         text = "We no longer keep your items for you. You can still pay: we look then whether they are there."
-        journal.event(conn, order_id, "claim_expired", text, at=now)
+        journal.event(conn, order_id, EventKind.CLAIM_EXPIRED, text, at=now)
     return True
 
 
@@ -410,13 +411,13 @@ def _values_of(order: Order, units: list[UnitRange], waits_for: WaitsFor, now: d
 
 
 def _tell(conn: Connection, order: Order, waiting: list[_Lost], gone: list[_Lost], *, now: datetime) -> None:
-    happened: list[tuple[str, str, Mapping[str, Any]]] = []
+    happened: list[Happened] = []
     if waiting:
         text = f"Sold out while it waited to be paid, and ordered again for you: {_listed(waiting)}."
-        happened.append(("backordered", text, {}))
+        happened.append((EventKind.BACKORDERED, text, {}))
     if gone:
         text = f"Not in stock any more and taken off your order: {_listed(gone)}."
-        happened.append(("part_cancelled", text, {}))
+        happened.append((EventKind.PART_CANCELLED, text, {}))
     journal.events(conn, order.order_id, happened, at=now)
 
 

@@ -6,6 +6,7 @@ from typing import Any, Final
 from sqlalchemy import Connection, Engine, Row, bindparam, select, text, update
 
 from fulfillment.domain.cases import CaseKind
+from fulfillment.domain.events import EventKind
 from fulfillment.domain.notifications import Fact
 from fulfillment.domain.order import ENDED, OrderStatus
 from fulfillment.domain.playbooks import due_at
@@ -98,7 +99,7 @@ def _wait_longer(
         told_by = Told(fact=Fact.DELAYED, subject=order_id)
         n = promises.revise(conn, order_id, day, source=Source.STOCK, reason=_REASON, told=told_by, now=now)
         sentence = f"Your order is delayed; we now expect it by {day:%A, %B} {day.day}."
-        journal.event(conn, order_id, "delayed", sentence, at=now)
+        journal.event(conn, order_id, EventKind.DELAYED, sentence, at=now)
         told = {"promise_date": day.isoformat(), "reason": _REASON}
         journal.tell(conn, order_id, Fact.DELAYED, subject=order_id, version=n, data=told, now=now)
     key = f"{order_id}:late:{receipt.replenishment_id}:{day}"

@@ -52,11 +52,13 @@ class MissingStore:
 
         Raises:
             UnknownOrder: there is no such order.
-            CaseRefused: it is not said to be delivered, was made good, or is too long ago.
+            CaseRefused: it is not said to be delivered, was made good, or is too long ago; or the customer was forgotten.
         """
         now, policy = self._now(), self._policy
         with self._engine.begin() as conn:
             order = lock_order(conn, order_id)
+            if order.erased_at:
+                raise CaseRefused(f"the customer of {order_id} was forgotten: nothing can be sent to them")
             missed = self._missed(conn, order_id, parcel)
             kind, subject = CaseKind.NOT_RECEIVED, missed.shipment_id
             if (known := cases.find(conn, kind, subject=subject)) is not None:

@@ -13,6 +13,7 @@ from sqlalchemy.dialects.postgresql import insert as pg_insert
 
 from fulfillment.domain.address import Address
 from fulfillment.domain.errors import FulfillmentError, UnknownOrder
+from fulfillment.domain.events import EventKind
 from fulfillment.domain.inventory import ShortLine, UnknownSku
 from fulfillment.domain.order import Customer, Order, OrderLine, OrderStatus
 from fulfillment.domain.policy import DEFAULT, Policy
@@ -141,7 +142,7 @@ class OrderStore:
                 return _repeated(conn, row)
             conn.execute(_ADD_LINES, [asdict(line) | {"order_id": order.order_id} for line in order.lines])
             at = self._now()
-            journal.event(conn, order.order_id, "received", "We received your order.", at=at)
+            journal.event(conn, order.order_id, EventKind.RECEIVED, "We received your order.", at=at)
             journal.audit(conn, order.order_id, actor=by, command="place", outcome="accepted", at=at)
         return Accepted(order_id=order.order_id, created=True)
 

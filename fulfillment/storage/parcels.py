@@ -1,6 +1,7 @@
 """What carriers report about a parcel: every scan once, the state that follows from all of them, its news."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import replace
 from datetime import date, datetime
 from types import MappingProxyType
 from typing import Any, Final
@@ -10,6 +11,7 @@ from sqlalchemy.dialects.postgresql import insert
 
 from fulfillment.domain.address import Address
 from fulfillment.domain.cases import Case, CaseKind
+from fulfillment.domain.events import EventKind, Happened
 from fulfillment.domain.hand_over import Evidence, Proof
 from fulfillment.domain.notifications import Fact
 from fulfillment.domain.order import ENDED as ORDER_ENDED
@@ -112,6 +114,8 @@ def record(
     """
     order = locks.order_of_parcel(conn, parcel_id)
     before = _parcel(conn, parcel_id)
+    if order.erased_at:  # what comes so late says nothing of where its customer lives
+        scans = [replace(scan, text="", place="") for scan in scans]
     known = _keep(conn, before, scans, now=now, policy=policy)
     after = fold(known, now=now, future_tolerance=policy.future_scan_tolerance)
     new_edd = edd if edd and _is_newest(scans, before) else before.edd_date
@@ -354,13 +358,13 @@ def _words(state: Tracked) -> list[str]:
 
 def _note_events(conn: Connection, before: Row[Any], after: Tracked, *, source: str, now: datetime) -> None:
     data = {"parcel_id": before.parcel_id, "source": source, "place": after.place}
-    happened: list[tuple[str, str, Mapping[str, Any]]] = []
+    happened: list[Happened] = []
     # Before it leaves, a cancelled label is our own doing, and its end is told with the label.
     ours = after.status is _C.CANCELLED and before.handed_over_at is None
     if after.status.value != before.carrier_status and after.status in _SENTENCE and not ours:
-        happened.append((after.status.value, _SENTENCE[after.status], data))
+        happened.append((EventKind(after.status), _SENTENCE[after.status], data))
     for flag in sorted(after.flags - set(map(Flag, before.flags))):
-        happened.append((flag.value, _FLAG_SENTENCE[flag], data))
+        happened.append((EventKind(flag), _FLAG_SENTENCE[flag], data))
     journal.events(conn, before.order_id, happened, at=now)
 
 

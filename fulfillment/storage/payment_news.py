@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, Engine, Row, bindparam, exists, or_, select, update
 
+from fulfillment.domain.events import EventKind
 from fulfillment.domain.findings import Unheard
 from fulfillment.domain.holds import HoldReason
 from fulfillment.domain.order import ENDED, OrderStatus
@@ -221,7 +222,7 @@ def _expire(conn: Connection, payment: Row[Any], now: datetime) -> None:
     shares.let_go(conn, payment.payment_id)
     text = "The money we had reserved on your card was released by your bank."
     data = {"payment_id": payment.payment_id}
-    journal.event(conn, payment.order_id, "authorization_expired", text, at=now, data=data)
+    journal.event(conn, payment.order_id, EventKind.AUTHORIZATION_EXPIRED, text, at=now, data=data)
 
 
 def _stands_after_all(

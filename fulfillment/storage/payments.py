@@ -9,6 +9,7 @@ from sqlalchemy import Connection, Engine, Row, bindparam, func, insert, select,
 
 from fulfillment.crashpoints import crashpoint
 from fulfillment.domain.cases import CaseKind
+from fulfillment.domain.events import EventKind
 from fulfillment.domain.notifications import Fact
 from fulfillment.domain.operation import Authorization, Captured, Operation
 from fulfillment.domain.order import UNPAID, OrderStatus
@@ -388,7 +389,9 @@ class PaymentStore:
     ) -> None:
         order_id, now = order.order_id, self._now()
         _answer(conn, order)
-        journal.event(conn, order_id, "payment_action", "Your bank asks you to confirm the payment.", at=now)
+        journal.event(
+            conn, order_id, EventKind.PAYMENT_ACTION, "Your bank asks you to confirm the payment.", at=now
+        )
         confirm_by = now + self._policy.payment_action_wait
         told = {"next_action_url": snapshot.next_action_url, "pay_by": confirm_by.isoformat()}
         fact, version = Fact.PAYMENT_ACTION, payment.attempt
@@ -416,7 +419,7 @@ class PaymentStore:
         _not_paid(conn, order)
         due_at = now + self._policy.payment_retry_wait
         cases.open_case(conn, order_id, CaseKind.PAYMENT_DECLINED, subject=order_id, due_at=due_at, now=now)
-        journal.event(conn, order_id, "payment_declined", _ADVICE[group], at=now)
+        journal.event(conn, order_id, EventKind.PAYMENT_DECLINED, _ADVICE[group], at=now)
         told = {"decline_group": group.value, "pay_by": due_at.isoformat()}
         fact, version = Fact.PAYMENT_DECLINED, payment.attempt
         journal.tell(conn, order_id, fact, subject=order_id, version=version, data=told, now=now)

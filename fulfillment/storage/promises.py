@@ -8,6 +8,7 @@ from sqlalchemy import Connection, Row, bindparam, func, insert, select, update
 
 from fulfillment.domain.address import Address
 from fulfillment.domain.cases import CaseKind
+from fulfillment.domain.events import EventKind
 from fulfillment.domain.notifications import Fact
 from fulfillment.domain.order import ENDED, OrderStatus
 from fulfillment.domain.promise import Source
@@ -66,6 +67,16 @@ def revise(
     return n
 
 
+def revise_if_later(
+    conn: Connection, order: Row[Any], day: date, *, source: Source, reason: str, told: Told, now: datetime
+) -> bool:
+    """Promise the locked order another day where a day stands and this one is later; return whether it was done."""
+    if order.promise_date is None or day <= order.promise_date:
+        return False
+    revise(conn, order.order_id, day, source=source, reason=reason, told=told, now=now)
+    return True
+
+
 def is_news(first: date | None, named: date, *, known_by: int) -> bool:
     """Test whether a day that the carrier names says more than what it said at first.
 
@@ -113,7 +124,7 @@ def _tell(conn: Connection, order: Row[Any], delay: Delay, n: int, now: datetime
     order_id, day = order.order_id, delay.day
     text = f"Your order is delayed; we now expect it by {day:%A, %B} {day.day}."
     data = {"shipment_id": delay.shipment_id, "promise_date": day.isoformat(), "source": delay.source.value}
-    journal.event(conn, order_id, "delayed", text, at=now, data=data)
+    journal.event(conn, order_id, EventKind.DELAYED, text, at=now, data=data)
     told = {
         "promise_date": day.isoformat(),
         "was": order.promise_date.isoformat(),

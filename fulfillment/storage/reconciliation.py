@@ -22,6 +22,7 @@ from fulfillment.storage import (
     backorders,
     carrier_claims,
     due_cases,
+    erasure,
     journal,
     lapsing,
     late_parcels,
@@ -86,7 +87,8 @@ class ReconciliationStore:
 
         Claims that ran out are given back. Units that a claim or a cancel let go, or that were found, are given to
         those who wait for them. What was sold ahead goes to the floor on its day, a vendor's late receipt is noted, so is
-        a parcel that will not come by its promised day, and a case that is due takes the next step of its playbook.
+        a parcel that will not come by its promised day, and a case that is due takes the next step of its playbook. Orders
+        that ended long ago are nobody's then.
         """
         now = self._now()
         self._expire_claims(now)
@@ -95,6 +97,7 @@ class ReconciliationStore:
         late_receipts.note(self._engine, now=now, at_most=_AT_MOST, policy=self._policy)
         late_parcels.note(self._engine, now=now, policy=self._policy)
         due_cases.act(self._engine, now=now, at_most=_AT_MOST, policy=self._policy)
+        erasure.retire(self._engine, now=now, at_most=_AT_MOST, policy=self._policy)
         doubtful = max(self._policy.unknown_sla, self._shop_span(_IN_DOUBT_AFTER))
         with self._engine.begin() as conn:
             _resolve_doubts(conn, now)

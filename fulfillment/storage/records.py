@@ -19,6 +19,7 @@ from fulfillment.domain.change import (
     Substitute,
     UndoChange,
 )
+from fulfillment.domain.events import EventKind
 from fulfillment.domain.holds import Hold, HoldReason, NoSuchHold
 from fulfillment.domain.notifications import Fact
 from fulfillment.domain.order import ENDED, OrderStatus, Outcome
@@ -133,7 +134,7 @@ class RecordStore:
                 now=now,
             )
             if is_new:
-                journal.event(conn, order_id, "held", "Your order is on hold for a moment.", at=now)
+                journal.event(conn, order_id, EventKind.HELD, "Your order is on hold for a moment.", at=now)
             outcome = f"held: {hold.reason}" if is_new else f"was held already: {hold.reason}"
             self._audit(conn, request, "hold", outcome, reason=request.note)
             return hold
@@ -349,7 +350,7 @@ class RecordStore:
                 return
             conn.execute(_ORDER, {"the_order": request.order_id, "payment_method": request.method})
             text = "The way you pay was changed."
-            journal.event(conn, request.order_id, "payment_method_changed", text, at=self._now())
+            journal.event(conn, request.order_id, EventKind.PAYMENT_METHOD_CHANGED, text, at=self._now())
             self._audit(conn, request, "change_payment_method", "changed")
 
     def close(self, request: CloseOrder) -> datetime | None:
@@ -376,7 +377,7 @@ class RecordStore:
         if status is _S.COMPLETED:
             left = {"work_status": WorkStatus.CLOSED.value, "outcome": request.outcome.value}
             conn.execute(_CLOSE_SHIPMENTS, {"the_order": order_id, **left, "closed_at": now})
-            journal.event(conn, order_id, "completed", "Your order is complete.", at=now)
+            journal.event(conn, order_id, EventKind.COMPLETED, "Your order is complete.", at=now)
         else:
             self._tell_the_end(conn, order, request)
         holds.end(conn, order_id, None, by=_SYSTEM, now=now)
@@ -393,7 +394,7 @@ class RecordStore:
         released = conn.execute(_LET_GO, {"the_order": order_id}).scalar_one()
         told = {"reason": request.reason, "released": released, "currency": order.currency}
         journal.tell(conn, order_id, Fact.CANCELLED, subject=order_id, version=1, data=told, now=now)
-        journal.event(conn, order_id, request.outcome.value, _SENTENCE[request.outcome], at=now)
+        journal.event(conn, order_id, EventKind(request.outcome), _SENTENCE[request.outcome], at=now)
 
     def _end_holds(self, conn: Connection, request: ReleaseHold) -> None:
         order_id, now = request.order_id, self._now()
@@ -406,7 +407,7 @@ class RecordStore:
             return
         for kind in _CASES if request.reason is None else (_case_of(request.reason),):
             cases.resolve(conn, kind, subject=order_id, resolution="released", now=now)
-        journal.event(conn, order_id, "hold_released", "Your order goes on.", at=now)
+        journal.event(conn, order_id, EventKind.HOLD_RELEASED, "Your order goes on.", at=now)
         self._audit(conn, request, "release", f"released {', '.join(ended)}", reason=request.note)
 
     def _audit(

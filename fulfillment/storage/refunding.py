@@ -7,6 +7,7 @@ from typing import Any, Final
 from sqlalchemy import Connection, Row, bindparam, case, func, select, update
 
 from fulfillment.domain.cases import CaseKind
+from fulfillment.domain.events import EventKind
 from fulfillment.domain.money import format_minor
 from fulfillment.domain.notifications import Fact
 from fulfillment.domain.operation import Operation
@@ -251,7 +252,7 @@ class Refunds:
         if self._operations.correct(conn, key, error_class=reason):
             self._book(conn, operation, -operation.amount)
             text = f"Your bank sent back {format_minor(operation.amount, order.currency)}; we look into it."
-            journal.event(conn, order.order_id, "refund_came_back", text, at=self._now())
+            journal.event(conn, order.order_id, EventKind.REFUND_CAME_BACK, text, at=self._now())
         elif not self._operations.settle(conn, key, _O.FAILED, error_class=reason, reference=reference):
             return
         self._failed(conn, refund_rows.find(conn, operation.subject), reason)
@@ -328,7 +329,9 @@ def tell_paid(conn: Connection, refund: Refund, *, now: datetime, by_hand: bool 
     """Tell the customer that the money is on its way, and close the case about it."""
     amount = format_minor(refund.amount, refund.currency)
     data = {"refund_id": refund.refund_id}
-    journal.event(conn, refund.order_id, "refunded", f"We returned {amount} to you.", at=now, data=data)
+    journal.event(
+        conn, refund.order_id, EventKind.REFUNDED, f"We returned {amount} to you.", at=now, data=data
+    )
     told = {
         "amount": refund.amount,
         "currency": refund.currency,

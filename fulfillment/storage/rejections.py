@@ -13,6 +13,7 @@ from sqlalchemy import Connection, Engine, Row, bindparam, func, insert, select,
 
 from fulfillment.domain import playbooks
 from fulfillment.domain.errors import FulfillmentError, IdUsed
+from fulfillment.domain.events import EventKind
 from fulfillment.domain.inventory import RESTOCK, SCRAP, SET_ASIDE, CannotRegrade, Deed, Grade, Movement
 from fulfillment.domain.notifications import Fact
 from fulfillment.domain.order import UnitRange
@@ -471,12 +472,14 @@ class _Deed:
         name = self._conn.execute(_NAME, {"the_sku": answer.sku}).scalar_one()
         if answer.waiting:
             words = f"{answer.waiting} × {name} of your order were not in stock after all; they follow when more arrives."
-            self._say("stock_short", words, Fact.BACKORDERED, answer.added[-1], answer.waiting)
+            self._say(EventKind.STOCK_SHORT, words, Fact.BACKORDERED, answer.added[-1], answer.waiting)
         if answer.cancelled:
             words = f"Not in stock any more and taken off your order: {answer.cancelled} × {name}."
-            self._say("part_cancelled", words, Fact.PART_CANCELLED, answer.shipment_id, answer.cancelled)
+            self._say(
+                EventKind.PART_CANCELLED, words, Fact.PART_CANCELLED, answer.shipment_id, answer.cancelled
+            )
 
-    def _say(self, kind: str, words: str, fact: Fact, subject: str, count: int) -> None:
+    def _say(self, kind: EventKind, words: str, fact: Fact, subject: str, count: int) -> None:
         order_id = self._order.order_id
         data = {"shipment_id": subject, "sku": self._request.sku, "units": count, "reason": OUT_OF_STOCK}
         journal.event(self._conn, order_id, kind, words, at=self._now, data=data)

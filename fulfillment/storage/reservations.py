@@ -13,6 +13,7 @@ from typing import Any, Final
 from sqlalchemy import Connection, Row, bindparam, func, insert, select, union, update
 
 from fulfillment.domain.errors import UnknownOrder
+from fulfillment.domain.events import EventKind
 from fulfillment.domain.inventory import InsufficientStock, Level, Movement, ShortLine
 from fulfillment.domain.notifications import Fact
 from fulfillment.domain.order import ENDED, UNPAID, Order, OrderLine, OrderStatus, Outcome, UnitRange
@@ -762,13 +763,13 @@ def _become(conn: Connection, order: Order, sourced: Sourced, *, shipped: bool, 
         _tell_rejected(conn, order.order_id, now=now)
     elif gone := [line for line in sourced.short if line.cancelled]:
         text = f"Not in stock any more and taken off your order: {_listed(gone)}."
-        journal.event(conn, order.order_id, "part_cancelled", text, at=now)
+        journal.event(conn, order.order_id, EventKind.PART_CANCELLED, text, at=now)
     return True
 
 
 def _tell_rejected(conn: Connection, order_id: str, *, now: datetime) -> None:
     text = "None of what you ordered is in stock, so we cancelled the order."
-    journal.event(conn, order_id, "rejected", text, at=now)
+    journal.event(conn, order_id, EventKind.REJECTED, text, at=now)
     data = {"reason": OUT_OF_STOCK, "released": 0}
     journal.tell(conn, order_id, Fact.CANCELLED, subject=order_id, version=1, data=data, now=now)
 

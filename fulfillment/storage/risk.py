@@ -6,6 +6,7 @@ from typing import Any, Final
 from sqlalchemy import Connection, Row, bindparam, exists, select
 
 from fulfillment.domain.cases import CaseKind
+from fulfillment.domain.events import EventKind
 from fulfillment.domain.holds import HoldReason
 from fulfillment.domain.order import Outcome
 from fulfillment.domain.payment import PaymentSnapshot, RiskLevel
@@ -79,14 +80,14 @@ def _hold(conn: Connection, order: Row[Any], why: str, *, now: datetime, policy:
         cases.open_case(
             conn, order_id, CaseKind.FRAUD_REVIEW, subject=order_id, due_at=due_at, now=now, note=why
         )
-        journal.event(conn, order_id, "held", "We are checking your order before it goes on.", at=now)
+        journal.event(conn, order_id, EventKind.HELD, "We are checking your order before it goes on.", at=now)
 
 
 def cleared(conn: Connection, order: Row[Any], *, now: datetime) -> None:
     """Close the review of an order that is no longer doubted."""
     kind, order_id = CaseKind.FRAUD_REVIEW, order.order_id
     cases.resolve(conn, kind, subject=order_id, resolution="released", now=now)
-    journal.event(conn, order_id, "hold_released", "Your order goes on.", at=now)
+    journal.event(conn, order_id, EventKind.HOLD_RELEASED, "Your order goes on.", at=now)
 
 
 def _why_risky(conn: Connection, order: Row[Any], snapshot: PaymentSnapshot, policy: Policy) -> str:

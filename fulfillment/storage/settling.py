@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, Row, bindparam, exists, func, insert, select, update
 
+from fulfillment.domain.events import EventKind
 from fulfillment.domain.inventory import InsufficientStock
 from fulfillment.domain.notifications import Fact
 from fulfillment.domain.order import ENDED, OrderLine
@@ -193,7 +194,7 @@ def _and_now(shipment: Row[Any], stopped: Sequence[str]) -> str:
 
 def _tell_found(conn: Connection, order: Row[Any], shipment: Row[Any], then: str, *, now: datetime) -> None:
     text, subject = f"Your parcel has turned up and goes on. {then}", shipment.shipment_id
-    journal.event(conn, order.order_id, "found", text, at=now, data={"shipment_id": subject})
+    journal.event(conn, order.order_id, EventKind.FOUND, text, at=now, data={"shipment_id": subject})
     told = {"text": text, "shipment_id": subject}
     journal.tell(conn, order.order_id, Fact.FOUND, subject=subject, version=1, data=told, now=now)
 
@@ -338,11 +339,11 @@ def _say(
         advance(conn, lock_order(conn, order_id), now=now, policy=policy)
         text = f"{why} We are sending you another one; it should reach you by {day:%A, %B} {day.day}."
         told |= {"promise_date": day.isoformat(), "added": list(added)}
-        journal.event(conn, order_id, "reshipped", text, at=now, data=told)
+        journal.event(conn, order_id, EventKind.RESHIPPED, text, at=now, data=told)
         journal.tell(conn, order_id, Fact.RESHIPPED, subject=subject, version=1, data=told, now=now)
     else:
         text = f"{why} We give you your money back."
-        journal.event(conn, order_id, "refund_decided", text, at=now, data=told)
+        journal.event(conn, order_id, EventKind.REFUND_DECIDED, text, at=now, data=told)
         if request.cause in (Cause.LOST, Cause.NOT_RECEIVED):
             journal.tell(conn, order_id, Fact.LOST, subject=subject, version=1, data=told, now=now)
     named = f": {', '.join(added)}" if added else ""
@@ -364,10 +365,7 @@ def _promise(
 ) -> date:
     """Return the day that is promised now: a later one is on record, and an earlier one changes no promise."""
     day = expected(conn, order, added, now=now, policy=policy)
-    stands: date | None = order.promise_date
-    if stands and day <= stands:
-        return stands
     told = promises.Told(fact=Fact.RESHIPPED, subject=subject, version=1)
     why, source = "it is sent again", Source.RESHIP
-    promises.revise(conn, order.order_id, day, source=source, reason=why, told=told, now=now)
-    return day
+    promises.revise_if_later(conn, order, day, source=source, reason=why, told=told, now=now)
+    return max(day, order.promise_date or day)

@@ -12,6 +12,7 @@ from fulfillment.domain.address import Address, AddressAnswer, AddressRefused
 from fulfillment.domain.calendars import Calendar
 from fulfillment.domain.carrier_choice import Choice, Market, Quote, Scored
 from fulfillment.domain.carriers import FailsAt
+from fulfillment.domain.events import EventKind
 from fulfillment.domain.findings import Unheard
 from fulfillment.domain.label import Label, LabelDocument, LabelJob, Quoted, VoidJob
 from fulfillment.domain.order import EXPRESS
@@ -316,7 +317,7 @@ class ShippingBooks:
         number = {"carrier": label.carrier, "tracking_number": label.tracking_number}
         text = f"The shipping label is made: {label.carrier} {label.service}, number {label.tracking_number}."
         data = {"parcel_id": row.parcel_id, **number}
-        journal.event(conn, order.order_id, "labeled", text, at=now, data=data)
+        journal.event(conn, order.order_id, EventKind.LABELED, text, at=now, data=data)
         self._match_early_reports(conn, stored)
 
     def _match_early_reports(self, conn: Connection, label: Row[Any]) -> None:
@@ -377,7 +378,12 @@ class ShippingBooks:
                 _end_operation(conn, key, state, ended_at=self._now())
                 data = {"parcel_id": operation.subject}
                 journal.event(
-                    conn, order.order_id, f"label_{label_state}", sentence, at=self._now(), data=data
+                    conn,
+                    order.order_id,
+                    EventKind(f"label_{label_state}"),
+                    sentence,
+                    at=self._now(),
+                    data=data,
                 )
 
 

@@ -7,6 +7,7 @@ from typing import Any, Final
 from sqlalchemy import Connection, bindparam, exists, func, select, update
 
 from fulfillment.domain.cases import CaseKind, CaseState
+from fulfillment.domain.events import EventKind
 from fulfillment.domain.holds import Hold, HoldReason
 from fulfillment.domain.notifications import Fact
 from fulfillment.domain.policy import Policy, Shortage, ShortageChoice, Substitution
@@ -74,7 +75,7 @@ def hold_back(
         _ask(conn, order_id, hold, sorted(until), offers, now=now, policy=policy)
     elif is_new:
         text = "Not everything of your order is there yet. It leaves as soon as all of it is."
-        journal.event(conn, order_id, "held", text, at=now, data={"missing": sorted(until)})
+        journal.event(conn, order_id, EventKind.HELD, text, at=now, data={"missing": sorted(until)})
     return True
 
 
@@ -164,7 +165,7 @@ def _ask(
             for equal in equals
         ]
         text += f" Or take what is as good and there, at no higher price: {', '.join(_names(offers))}."
-    journal.event(conn, order_id, "shortage_asked", text, at=now, data=data)
+    journal.event(conn, order_id, EventKind.SHORTAGE_ASKED, text, at=now, data=data)
     version = int(hold.hold_id.rpartition(":")[2])
     fact = Fact.SHORTAGE_ASKED
     journal.tell(conn, order_id, fact, subject=order_id, version=version, data=data, now=now)

@@ -23,6 +23,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import insert as pg_insert
 
 from fulfillment.domain.errors import FulfillmentError
+from fulfillment.domain.events import EventKind
 from fulfillment.domain.inventory import Deed, InsufficientStock, Movement, PackedAlready
 from fulfillment.domain.notifications import Fact
 from fulfillment.domain.order import ENDED, OrderStatus, UnitRange
@@ -586,7 +587,7 @@ def _take_from_queue(conn: Connection, loss: _Loss, part: _Short) -> None:
 def _tell_short(conn: Connection, order: Row[Any], loss: _Loss, sku: str, revised: bool, deed: Deed) -> None:
     words = f"{loss.units} × {sku} of your order were not in stock after all; they follow when more arrives."
     data = {"shipment_id": loss.shipment_id, "sku": sku, "units": loss.units, "promise_revised": revised}
-    journal.event(conn, loss.order_id, "stock_short", words, at=deed.at, data=data)
+    journal.event(conn, loss.order_id, EventKind.STOCK_SHORT, words, at=deed.at, data=data)
     _tell(conn, order, loss, Fact.BACKORDERED, deed)
 
 
@@ -617,7 +618,7 @@ def _end_order(conn: Connection, order: Row[Any]) -> None:
 def _tell_cancelled(conn: Connection, order: Row[Any], loss: _Loss, sku: str, deed: Deed) -> None:
     words = f"Not in stock any more and taken off your order: {loss.units} × {sku}."
     data = {"shipment_id": loss.shipment_id, "sku": sku, "units": loss.units}
-    journal.event(conn, loss.order_id, "part_cancelled", words, at=deed.at, data=data)
+    journal.event(conn, loss.order_id, EventKind.PART_CANCELLED, words, at=deed.at, data=data)
     _tell(conn, order, loss, Fact.PART_CANCELLED, deed)
 
 

@@ -206,8 +206,14 @@ class StockStore:
             journal.audit(conn, None, actor=by, command="set_substitutes", outcome=said, at=self._now())
 
     def substitutes(self, sku: str) -> tuple[str, ...]:
-        """Return what may be sent instead of a SKU, the best first."""
+        """Return what may be sent instead of a SKU, the best first.
+
+        Raises:
+            UnknownSku: there is no such SKU.
+        """
         with self._engine.connect() as conn:
+            if not conn.execute(_KNOWN, {"the_sku": sku}).scalar_one():
+                raise UnknownSku(sku)
             return substitutes.of(conn, sku)
 
     def receive(

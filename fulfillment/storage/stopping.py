@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, Row, bindparam, insert, select, update
 
+from fulfillment.domain.events import EventKind
 from fulfillment.domain.order import ENDED, OrderStatus
 from fulfillment.domain.record import Stopped
 from fulfillment.domain.reservation import ReservationState
@@ -97,7 +98,7 @@ def _cancel_unplanned(conn: Connection, order_id: str, reason: str, *, by: str, 
 
 def _note(conn: Connection, order_id: str, stopped: Sequence[str], *, now: datetime) -> None:
     texts = [(shipment_id, f"Shipment {shipment_id} was cancelled.") for shipment_id in stopped]
-    happened = [("shipment_cancelled", text, {"shipment_id": shipment}) for shipment, text in texts]
+    happened = [(EventKind.SHIPMENT_CANCELLED, text, {"shipment_id": shipment}) for shipment, text in texts]
     journal.events(conn, order_id, happened, at=now)
 
 

@@ -7,6 +7,7 @@ from typing import Any, Final
 from sqlalchemy import Connection, Row, bindparam, select
 
 from fulfillment.domain.change import Changed, ChangeKind, ChangeRefused, Substitute
+from fulfillment.domain.events import EventKind
 from fulfillment.domain.notifications import Fact
 from fulfillment.domain.order import UnitRange
 from fulfillment.domain.policy import Policy, Substitution
@@ -55,7 +56,10 @@ def substitute(conn: Connection, request: Substitute, *, now: datetime, policy: 
     change_id = changes.next_id(conn, order_id)
     gone = _replaced(waiting, sent.taken.lines)
     taken = units.cancel(conn, order_id, gone, reason=SUBSTITUTED, key=change_id, by=request.by, now=now)
-    _promise_later(conn, order, change_id, sent.added, now=now, policy=policy)
+    day = expected(conn, order, sent.added, now=now, policy=policy)
+    told = Told(fact=Fact.SUBSTITUTED, subject=change_id, version=1)
+    why, source = "an equal is sent", Source.STOCK
+    promises.revise_if_later(conn, order, day, source=source, reason=why, told=told, now=now)
     advance(conn, lock_order(conn, order_id), now=now, policy=policy)
     return equals.keep(
         conn,
@@ -85,7 +89,7 @@ def give_up(conn: Connection, order: Row[Any], *, by: str, now: datetime, policy
     key = f"{order_id}:given_up:{now.isoformat()}"
     units.cancel(conn, order_id, gone, reason=OUT_OF_STOCK, key=key, by=by, now=now)
     text = f"Not in stock any more and taken off your order: {_listed(conn, order_id, gone)}."
-    journal.event(conn, order_id, "part_cancelled", text, at=now)
+    journal.event(conn, order_id, EventKind.PART_CANCELLED, text, at=now)
     journal.audit(conn, order_id, actor=by, command="give_up_waiting", outcome=text, at=now)
     if not stopping.become_cancelling(
         conn, order
@@ -131,19 +135,3 @@ def _lies_in(units: UnitRange, unit: Placed) -> bool:
 def _listed(conn: Connection, order_id: str, gone: Sequence[Placed]) -> str:
     names = {line.line_no: line.name for line in lines_of(conn, order_id)}
     return ", ".join(f"{unit.count} × {names[unit.line_no]}" for unit in gone)
-
-
-def _promise_later(
-    conn: Connection,
-    order: Row[Any],
-    change_id: str,
-    added: tuple[str, ...],
-    *,
-    now: datetime,
-    policy: Policy,
-) -> None:
-    """Promise another day where the equals come later than was promised."""
-    day = expected(conn, order, added, now=now, policy=policy)
-    if order.promise_date is not None and day > order.promise_date:
-        why, told = "an equal is sent", Told(fact=Fact.SUBSTITUTED, subject=change_id, version=1)
-        promises.revise(conn, order.order_id, day, source=Source.STOCK, reason=why, told=told, now=now)

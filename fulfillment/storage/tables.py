@@ -346,11 +346,13 @@ orders = Table(
     Column("reopened", Integer, nullable=False, server_default="0"),  # how often, after its end
     _moment("confirmed_at", nullable=True),
     _moment("completed_at", nullable=True),
+    _moment("erased_at", nullable=True),  # from then on it is nobody's
     UniqueConstraint("channel", "external_ref", name="uq_orders_external"),
     CheckConstraint("total >= 0 AND shipping_fee >= 0", name="amounts"),
     CheckConstraint("fees >= 0", name="fees"),
     Index("ix_orders_unstarted", "accepted_at", postgresql_where=text("started_at IS NULL")),
     Index("ix_orders_placed_at", "placed_at"),
+    Index("ix_orders_somebodys", "completed_at", postgresql_where=text("erased_at IS NULL")),
 )
 
 order_lines = Table(
@@ -483,7 +485,6 @@ carrier_claims = Table(
     Column("deadline", Date, nullable=False),  # the last day to file it
     Column("outcome", Text),
     Column("paid", BigInteger, nullable=False, server_default="0"),
-    Column("note", Text, nullable=False, server_default=""),
     Column("ended_by", Text),
     _moment("opened_at"),
     _moment("ended_at", nullable=True),
@@ -551,6 +552,19 @@ promises = Table(
     _moment("at"),
     _moment("told_at", nullable=True),
 )
+
+# That somebody was forgotten, and on whose word: the proof, which names nobody.
+erasures = Table(
+    "erasures",
+    metadata,
+    Column("erasure_id", BigInteger, Identity(), primary_key=True),
+    Column("customer_id", Text, nullable=False),  # the storefront's opaque id
+    Column("orders", Integer, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("by", Text, nullable=False),
+    _moment("at"),
+)
+
 
 # --- money -------------------------------------------------------------------------------------------
 

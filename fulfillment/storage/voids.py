@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, Row, bindparam, case, exists, select, update
 
+from fulfillment.domain.events import EventKind
 from fulfillment.domain.money import format_minor
 from fulfillment.domain.operation import Operation
 from fulfillment.domain.order import ENDED, OrderStatus
@@ -101,7 +102,7 @@ class Voids:
             return payment
         amount = format_minor(operation.amount, order.currency)
         text = f"We released the {amount} that your bank had set aside."
-        journal.event(conn, order.order_id, "voided", text, at=self._now())
+        journal.event(conn, order.order_id, EventKind.VOIDED, text, at=self._now())
         return None
 
     def taken_meanwhile(

@@ -11,6 +11,7 @@ from sqlalchemy.dialects.postgresql import aggregate_order_by, array
 from fulfillment.crashpoints import crashpoint
 from fulfillment.domain.address import Address
 from fulfillment.domain.cartons import Carton
+from fulfillment.domain.events import EventKind
 from fulfillment.domain.hand_over import STAFF, Proof
 from fulfillment.domain.picking import serpentine
 from fulfillment.domain.policy import DEFAULT, Policy
@@ -98,7 +99,9 @@ class WarehouseStore:
 
     def begin(self, conn: Connection, shipment_id: str, *, by: str, scan_id: str = "") -> None:
         """Do as `start_picking` does, in a transaction of the caller."""
-        step = _Step("start_picking", _W.RELEASED, _W.PICKING, "picking", "We are picking your items.")
+        step = _Step(
+            "start_picking", _W.RELEASED, _W.PICKING, EventKind.PICKING, "We are picking your items."
+        )
         now = self._now()
         hands: dict[str, Any] = {"picker": by, "pick_until": now + self._policy.pick_lease}
         if not self._do(conn, step, shipment_id, by=by, scan_id=scan_id, **hands):
@@ -116,7 +119,7 @@ class WarehouseStore:
 
     def finish(self, conn: Connection, shipment_id: str, *, by: str, scan_id: str = "") -> None:
         """Do as `picked` does, in a transaction of the caller."""
-        step = _Step("picked", _W.PICKING, _W.PICKED, "picked", "Your items are picked.")
+        step = _Step("picked", _W.PICKING, _W.PICKED, EventKind.PICKED, "Your items are picked.")
         locks.order_of_shipment(conn, shipment_id)
         walks.check_all_is_there(conn, _shipment(conn, shipment_id), by=by, now=self._now())
         self._do(conn, step, shipment_id, by=by, scan_id=scan_id, picked_at=self._now(), pick_until=None)
@@ -132,7 +135,7 @@ class WarehouseStore:
         Raises:
             NotAtBench, NotVerified, ProblemStands, WeightOff, UnknownCarton: see `verification.check`.
         """
-        step = _Step("pack", _W.PICKED, _W.PACKED, "packed", "Your parcel is packed.")
+        step = _Step("pack", _W.PICKED, _W.PACKED, EventKind.PACKED, "Your parcel is packed.")
         now = self._now()
         with self._engine.begin() as conn:
             if self._do(conn, step, shipment_id, by=by, reason=weight_reason, packed_at=now):
@@ -216,7 +219,7 @@ class _Step:
     command: str
     of: WorkStatus
     to: WorkStatus
-    kind: str
+    kind: EventKind
     sentence: str
 
 

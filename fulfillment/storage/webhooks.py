@@ -13,6 +13,7 @@ from sqlalchemy.dialects.postgresql import insert
 
 from fulfillment.domain.cases import CaseKind
 from fulfillment.domain.clock import ShopClock
+from fulfillment.domain.events import EventKind
 from fulfillment.domain.playbooks import due_at
 from fulfillment.domain.policy import DEFAULT, Policy
 from fulfillment.domain.webhooks import (
@@ -124,13 +125,17 @@ class WebhookStore:
 
     # --- endpoints
 
-    def add(self, url: str, kinds: Sequence[str], *, by: str, after: int | None = None) -> Endpoint:
+    def add(self, url: str, kinds: Sequence[EventKind], *, by: str, after: int | None = None) -> Endpoint:
         """Add an endpoint and return it with its secret, which is never shown again.
 
         It gets what happens from now on, or everything later than the event `after`.
         """
         now = self._now()
-        row: dict[str, Any] = {"endpoint_id": f"we_{chance.token_hex(8)}", "url": url, "kinds": list(kinds)}
+        row: dict[str, Any] = {
+            "endpoint_id": f"we_{chance.token_hex(8)}",
+            "url": url,
+            "kinds": [kind.value for kind in kinds],
+        }
         row |= {"secret": new_secret(), "state": EndpointState.ENABLED.value, "by": by, "created_at": now}
         with self._engine.begin() as conn:
             row["cursor"] = _last_seq(conn) if after is None else after
@@ -188,12 +193,14 @@ class WebhookStore:
 
     # --- events
 
-    def events(self, after: int, limit: int, kinds: Sequence[str] = ()) -> tuple[ShopEvent, ...]:
+    def events(self, after: int, limit: int, kinds: Sequence[EventKind] = ()) -> tuple[ShopEvent, ...]:
         """Return what happened later than an event, in order; whoever goes on from the last one misses none."""
         with self._engine.begin() as conn:
             conn.execute(_TICK)
         with self._engine.connect() as conn:
-            rows = conn.execute(_EVENTS, {"after": after, "limit": limit, "kinds": list(kinds)})
+            rows = conn.execute(
+                _EVENTS, {"after": after, "limit": limit, "kinds": [kind.value for kind in kinds]}
+            )
             return tuple(_event(row) for row in rows)
 
     def lay_out(self) -> int:

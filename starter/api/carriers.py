@@ -7,6 +7,7 @@ from pydantic import BaseModel
 
 from fulfillment.domain.carriers import CarrierUse
 from starter.access import Caller, Needs, Scope
+from starter.api import patterns
 from starter.api.schemas import CarrierOut, WhyIn
 from starter.doors import Standing
 
@@ -14,7 +15,7 @@ router = APIRouter(prefix="/v1/carriers", tags=["carriers"])
 
 Managing = Annotated[Caller, Depends(Needs(Scope.OPS))]
 Staff = Annotated[Caller, Depends(Needs(Scope.SUPPORT, Scope.WAREHOUSE, Scope.OPS))]
-Name = Annotated[str, Path(max_length=64, pattern=r"^[A-Za-z0-9][A-Za-z0-9 ._-]*$")]
+Name = Annotated[str, Path(max_length=64, pattern=patterns.NAME)]
 
 
 class CarriersOut(BaseModel):
@@ -31,7 +32,7 @@ def carriers(doors: Standing, _caller: Staff) -> CarriersOut:
 
 @router.post("/{carrier}/pause", response_model=CarrierOut, summary="Buy no label of a carrier")
 def pause(carrier: Name, body: WhyIn, request: Request, doors: Standing, caller: Managing) -> CarrierOut:
-    """Take others from now on; what was bought already still travels. The same again changes nothing."""
+    """Take others from now on; what was bought already still travels. Another reason takes the place of the first."""
     request_id = str(request.state.request_id)
     paused = doors.carriers.pause(carrier, by=caller.name, why=body.reason, request_id=request_id)
     return CarrierOut.of(paused, CarrierUse.PAUSED)

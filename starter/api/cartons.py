@@ -7,6 +7,7 @@ from pydantic import BaseModel
 
 from fulfillment.domain.cartons import Carton
 from starter.access import Caller, Needs, Scope
+from starter.api import patterns
 from starter.api.schemas import CartonIn
 from starter.doors import Standing
 
@@ -14,7 +15,7 @@ router = APIRouter(prefix="/v1/cartons", tags=["warehouse"])
 
 Reading = Annotated[Caller, Depends(Needs(Scope.WAREHOUSE, Scope.OPS))]
 Changing = Annotated[Caller, Depends(Needs(Scope.OPS))]
-CartonId = Annotated[str, Path(max_length=64, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
+CartonId = Annotated[str, Path(max_length=64, pattern=patterns.ID)]
 
 
 class CartonKindOut(BaseModel):

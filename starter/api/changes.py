@@ -224,7 +224,7 @@ async def _changed(
     try:
         came_of_it = await ask()
     except NotRunning as no:
-        raise _refused(_why_not(verb, before) or no, before) from no
+        raise _not_running(verb, before) from no
     except FulfillmentError as no:
         raise _refused(no, before) from no
     view = await run_in_threadpool(doors.views.view, order_id)
@@ -233,17 +233,19 @@ async def _changed(
     return Answered(body=answer.model_dump(mode="json"))
 
 
-def _why_not(verb: str, view: OrderView) -> VerbRefused | None:
-    """Return what the books say about an order on which nothing works (any more)."""
-    why = allowed_actions(view)[verb]
-    return VerbRefused("too_late", why) if why else None
+def _not_running(verb: str, view: OrderView) -> Problem:
+    """Return what the books say about an order on which nothing works: not any more, or not yet."""
+    if why := allowed_actions(view)[verb]:
+        return _refused(VerbRefused("too_late", why), view)
+    return Problem(
+        "temporarily_unavailable", f"{view.order.order_id} is about to go on: ask again in a moment."
+    )
 
 
 def _refused(no: FulfillmentError, view: OrderView) -> Problem:
     problem = of_business(no)
-    problem.more |= {"order_stage": view.stage, "allowed_actions": _allowed(view)}
+    allowed = [action for action, why_not in allowed_actions(view).items() if why_not is None]
+    problem.more |= {"order_stage": view.stage, "allowed_actions": allowed}
+    if allowed:
+        problem.instead = "Do what `detail` says, or choose one of `allowed_actions`."
     return problem
-
-
-def _allowed(view: OrderView) -> list[str]:
-    return [action for action, why_not in allowed_actions(view).items() if why_not is None]

@@ -10,6 +10,7 @@ from pydantic import BaseModel, Field
 from fulfillment.domain.notifications import Block, Channel, Preferences
 from fulfillment.providers.notifications.smtp import bounces
 from starter.access import Caller, Needs, Scope
+from starter.api import patterns
 from starter.api.orders import OrderId
 from starter.api.problems import Problem
 from starter.api.schemas import ContactIn, LiftIn, PreferencesIn
@@ -17,7 +18,7 @@ from starter.doors import Standing
 
 router = APIRouter(prefix="/v1", tags=["messages"])
 
-CustomerId = Annotated[str, Path(max_length=64, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
+CustomerId = Annotated[str, Path(max_length=64, pattern=patterns.ID)]
 Asking = Annotated[Caller, Depends(Needs(Scope.STOREFRONT, Scope.SUPPORT))]
 Supporting = Annotated[Caller, Depends(Needs(Scope.SUPPORT))]
 Operating = Annotated[Caller, Depends(Needs(Scope.OPS))]

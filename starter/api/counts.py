@@ -9,6 +9,7 @@ from pydantic import BaseModel
 
 from fulfillment.domain.counts import Count, CountState
 from starter.access import Caller, Needs, Scope
+from starter.api import patterns
 from starter.api.schemas import CountDecisionIn, CountedIn, CountIn, SnapshotIn, WhyIn
 from starter.api.stock import MovedOut, moved_out, tell
 from starter.doors import Standing
@@ -18,7 +19,7 @@ router = APIRouter(prefix="/v1", tags=["stock"])
 Counting = Annotated[Caller, Depends(Needs(Scope.WAREHOUSE))]
 Deciding = Annotated[Caller, Depends(Needs(Scope.OPS))]
 Looking = Annotated[Caller, Depends(Needs(Scope.WAREHOUSE, Scope.OPS))]
-CountId = Annotated[str, Path(max_length=64, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
+CountId = Annotated[str, Path(max_length=64, pattern=patterns.ID)]
 
 
 class CountOut(BaseModel):

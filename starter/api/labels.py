@@ -5,13 +5,14 @@ from typing import Annotated
 from fastapi import APIRouter, Path, Query, Response
 
 from fulfillment.domain.label import CONTENT_TYPE
+from starter.api import patterns
 from starter.api.problems import Problem
 from starter.api.warehouse import Working
 from starter.doors import Standing
 
 router = APIRouter(prefix="/v1/warehouse", tags=["warehouse"])
 
-ParcelId = Annotated[str, Path(max_length=80, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
+ParcelId = Annotated[str, Path(max_length=80, pattern=patterns.ID)]
 _IN = {kind.value: content_type for kind, content_type in CONTENT_TYPE.items()}
 
 
@@ -34,9 +35,12 @@ def label(
     """
     documents = doors.labels.documents(parcel_id)
     found = [document for document in documents if kind in (None, document.format.value)]
+    if not documents:
+        why = "it was not bought yet, was given back, or there is no such parcel"
+        raise Problem("not_found", f"{parcel_id} has no label to print: {why}.")
     if not found:
-        there = ", ".join(document.format.value for document in documents) or "none"
-        raise Problem("not_found", f"{parcel_id} has no such label to print; there is: {there}.")
+        there = ", ".join(document.format.value for document in documents)
+        raise Problem("not_found", f"The label of {parcel_id} was bought as {there}, not as {kind}.")
     headers = {
         "Content-Disposition": f'inline; filename="{parcel_id}.{found[0].format.value}"',
         "ETag": f'"{found[0].sha256}"',

@@ -8,6 +8,7 @@ from pydantic import BaseModel, Field
 
 from fulfillment.domain.hand_over import Evidence
 from fulfillment.domain.manifests import Departure, Manifest
+from starter.api import patterns
 from starter.api.delivery import tell_orders
 from starter.api.schemas import ManifestIn, TakenIn
 from starter.api.warehouse import Working, order_of
@@ -15,7 +16,7 @@ from starter.doors import Standing
 
 router = APIRouter(prefix="/v1/warehouse", tags=["warehouse"])
 
-ManifestId = Annotated[str, Path(max_length=200, pattern=r"^M-[A-Za-z0-9._-]+$")]
+ManifestId = Annotated[str, Path(max_length=200, pattern=patterns.MANIFEST)]
 
 
 class ManifestLineOut(BaseModel):

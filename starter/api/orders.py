@@ -15,6 +15,7 @@ from fulfillment.domain.stage import Stage
 from fulfillment.domain.view import OrderView
 from fulfillment.storage.views import OrderFilter
 from starter.access import Caller, Needs, Scope
+from starter.api import patterns
 from starter.api.idempotency import Answered, Key, asked, once
 from starter.api.problems import Problem
 from starter.api.schemas import ExplanationOut, OrderOut, OrderRowOut, OrdersOut, PlaceOrder
@@ -25,7 +26,7 @@ router = APIRouter(prefix="/v1/orders", tags=["orders"])
 # Crockford's alphabet: nothing in it can be mistaken for something else on the telephone.
 _ALPHABET: Final = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 
-OrderId = Annotated[str, Path(max_length=64, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
+OrderId = Annotated[str, Path(max_length=64, pattern=patterns.ID)]
 Placing = Annotated[Caller, Depends(Needs(Scope.STOREFRONT))]
 Reading = Annotated[Caller, Depends(Needs(Scope.STOREFRONT, Scope.SUPPORT, Scope.OPS))]
 

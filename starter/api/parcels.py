@@ -7,6 +7,7 @@ from fastapi import APIRouter, BackgroundTasks, Depends, Path
 
 from fulfillment.domain.corrections import CorrectTracking
 from starter.access import Caller, Needs, Scope
+from starter.api import patterns
 from starter.api.delivery import tell_orders
 from starter.api.idempotency import Key, request_id
 from starter.api.orders import OrderId
@@ -22,7 +23,7 @@ from starter.doors import Standing
 
 router = APIRouter(prefix="/v1", tags=["parcels"])
 
-ParcelId = Annotated[str, Path(max_length=80, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
+ParcelId = Annotated[str, Path(max_length=80, pattern=patterns.ID)]
 Supporting = Annotated[Caller, Depends(Needs(Scope.SUPPORT))]
 Reading = Annotated[Caller, Depends(Needs(Scope.SUPPORT, Scope.OPS))]
 Operating = Annotated[Caller, Depends(Needs(Scope.OPS))]

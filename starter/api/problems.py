@@ -44,7 +44,9 @@ from fulfillment.storage.rejections import UnknownRejection
 from fulfillment.storage.returns import NotReturnable
 from fulfillment.storage.shortfall import Overtaken
 from fulfillment.storage.stock import UnknownLocation
+from fulfillment.storage.substitutes import BadSubstitute
 from fulfillment.storage.views import BadCursor
+from starter.api import patterns
 from starter.orders import TemporalAway
 
 MEDIA_TYPE: Final = "application/problem+json"
@@ -137,12 +139,8 @@ CODES: Final[Mapping[str, Meaning]] = MappingProxyType(
             title="Another order has this id or reference",
             instead="Read the order that exists, or place this one under another id.",
         ),
-        "too_late": Meaning(
-            status=409, title="It is too late for that", instead="Choose one of `allowed_actions`."
-        ),
-        "not_allowed": Meaning(
-            status=409, title="Not as things stand", instead="Choose one of `allowed_actions`, or wait."
-        ),
+        "too_late": Meaning(status=409, title="It is too late for that", instead="Do what `detail` says."),
+        "not_allowed": Meaning(status=409, title="Not as things stand", instead="Do what `detail` says."),
         "stop": Meaning(
             status=409,
             title="Stop: do not go on with this shipment",
@@ -278,7 +276,7 @@ class ProblemAnswer(BaseModel):
 
 
 class Problem(Exception):
-    """A refusal on its way out; `more` joins the body, `headers` the answer."""
+    """A refusal on its way out; `more` joins the body, `headers` the answer, `instead` says more than its code can."""
 
     def __init__(
         self,
@@ -288,8 +286,10 @@ class Problem(Exception):
         errors: Sequence[FieldError] = (),
         more: Mapping[str, Any] | None = None,
         headers: Mapping[str, str] | None = None,
+        instead: str = "",
     ) -> None:
         self.code, self.meaning = code, CODES[code]
+        self.instead = instead or self.meaning.instead
         self.detail = detail or f"{self.meaning.title}."
         self.errors, self.more, self.headers = tuple(errors), dict(more or {}), dict(headers or {})
         super().__init__(self.detail)
@@ -305,7 +305,7 @@ def answer(request: Request, problem: Problem, *, status: int | None = None) -> 
         "status": status or problem.meaning.status,
         "detail": problem.detail,
         "code": problem.code,
-        "instead": problem.meaning.instead,
+        "instead": problem.instead,
         "retryable": problem.meaning.retryable,
         "doc_url": doc_url,
         "request_id": request.state.request_id,
@@ -346,6 +346,9 @@ def of_business(error: FulfillmentError) -> Problem:
             return Problem("invalid_request", _sentence(error), errors=errors)
         case UnknownSku():
             return Problem("unknown_sku", _sentence(error))
+        case BadSubstitute():
+            errors = [field_error("substitutes", "invalid", _sentence(error))]
+            return Problem("invalid_request", _sentence(error), errors=errors)
         case BadCursor():
             return Problem(
                 "invalid_request", _sentence(error), errors=[field_error("cursor", "invalid", str(error))]
@@ -418,8 +421,13 @@ def _one_error(one: Mapping[str, Any]) -> FieldError:
         param=param or str(one["loc"][0]),
         pointer="#/" + "/".join(str(part).replace("~", "~0").replace("/", "~1") for part in where),
         code=str(one["type"]),
-        detail=str(one["msg"]).removeprefix("Value error, "),
+        detail=_in_words(one),
     )
+
+
+def _in_words(one: Mapping[str, Any]) -> str:
+    pattern = one.get("ctx", {}).get("pattern")
+    return patterns.IN_WORDS.get(pattern) or str(one["msg"]).removeprefix("Value error, ")
 
 
 _BY_STATUS: Final = {

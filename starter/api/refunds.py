@@ -11,6 +11,7 @@ from pydantic import BaseModel
 from fulfillment.domain.order import UnitRange
 from fulfillment.domain.refund import Refund, RefundState, RequestRefund
 from starter.access import Caller, Needs, Scope
+from starter.api import patterns
 from starter.api.idempotency import Answered, Key, asked, once, request_id
 from starter.api.orders import OrderId
 from starter.api.schemas import PaidByHandIn, RefundIn, RefundOut, RefundsOut, RejectIn
@@ -18,7 +19,7 @@ from starter.doors import Doors, Standing
 
 router = APIRouter(prefix="/v1", tags=["refunds"])
 
-RefundId = Annotated[str, Path(max_length=72, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
+RefundId = Annotated[str, Path(max_length=72, pattern=patterns.ID)]
 Supporting = Annotated[Caller, Depends(Needs(Scope.SUPPORT))]
 
 

@@ -20,6 +20,7 @@ from pydantic_core import PydanticCustomError
 from fulfillment.domain.address import Address, AddressAnswer, Verdict
 from fulfillment.domain.carriers import Carrier, CarrierUse
 from fulfillment.domain.cases import CaseKind
+from fulfillment.domain.events import EventKind
 from fulfillment.domain.explanation import allowed_actions, wants_payment
 from fulfillment.domain.hand_over import Evidence, Proof
 from fulfillment.domain.headline import expected_on, headline, shipment_headline
@@ -38,6 +39,7 @@ from fulfillment.domain.shipment import WaitsFor, WorkStatus
 from fulfillment.domain.stage import Stage
 from fulfillment.domain.tracking import CarrierStatus, Flag, Standing
 from fulfillment.domain.view import EventView, OrderRow, OrderView, ParcelView, ScanView, ShipmentSummary
+from starter.api import patterns
 from starter.pages.links import tracking_url
 from workflows.contract import order_workflow_id
 
@@ -76,28 +78,22 @@ def _no_card(text: str) -> str:
     return text
 
 
-_ONE_LINE: Final = r"^[^\x00-\x1f\x7f]*$"
-_LINES: Final = r"^[^\x00-\x08\x0b-\x1f\x7f]*$"
-
-
-def _text(most: int, *, least: int = 1, pattern: str = _ONE_LINE) -> StringConstraints:
+def _text(most: int, *, least: int = 1, pattern: str = patterns.ONE_LINE) -> StringConstraints:
     return StringConstraints(min_length=least, max_length=most, pattern=pattern, strip_whitespace=True)
 
 
-Id = Annotated[str, _text(64, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
-Word = Annotated[str, _text(64, pattern=r"^[A-Za-z0-9][A-Za-z0-9._/ -]*$")]
+Id = Annotated[str, _text(64, pattern=patterns.ID)]
+Word = Annotated[str, _text(64, pattern=patterns.WORD)]
 Line = Annotated[str, _text(200)]
 OptionalLine = Annotated[str, _text(200, least=0)]
-Note = Annotated[str, _text(500, least=0, pattern=_LINES), AfterValidator(_no_card)]
+Note = Annotated[str, _text(500, least=0, pattern=patterns.LINES), AfterValidator(_no_card)]
 Reason = Annotated[str, _text(200), AfterValidator(_no_card)]
 PaymentMethod = Annotated[str, _text(255), AfterValidator(_no_card)]
-Email = Annotated[
-    str, _text(254, pattern=r"^[^@\s\x00-\x1f\x7f]+@[^@\s\x00-\x1f\x7f]+\.[^@\s\x00-\x1f\x7f]+$")
-]
-Phone = Annotated[str, _text(16, least=0, pattern=r"^(\+[1-9][0-9]{1,14})?$")]
-Country = Annotated[str, StringConstraints(pattern=r"^[A-Z]{2}$")]
-Currency = Annotated[str, StringConstraints(pattern=r"^[A-Z]{3}$")]
-Locale = Annotated[str, StringConstraints(pattern=r"^[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8}){0,4}$", max_length=35)]
+Email = Annotated[str, _text(254, pattern=patterns.EMAIL)]
+Phone = Annotated[str, _text(16, least=0, pattern=patterns.PHONE)]
+Country = Annotated[str, StringConstraints(pattern=patterns.COUNTRY), AfterValidator(patterns.known_country)]
+Currency = Annotated[str, StringConstraints(pattern=patterns.CURRENCY)]
+Locale = Annotated[str, StringConstraints(pattern=patterns.LOCALE, max_length=35)]
 Sku = Annotated[str, _text(64)]
 Minor = Annotated[int, Field(strict=True, ge=0, le=_MAX_MINOR)]
 Quantity = Annotated[int, Field(strict=True, ge=1, le=10_000)]
@@ -145,11 +141,19 @@ class LiftIn(_Request):
     recipient: Line
 
 
+class SubstitutesIn(_Request):
+    """What may be sent instead of a product that is not there."""
+
+    substitutes: Annotated[list[Sku], Field(max_length=20)] = Field(
+        description="SKUs that are as good, the best first; none is sent where the list is empty."
+    )
+
+
 class EndpointIn(_Request):
     """Where webhooks go."""
 
-    url: Annotated[str, StringConstraints(pattern=r"^https?://[^\s/?#@]+([/?][^\s#]*)?$", max_length=500)]
-    kinds: Annotated[list[Word], Field(max_length=50)] = Field([], description="Of events; none is all.")
+    url: Annotated[str, StringConstraints(pattern=patterns.WEB_ADDRESS, max_length=500)]
+    kinds: list[EventKind] = Field([], description="Of events; none is all.")
     after: Annotated[int, Field(ge=0, le=2**62)] | None = Field(
         None, description="Send everything later than this event; by default what happens from now on."
     )

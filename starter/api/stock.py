@@ -4,14 +4,22 @@ from dataclasses import asdict
 from datetime import datetime
 from typing import Annotated
 
-from fastapi import APIRouter, BackgroundTasks, Depends, Query
+from fastapi import APIRouter, BackgroundTasks, Depends, Path, Query
 from pydantic import BaseModel
 
 from fulfillment.domain.inventory import StockNews
 from fulfillment.storage.stock import Receipt
 from starter.access import Caller, Needs, Scope
+from starter.api import patterns
 from starter.api.delivery import tell_orders
-from starter.api.schemas import AdjustmentIn, DispositionIn, ReceiptIn, ReturnedIn, SafetyStockIn
+from starter.api.schemas import (
+    AdjustmentIn,
+    DispositionIn,
+    ReceiptIn,
+    ReturnedIn,
+    SafetyStockIn,
+    SubstitutesIn,
+)
 from starter.doors import Doors, Standing
 
 router = APIRouter(prefix="/v1", tags=["stock"])
@@ -19,6 +27,8 @@ router = APIRouter(prefix="/v1", tags=["stock"])
 Receiving = Annotated[Caller, Depends(Needs(Scope.WAREHOUSE))]
 Keeping = Annotated[Caller, Depends(Needs(Scope.WAREHOUSE, Scope.OPS))]
 Looking = Annotated[Caller, Depends(Needs(Scope.STOREFRONT, Scope.SUPPORT, Scope.WAREHOUSE, Scope.OPS))]
+
+SkuPath = Annotated[str, Path(max_length=64, pattern=patterns.ONE_LINE)]
 
 
 class LevelOut(BaseModel):
@@ -56,6 +66,13 @@ class DueOut(BaseModel):
     vendor: str
     quantity: int
     due_at: datetime
+
+
+class SubstitutesOut(BaseModel):
+    """What may be sent instead of a product, the best first."""
+
+    sku: str
+    substitutes: list[str]
 
 
 class DuesOut(BaseModel):
@@ -102,6 +119,19 @@ def levels(
     return LevelsOut(
         levels=[LevelOut(**asdict(level), available=level.available) for level in doors.stock.levels(sku)]
     )
+
+
+@router.get("/stock/{sku:path}/substitutes", response_model=SubstitutesOut, summary="What is as good")
+def substitutes(sku: SkuPath, doors: Standing, _caller: Looking) -> SubstitutesOut:
+    """List what may be sent instead of a product that is not there, the best first."""
+    return SubstitutesOut(sku=sku, substitutes=list(doors.stock.substitutes(sku)))
+
+
+@router.put("/stock/{sku:path}/substitutes", response_model=SubstitutesOut, summary="Say what is as good")
+def set_substitutes(sku: SkuPath, body: SubstitutesIn, doors: Standing, caller: Keeping) -> SubstitutesOut:
+    """Replace the list; whether and how it is used is the policy's `substitution`."""
+    doors.stock.set_substitutes(sku, body.substitutes, by=caller.name)
+    return SubstitutesOut(sku=sku, substitutes=body.substitutes)
 
 
 @router.get("/receipts/due", response_model=DuesOut, summary="What vendors owe us")

@@ -9,6 +9,7 @@ from pydantic import BaseModel
 
 from fulfillment.domain.transfers import Transfer, TransferState
 from starter.access import Caller, Needs, Scope
+from starter.api import patterns
 from starter.api.schemas import ArrivalIn, TransferIn, WhyIn
 from starter.api.stock import MovedOut, moved_out
 from starter.doors import Standing
@@ -17,7 +18,7 @@ router = APIRouter(prefix="/v1/transfers", tags=["stock"])
 
 Moving = Annotated[Caller, Depends(Needs(Scope.WAREHOUSE))]
 Looking = Annotated[Caller, Depends(Needs(Scope.WAREHOUSE, Scope.OPS))]
-TransferId = Annotated[str, Path(max_length=64, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
+TransferId = Annotated[str, Path(max_length=64, pattern=patterns.ID)]
 
 
 class TransferOut(BaseModel):

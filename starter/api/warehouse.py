@@ -13,7 +13,9 @@ from fulfillment.domain.shipment import WorkStatus
 from fulfillment.storage.rejections import Reject
 from fulfillment.storage.warehouse import WorkItem
 from starter.access import Caller, Needs, Scope
+from starter.api import patterns
 from starter.api.delivery import tell_orders
+from starter.api.problems import Problem, field_error
 from starter.api.schemas import (
     BinIn,
     InspectionIn,
@@ -31,7 +33,23 @@ from starter.doors import Standing
 router = APIRouter(prefix="/v1/warehouse", tags=["warehouse"])
 
 Working = Annotated[Caller, Depends(Needs(Scope.WAREHOUSE))]
-ShipmentId = Annotated[str, Path(max_length=80, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
+ShipmentId = Annotated[str, Path(max_length=80, pattern=patterns.ID)]
+
+
+def _asked_about(doors: Standing, location: Annotated[str | None, Query(max_length=64)] = None) -> str | None:
+    """Return the location of the query. None where none was named.
+
+    Raises:
+        Problem: 422, there is no such place: an empty list would pass for an idle floor.
+    """
+    places = [place.location_id for place in doors.stock.locations()]
+    if location is None or location in places:
+        return location
+    why = f"there is no location {location}, only {', '.join(places) or 'none yet'}"
+    raise Problem("invalid_request", f"location: {why}", errors=[field_error("location", "unknown", why)])
+
+
+Location = Annotated[str | None, Depends(_asked_about)]
 
 
 class WorkOut(BaseModel):
@@ -230,9 +248,7 @@ class InspectedOut(BaseModel):
 
 
 @router.get("/work", response_model=FloorOut, summary="What is to be done")
-def work(
-    doors: Standing, _caller: Working, location: Annotated[str | None, Query(max_length=64)] = None
-) -> FloorOut:
+def work(doors: Standing, _caller: Working, location: Location) -> FloorOut:
     """List the shipments on the floor of a location, or of all."""
     return FloorOut(work=[_work_out(item) for item in doors.floor.work(location)])
 
@@ -245,10 +261,11 @@ def set_bin(body: BinIn, doors: Standing, _caller: Working) -> BinOut:
 
 
 @router.get("/pick-list", response_model=PickListOut, summary="What is to be picked")
-def pick_list(
-    doors: Standing, _caller: Working, location: Annotated[str, Query(max_length=64)]
-) -> PickListOut:
-    """List what nobody has in hand."""
+def pick_list(doors: Standing, _caller: Working, location: Location) -> PickListOut:
+    """List what nobody has in hand at a location."""
+    if location is None:
+        why = "a pick list is of one location: name it"
+        raise Problem("invalid_request", f"location: {why}", errors=[field_error("location", "missing", why)])
     listed = doors.picking.pick_list(location)
     return PickListOut(to_pick=[ToPickOut.model_validate(one, from_attributes=True) for one in listed])
 
@@ -291,9 +308,7 @@ def scan_unit(walk_id: ShipmentId, body: PickScanIn, doors: Standing, _caller: W
 
 
 @router.get("/put-backs", response_model=PutBacksOut, summary="What is to be put back")
-def list_put_backs(
-    doors: Standing, _caller: Working, location: Annotated[str | None, Query(max_length=64)] = None
-) -> PutBacksOut:
+def list_put_backs(doors: Standing, _caller: Working, location: Location) -> PutBacksOut:
     """List the goods in somebody's hands whose shipment was cancelled or changed."""
     asked = doors.picking.put_backs(location)
     return PutBacksOut(put_backs=[PutBackOut.model_validate(one, from_attributes=True) for one in asked])
@@ -369,9 +384,7 @@ def reject(
 
 
 @router.get("/rejections", response_model=ToInspectOut, summary="What is to be inspected")
-def to_inspect(
-    doors: Standing, _caller: Working, location: Annotated[str | None, Query(max_length=64)] = None
-) -> ToInspectOut:
+def to_inspect(doors: Standing, _caller: Working, location: Location) -> ToInspectOut:
     """List units that could not leave, until somebody says what becomes of them."""
     waiting = doors.rejections.to_inspect(location)
     return ToInspectOut(rejections=[SetAsideOut.model_validate(one, from_attributes=True) for one in waiting])

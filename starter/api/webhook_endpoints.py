@@ -6,14 +6,16 @@ from typing import Annotated, Any, Self
 from fastapi import APIRouter, Depends, Path, Query, Response
 from pydantic import BaseModel, Field
 
+from fulfillment.domain.events import EventKind
 from fulfillment.domain.webhooks import Endpoint, EndpointState
 from starter.access import Caller, Needs, Scope
+from starter.api import patterns
 from starter.api.schemas import EndpointIn, ReplayIn
 from starter.doors import Standing
 
 router = APIRouter(prefix="/v1", tags=["webhooks"])
 
-EndpointId = Annotated[str, Path(max_length=64, pattern=r"^we_[0-9a-f]+$")]
+EndpointId = Annotated[str, Path(max_length=64, pattern=patterns.ENDPOINT)]
 Integrating = Annotated[Caller, Depends(Needs(Scope.STOREFRONT, Scope.OPS))]
 
 
@@ -99,7 +101,7 @@ def feed(
     _caller: Integrating,
     after: Annotated[int, Query(ge=0, le=2**62, description="Only events later than this one.")] = 0,
     limit: Annotated[int, Query(ge=1, le=500)] = 100,
-    kind: Annotated[list[str] | None, Query(description="Only these kinds.")] = None,
+    kind: Annotated[list[EventKind] | None, Query(description="Only these kinds.")] = None,
 ) -> FeedOut:
     """Read what webhooks said, or would have said: who was away for days misses nothing."""
     found = doors.webhooks.events(after, limit, kind or ())

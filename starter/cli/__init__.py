@@ -4,6 +4,7 @@ import typer
 
 from starter.cli.carriers import app as carrying
 from starter.cli.cases import app as troubles
+from starter.cli.erasing import app as forgetting
 from starter.cli.holds import app as holding
 from starter.cli.importing import app as files
 from starter.cli.lists import app as reading
@@ -36,6 +37,7 @@ for part in (
     refunding,
     moving,
     hooks,
+    forgetting,
     files,
     running,
 ):

@@ -11,6 +11,7 @@ from fulfillment.domain.location import Location
 from starter.api.locations import LocationOut, calendar_of
 from starter.cli import reach
 from starter.cli.terminal import JsonOption, answering, table
+from starter.countries import is_country
 
 app = typer.Typer()
 location = typer.Typer(no_args_is_help=True, help="The places that ship, and when each of them works.")
@@ -91,7 +92,7 @@ def listed(as_json: JsonOption = False) -> None:
 
 
 def _country(text: str) -> str:
-    if len(text) != 2 or not text.isascii() or not text.isalpha():
+    if not is_country(text.upper()):
         raise typer.BadParameter(f"{text!r} is no country of two letters", param_hint="--country")
     return text.upper()
 

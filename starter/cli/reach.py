@@ -20,6 +20,7 @@ from fulfillment.storage.conditions import ConditionStore
 from fulfillment.storage.corrections import CorrectionStore
 from fulfillment.storage.counts import CountStore
 from fulfillment.storage.engine import connect
+from fulfillment.storage.erasure import ErasureStore
 from fulfillment.storage.held_orders import HeldOrders
 from fulfillment.storage.missing import MissingStore
 from fulfillment.storage.open_cases import OpenCases
@@ -58,6 +59,7 @@ class Books:
     carriers: CarrierStore
     claims: CarrierClaims
     webhooks: WebhookStore
+    erasures: ErasureStore
     corrections: CorrectionStore
     unknown_codes: UnknownCodes
     now: Callable[[], datetime]
@@ -86,6 +88,7 @@ def books() -> Iterator[Books]:
             returns=ReturnStore(engine, now),
             carriers=CarrierStore(engine, now),
             claims=CarrierClaims(engine, now),
+            erasures=ErasureStore(engine, now),
             webhooks=WebhookStore(engine, now, settings.clock),
             corrections=CorrectionStore(engine, now),
             unknown_codes=UnknownCodes(engine, now),

@@ -19,6 +19,7 @@ from fulfillment.storage.contacts import ContactStore
 from fulfillment.storage.corrections import CorrectionStore
 from fulfillment.storage.counts import CountStore
 from fulfillment.storage.engine import connect, migrate
+from fulfillment.storage.erasure import ErasureStore
 from fulfillment.storage.held_orders import HeldOrders
 from fulfillment.storage.idempotency import IdempotencyKeys
 from fulfillment.storage.manifests import ManifestStore
@@ -176,6 +177,7 @@ def _doors(
         held=HeldOrders(engine),
         parcel_news=ShippingBooks(engine, now, real_now),
         contacts=ContactStore(engine, now),
+        erasures=ErasureStore(engine, now),
         webhooks=WebhookStore(engine, now, settings.clock),
         corrections=CorrectionStore(engine, now),
         unknown_codes=UnknownCodes(engine, now),

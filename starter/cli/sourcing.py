@@ -12,6 +12,7 @@ from starter.api.promises import destination, shown
 from starter.cli import reach
 from starter.cli.reach import Books
 from starter.cli.terminal import JsonOption, answering, short_day, table
+from starter.countries import is_country
 
 app = typer.Typer()
 
@@ -65,7 +66,7 @@ def _cart(asked: list[str]) -> dict[str, int]:
 
 def _destination(to: str) -> Address:
     country, _, region = to.upper().partition("-")
-    if len(country) != 2 or not country.isalpha():
+    if not is_country(country):
         raise typer.BadParameter(f"{to!r} does not begin with a country such as US or DE", param_hint="--to")
     return destination(country, region)
 

@@ -17,6 +17,7 @@ from fulfillment.domain.holds import HoldReason
 from fulfillment.domain.policy import ShortageChoice
 from starter.cli import reach
 from starter.cli.terminal import ByOption, JsonOption, OrderArgument, RequestOption, answering, no_card_number
+from starter.countries import is_country
 from starter.orders import NotRunning, Orders, VerbRefused
 from workflows.contract import VerbAnswer
 
@@ -97,8 +98,9 @@ def address(
     as_json: JsonOption = False,
 ) -> None:
     """Send what has not left to another address; a label made for the old one is bought again."""
-    if not (len(country) == 2 and country.isalpha() and country.isupper()):
-        raise typer.BadParameter("two capital letters, for example US", param_hint="--country")
+    if not is_country(country):
+        why = f"{country!r} is no country: two capital letters of ISO 3166-1, for example US"
+        raise typer.BadParameter(why, param_hint="--country")
     there = Address(
         name=name,
         line1=line1,

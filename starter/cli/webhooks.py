@@ -4,6 +4,7 @@ from typing import Annotated
 
 import typer
 
+from fulfillment.domain.events import EventKind
 from fulfillment.domain.webhooks import Endpoint
 from starter.api.webhook_endpoints import EndpointOut
 from starter.cli import reach
@@ -23,7 +24,9 @@ SinceOption = Annotated[
 def add(
     url: Annotated[str, typer.Argument(metavar="URL")],
     by: ByOption,
-    kinds: Annotated[list[str] | None, typer.Option("--kind", help="Only this; all by default.")] = None,
+    kinds: Annotated[
+        list[EventKind] | None, typer.Option("--kind", help="Only this; all by default.")
+    ] = None,
     since: SinceOption = None,
     as_json: JsonOption = False,
 ) -> None:

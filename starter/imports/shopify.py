@@ -12,6 +12,7 @@ from fulfillment.domain.address import Address
 from fulfillment.domain.money import format_minor, spread
 from fulfillment.domain.order import Customer, InvalidOrder, Order, OrderLine
 from starter.api.schemas import holds_card_number
+from starter.countries import is_country
 from starter.imports.entries import BadRow, Entry, FoundOrder, SkippedOrder
 from starter.imports.rows import LARGEST, BadCell, CsvRows, Lines, Row
 
@@ -232,9 +233,16 @@ def _address(first: Row) -> Address:
         region=first["Shipping Province"],
         # Shopify puts an apostrophe before a postal code, so that spreadsheets keep its zeros.
         postal_code=first["Shipping Zip"].lstrip("'"),
-        country=first.matching("Shipping Country", "[A-Z]{2}", "a country code such as US"),
+        country=_country(first),
         phone=first["Shipping Phone"],
     )
+
+
+def _country(first: Row) -> str:
+    code = first.needed("Shipping Country")
+    if not is_country(code):
+        raise BadCell("Shipping Country", f"{code!r} is not a country code such as US")
+    return code
 
 
 def _note(first: Row) -> str:

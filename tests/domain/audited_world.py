@@ -17,6 +17,7 @@ from fulfillment.domain.invariants.facts import (
     CaseFact,
     Effect,
     EventFact,
+    ForgottenFact,
     HoldFact,
     LabelFact,
     LedgerLabel,
@@ -622,6 +623,7 @@ BOOKS = Books(
     labels=LABELS,
     scans=SCANS,
     messages=MESSAGES,
+    forgotten=(ForgottenFact(order_id="SO-1", left=()),),
     events=EVENTS,
 )
 

@@ -27,6 +27,7 @@ from fulfillment.domain.invariants.facts import (
     BenchFact,
     BlockFact,
     Effect,
+    ForgottenFact,
     LedgerText,
     RejectionFact,
     RepeatedMovementFact,
@@ -850,6 +851,12 @@ BREAKS: tuple[tuple[Invariant, str, Put, str], ...] = (
         "SO-7:capture:SO-7-1:1: is claimed",
     ),
     (orders.at_rest, "an activity under way", edit("runs.runs", "SO-7", deeds=("buy_label",)), "buy_label"),
+    (
+        orders.forgotten_for_good,
+        "an address came back",
+        add("forgotten", ForgottenFact(order_id="SO-1", left=("where they live",))),
+        "SO-1: still says where they live",
+    ),
 )
 
 

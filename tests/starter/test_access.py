@@ -89,6 +89,9 @@ ROUTES: dict[tuple[str, str], set[str]] = {
     ("GET", "/v1/receipts/due"): {"warehouse"},
     ("POST", "/v1/receipts"): {"warehouse"},
     ("GET", "/v1/stock"): {"storefront", "support", "warehouse", "ops"},
+    ("GET", "/v1/stock/MUG-12/substitutes"): {"storefront", "support", "warehouse", "ops"},
+    ("POST", "/v1/customers/cus_4103/erasure"): {"ops"},
+    ("PUT", "/v1/stock/MUG-12/substitutes"): {"warehouse", "ops"},
     ("GET", "/v1/locations"): {"support", "warehouse", "ops"},
     ("PUT", "/v1/locations/wh-reno"): {"ops"},
     ("POST", "/v1/promises"): READERS,
@@ -209,6 +212,7 @@ def test_the_matrix_above_names_every_route_that_is_not_public() -> None:
         "SO-10483-F1": "{refund_id}",
         "UPS": "{carrier}",
         "SO-10483-P1": "{parcel_id}",
+        "MUG-12": "{sku:path}",
     }
     passed = [*ROUTES, *(("GET", page) for page in STAFF_PAGES)]
     named = {(method, "/".join(ids.get(part, part) for part in path.split("/"))) for method, path in passed}

@@ -4,14 +4,24 @@ from typing import Any
 
 import pytest
 
+from fulfillment.domain.address import Address
+from fulfillment.domain.calendars import Calendar
 from fulfillment.domain.label import LabelDocument
 from tests.starter.world import World, a_work_item
 
 SHIPMENT = "/v1/warehouse/shipments/SO-10483-1"
 
 
+def a_place(world: World, location_id: str) -> None:
+    home = Address(name="Northwind", line1="1 Dock Rd", city="Reno", country="US")
+    world.books.add_location(
+        location_id, name="Reno", address=home, priority=1, calendar=Calendar(zone="America/Los_Angeles")
+    )
+
+
 async def test_the_floor_lists_what_is_to_be_done_without_anybodys_name(warehouse: Any, world: World) -> None:
     world.books.work_items = [a_work_item(held=("fraud",)), a_work_item(location_id="wh-lehigh")]
+    a_place(world, "wh-reno")
 
     response = await warehouse.get("/v1/warehouse/work", params={"location": "wh-reno"})
 
@@ -20,6 +30,18 @@ async def test_the_floor_lists_what_is_to_be_done_without_anybodys_name(warehous
     assert item["items"] == [{"sku": "MUG-12", "name": "Enamel mug 12 oz", "quantity": 1}]
     assert (item["work_status"], item["held"], item["goes_to"]) == ("released", ["fraud"], "Boise, ID")
     assert "Haddad" not in response.text
+
+
+@pytest.mark.parametrize("listed", ["work", "pick-list", "put-backs", "rejections"])
+async def test_a_location_that_does_not_exist_is_no_idle_floor(
+    warehouse: Any, world: World, listed: str
+) -> None:
+    a_place(world, "wh-reno")
+
+    response = await warehouse.get(f"/v1/warehouse/{listed}", params={"location": "wh-rno"})
+
+    assert (response.status_code, response.json()["param"]) == (422, "location")
+    assert "only wh-reno" in response.json()["detail"]
 
 
 @pytest.mark.parametrize(
@@ -153,7 +175,8 @@ async def test_a_label_that_is_not_there_is_not_made_up(warehouse: Any, world: W
     other = await warehouse.get(LABEL, params={"format": "pdf"})
 
     assert (nothing.status_code, other.status_code) == (404, 404)
-    assert "there is: zpl" in other.json()["detail"]
+    assert "no label to print" in nothing.json()["detail"]
+    assert "was bought as zpl, not as pdf" in other.json()["detail"]
     assert (await warehouse.get(LABEL)).content == LABELS["zpl"][0]
 
 

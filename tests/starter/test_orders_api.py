@@ -8,7 +8,7 @@ from fulfillment.domain.address import Address
 from fulfillment.domain.change import LineQuantity, NewLine
 from fulfillment.domain.errors import UnknownOrder
 from fulfillment.domain.order import OrderStatus
-from starter.orders import TemporalAway, VerbRefused
+from starter.orders import NotRunning, TemporalAway, VerbRefused
 from tests.starter import states
 from tests.starter.views import a_parcel, a_shipment, a_view, an_order
 from tests.starter.world import World, an_open_order
@@ -276,7 +276,28 @@ async def test_a_refusal_says_what_else_may_be_done(support: Any, world: World) 
     assert problem["detail"] == "SO-10483-P1 was handed to UPS at 16:02."
     assert problem["order_stage"] == "in_transit"
     assert problem["allowed_actions"] == []
+    assert problem["instead"] == "Do what `detail` says."
     assert problem["type"] == "https://shop.example/docs/errors#too_late"
+
+
+async def test_a_refusal_points_at_what_is_allowed_where_something_is(support: Any, world: World) -> None:
+    an_open_order(world.books)
+    world.processes.refusal = VerbRefused("not_allowed", "Not now.")
+
+    problem = (await support.post(f"{ORDER}/cancel", json={"reason": "changed_mind"})).json()
+
+    assert problem["allowed_actions"]
+    assert "`allowed_actions`" in problem["instead"]
+
+
+async def test_an_order_that_is_about_to_go_on_is_asked_again_in_a_moment(support: Any, world: World) -> None:
+    an_open_order(world.books)
+    world.processes.refusal = NotRunning("not_allowed", "It has not started yet.")
+
+    response = await support.post(f"{ORDER}/cancel", json={"reason": "changed_mind"})
+
+    assert (response.status_code, response.json()["retryable"]) == (503, True)
+    assert "about to go on" in response.json()["detail"]
 
 
 async def test_a_refused_change_may_be_asked_again_with_its_key(support: Any, world: World) -> None:

@@ -359,6 +359,7 @@ def _broken() -> list[tuple[str, str, dict[str, Any]]]:
         ("ship_to.line1", "#/ship_to/line1", ship_to(line1="x" * 201)),
         ("ship_to.city", "#/ship_to/city", ship_to(city=7)),
         ("ship_to.country", "#/ship_to/country", ship_to(country="USA")),
+        ("ship_to.country", "#/ship_to/country", ship_to(country="XX")),
         ("ship_to.postal_code", "#/ship_to/postal_code", ship_to(postal_code="9" * 17)),
         ("service", "#/service", {"service": "teleport"}),
         ("payment.method", "#/payment/method", {"payment": {"method": ""}}),
@@ -382,6 +383,14 @@ async def test_a_broken_field_is_named_and_nothing_is_stored(
     assert problem["errors"][0]["pointer"] == pointer
     assert problem["errors"][0]["detail"]
     assert world.books.orders == {}
+
+
+async def test_what_a_text_must_look_like_is_said_in_words(storefront: Any) -> None:
+    response = await storefront.post(PATH, json=a_body(currency="usd"))
+
+    assert response.json()["detail"] == (
+        "currency: must be a currency of three capital letters (ISO 4217), such as USD"
+    )
 
 
 @pytest.mark.parametrize("missing", ["customer", "lines", "currency", "total", "ship_to", "payment"])

@@ -30,6 +30,18 @@ async def test_an_address_that_is_none_is_refused(storefront: Any, world: World,
     assert world.webhooks.asked == []
 
 
+async def test_a_kind_of_event_that_does_not_exist_is_refused(storefront: Any, world: World) -> None:
+    body = {"url": "https://shop.example/hooks", "kinds": ["shiped"]}
+
+    added = await storefront.post("/v1/webhook_endpoints", json=body)
+    read = await storefront.get("/v1/events", params={"kind": "shiped"})
+
+    assert (added.status_code, added.json()["param"]) == (422, "kinds[0]")
+    assert "'shipped'" in added.json()["detail"]
+    assert (read.status_code, read.json()["param"]) == (422, "kind[0]")
+    assert world.webhooks.asked == []
+
+
 async def test_events_are_sent_again_from_any_point(storefront: Any, world: World) -> None:
     known = await storefront.post("/v1/webhook_endpoints/we_1/resend", json={"after": 0})
     unknown = await storefront.post("/v1/webhook_endpoints/we_2/resend", json={})

@@ -13,7 +13,9 @@ from fulfillment.domain.cases import Case, CaseKind, CasesAlike, NoSuchCase, Ope
 from fulfillment.domain.cases import alike as alike_cases
 from fulfillment.domain.change import LineQuantity
 from fulfillment.domain.counts import Count, UnknownCount
+from fulfillment.domain.erasure import Erased
 from fulfillment.domain.errors import UnknownOrder
+from fulfillment.domain.events import EventKind
 from fulfillment.domain.findings import Unheard
 from fulfillment.domain.hand_over import STAFF, Proof
 from fulfillment.domain.holds import HeldAlike, HeldOrder, HoldReason, NoSuchHold, alike
@@ -68,12 +70,16 @@ class Processes:
     def __init__(self, books: "Books") -> None:
         self._books = books
         self.placed: list[str] = []
+        self.forgotten: list[str] = []
         self.asked: list[tuple[str, str, dict[str, Any]]] = []
         self.delivered: list[Unheard] = []
         self.refunds: list[str] = []
         self.answer: PlaceAnswer | None = PlaceAnswer(placed=Placed.CONFIRMED)
         self.refusal: Exception | None = None
         self.did = VerbAnswer(text="Done.")
+
+    async def forget(self, order_ids: Sequence[str]) -> None:
+        self.forgotten += order_ids
 
     async def place(self, order_id: str) -> PlaceAnswer | None:
         self.placed.append(order_id)
@@ -163,6 +169,7 @@ class Books:
         self.manifests = {"M-1": a_manifest()}
         self.receipts: dict[str, Receipt] = {}
         self.places: dict[str, Location] = {}
+        self.equals: dict[str, tuple[str, ...]] = {}
         self.carts: list[tuple[dict[str, int], Address]] = []
         self.shelves = [a_stock_row(), a_stock_row(sku="TEE-BLK-M", suggested=0, due_at=None)]
         self.points = tuple(
@@ -391,6 +398,15 @@ class Books:
     def add_location(self, location_id: str, **known: Any) -> None:
         self.places[location_id] = Location(location_id=location_id, **known)
 
+    def erase(self, customer_id: str, *, by: str, reason: str, request_id: str = "") -> Erased:
+        return Erased(customer_id=customer_id, order_ids=tuple(self.orders), at=NOON)
+
+    def set_substitutes(self, sku: str, instead: Sequence[str], *, by: str) -> None:
+        self.equals[sku] = tuple(instead)
+
+    def substitutes(self, sku: str) -> tuple[str, ...]:
+        return self.equals.get(sku, ())
+
     def locations(self) -> tuple[Location, ...]:
         return tuple(self.places.values())
 
@@ -555,7 +571,7 @@ class Webhooks:
             for n in (4, 7)
         ]
 
-    def add(self, url: str, kinds: Sequence[str], *, by: str, after: int | None = None) -> Endpoint:
+    def add(self, url: str, kinds: Sequence[EventKind], *, by: str, after: int | None = None) -> Endpoint:
         self.asked.append(("add", url, tuple(kinds), after))
         return an_endpoint(url=url, secret="whsec_c2VjcmV0")
 
@@ -574,7 +590,7 @@ class Webhooks:
     def remove(self, endpoint_id: str, *, by: str) -> None:
         self.asked.append(("remove", endpoint_id))
 
-    def events(self, after: int, limit: int, kinds: Sequence[str] = ()) -> tuple[ShopEvent, ...]:
+    def events(self, after: int, limit: int, kinds: Sequence[EventKind] = ()) -> tuple[ShopEvent, ...]:
         return tuple(event for event in self.known if event.seq > after)[:limit]
 
 
@@ -623,6 +639,7 @@ class World:
             held=books,
             parcel_news=books,
             contacts=self.contacts,
+            erasures=books,
             webhooks=self.webhooks,
             corrections=books,
             unknown_codes=books,

@@ -145,8 +145,9 @@ class House:
         return parcel_id
 
     def rows(self, table: Table, **equal: Any) -> list[dict[str, Any]]:
-        """Return the rows of a table in which these columns have these values."""
+        """Return the rows of a table in which these columns have these values, by their keys."""
         query = select(table).where(*(table.c[name] == value for name, value in equal.items()))
+        query = query.order_by(*table.primary_key)
         with self.engine.connect() as conn:
             return [dict(row) for row in conn.execute(query).mappings()]
 

@@ -125,7 +125,9 @@ def test_a_parcel_without_a_label_cannot_leave(engine: Engine) -> None:
     house = brought_to(engine, "pack")
     pack(house)
 
-    with pytest.raises(InvalidTransition, match="packed cannot become handed_over"):
+    with pytest.raises(
+        InvalidTransition, match="is packed and waits for its label: it cannot be handed over now"
+    ):
         leave(house)
 
 

@@ -8,8 +8,8 @@ from sqlalchemy import Engine, insert
 
 from fulfillment.domain.cases import CaseKind
 from fulfillment.domain.clock import ShopClock
+from fulfillment.domain.events import EventKind
 from fulfillment.domain.webhooks import GAPS, GONE, Delivery, Endpoint, EndpointState, UnknownEndpoint
-from fulfillment.storage import journal
 from fulfillment.storage.tables import cases, order_events, webhook_deliveries
 from fulfillment.storage.webhooks import WebhookStore
 from tests.storage.house import House, an_order, only
@@ -39,7 +39,8 @@ def endpoint(hooks: WebhookStore) -> Endpoint:
 def happens(house: House, order_id: str, *kinds: str) -> None:
     with house.engine.begin() as conn:
         for kind in kinds:
-            journal.event(conn, order_id, kind, f"It is {kind}.", at=house.time, data={"kind": kind})
+            row = {"order_id": order_id, "kind": kind, "text": f"It is {kind}.", "at": house.time}
+            conn.execute(insert(order_events).values(**row, data={"kind": kind}))
 
 
 def due(hooks: WebhookStore) -> list[tuple[str, str]]:
@@ -128,7 +129,7 @@ def test_an_endpoint_gets_the_kinds_it_asked_for_and_only_what_happens_from_then
     house: House, hooks: WebhookStore
 ) -> None:
     happens(house, "SO-1", "shipped")
-    hooks.add(URL, ["delivered"], by="ops")
+    hooks.add(URL, [EventKind.DELIVERED], by="ops")
     happens(house, "SO-1", "packed", "delivered")
 
     assert deliver_all(hooks) == [("SO-1", "delivered")]

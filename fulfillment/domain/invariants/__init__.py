@@ -61,6 +61,7 @@ ALL: Final[tuple[Invariant, ...]] = (
     orders.promises_stay,
     orders.promises_told,
     orders.acts_are_signed,
+    orders.forgotten_for_good,
     orders.at_rest,
 )
 

@@ -537,6 +537,14 @@ class EventFact:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ForgottenFact:
+    """An order whose customer was forgotten, and what still says who they are."""
+
+    order_id: str
+    left: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SignalFact:
     """A fact that an order's workflow has not been told."""
 
@@ -597,6 +605,7 @@ class Books:
     blocks: tuple[BlockFact, ...] = ()
     events: tuple[EventFact, ...] = ()
     signals: tuple[SignalFact, ...] = ()
+    forgotten: tuple[ForgottenFact, ...] = ()
     away: str = ""
 
     def recent(self, moment: datetime | None) -> bool:

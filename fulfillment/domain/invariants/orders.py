@@ -438,6 +438,20 @@ def acts_are_signed(evidence: Evidence) -> Found:
     return Found(looked_at, violations + list(_done_without_an_act(books)))
 
 
+@invariant(
+    "forgotten for good",
+    "I17",
+    sees="orders of forgotten customers",
+    claim="nothing in the books says who they were",
+    remedy="forget the customer again, and find what wrote it down afterwards",
+)
+def forgotten_for_good(evidence: Evidence) -> Found:
+    forgotten = evidence.books.forgotten
+    return Found(
+        len(forgotten), [f"{one.order_id}: still says {', '.join(one.left)}" for one in forgotten if one.left]
+    )
+
+
 def _done_without_an_act(books: Books) -> Iterator[str]:
     acted = {act.order_id for act in books.acts}
     for hold in books.holds:

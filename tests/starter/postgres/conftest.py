@@ -9,6 +9,7 @@ from fastapi import FastAPI
 from fulfillment.domain.clock import ShopClock
 from fulfillment.http import asgi_client
 from fulfillment.storage.contacts import ContactStore
+from fulfillment.storage.erasure import ErasureStore
 from fulfillment.storage.held_orders import HeldOrders
 from fulfillment.storage.idempotency import IdempotencyKeys
 from fulfillment.storage.missing import MissingStore
@@ -60,6 +61,7 @@ def app(desk: Desk) -> FastAPI:
             cases=OpenCases(house.engine),
             held=HeldOrders(house.engine),
             contacts=ContactStore(house.engine, house.now),
+            erasures=ErasureStore(house.engine, house.now),
             webhooks=WebhookStore(house.engine, house.now, ShopClock()),
             parcel_news=house.shipping,
             corrections=house.corrections,

@@ -18,6 +18,10 @@ class Desk:
         self.house = house
         self.heard: list[str] = []
         self.refunds: list[str] = []
+        self.forgotten: list[str] = []
+
+    async def forget(self, order_ids: Sequence[str]) -> None:
+        self.forgotten += order_ids
 
     async def place(self, order_id: str) -> PlaceAnswer | None:
         await asyncio.to_thread(self._place, order_id)

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from tests.starter.postgres.desk import Desk
-from tests.storage.house import DEPOT, MUG, an_order
+from tests.storage.house import DEPOT, MUG, TEA, an_order
 
 SHELF = {"sku": MUG, "location_id": "wh-reno"}
 
@@ -106,6 +106,25 @@ async def test_what_came_back_is_taken_in_once(door: Any, desk: Desk) -> None:
     assert [answer.status_code for answer in answers] == [201, 201, 409]
     assert "came back before" in answers[-1].json()["detail"]
     assert (await level(door))["on_hand"] == 9
+
+
+async def test_what_is_as_good_is_listed_and_replaced(door: Any) -> None:
+    path = f"/v1/stock/{MUG}/substitutes"
+
+    empty = await door.get(path)
+    listed = await door.put(path, json={"substitutes": [TEA]})
+    unknown = await door.get("/v1/stock/NO-SUCH/substitutes")
+    wrong = {
+        why: await door.put(path, json={"substitutes": those})
+        for why, those in {"it is the same": [MUG], "in the catalogue": ["NO"], "twice": [TEA, TEA]}.items()
+    }
+
+    assert empty.json() == {"sku": MUG, "substitutes": []}
+    assert listed.json() == (await door.get(path)).json() == {"sku": MUG, "substitutes": [TEA]}
+    assert (unknown.status_code, unknown.json()["code"]) == (422, "unknown_sku")
+    for why, refused in wrong.items():
+        assert (refused.status_code, refused.json()["param"]) == (422, "substitutes")
+        assert why in refused.json()["detail"]
 
 
 async def test_safety_stock_and_snapshots_and_news(door: Any, desk: Desk) -> None:

@@ -22,7 +22,6 @@ def upgrade() -> None:
         sa.Column("deadline", sa.Date(), nullable=False),
         sa.Column("outcome", sa.Text()),
         sa.Column("paid", sa.BigInteger(), nullable=False, server_default="0"),
-        sa.Column("note", sa.Text(), nullable=False, server_default=""),
         sa.Column("ended_by", sa.Text()),
         sa.Column("opened_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("ended_at", sa.DateTime(timezone=True)),
