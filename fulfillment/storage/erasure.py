@@ -148,7 +148,7 @@ def retire(engine: Engine, *, now: datetime, at_most: int, policy: Policy = DEFA
     """
     with engine.begin() as conn:
         old = conn.execute(_OLD, {"before": now - policy.retention, "at_most": at_most}).all()
-        still_open = _open(conn, _locked(conn, [row.order_id for row in old]))
+        still_open = _open(conn, _locked(conn, [row.order_id for row in old])) if old else {}
         by_customer = defaultdict[str, list[str]](list)
         for row in old:
             if row.order_id not in still_open:
@@ -158,7 +158,7 @@ def retire(engine: Engine, *, now: datetime, at_most: int, policy: Policy = DEFA
 
 
 def _locked(conn: Connection, those: Sequence[str]) -> list[str]:
-    return list(conn.execute(_LOCK, {"those": those}).scalars()) if those else []
+    return list(conn.execute(_LOCK, {"those": those}).scalars())
 
 
 def _open(conn: Connection, those: Sequence[str]) -> dict[str, list[str]]:
