@@ -4,7 +4,7 @@ Whoever records a scan calls `follow` in the same transaction, so that the numbe
 that are kept, however they came.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any, Final
@@ -20,7 +20,7 @@ from fulfillment.domain.notifications import Fact
 from fulfillment.domain.order import ENDED
 from fulfillment.domain.playbooks import PLAYBOOKS, Deed
 from fulfillment.domain.policy import Policy
-from fulfillment.domain.tracking import CarrierStatus, Scan, Tracked
+from fulfillment.domain.tracking import CarrierStatus, Flag, Scan, Tracked
 from fulfillment.domain.troubles import troubles
 from fulfillment.domain.zones import zone_of
 from fulfillment.storage import cases, journal
@@ -66,7 +66,8 @@ def follow(
     An attempt is told once. What is repeated changes nothing, and neither does what is told of an earlier attempt.
     """
     kind, made = _standing(order, parcel, after, scans, now=now, policy=policy)
-    if kind is None and parcel.carrier_status != CarrierStatus.ATTEMPTED:
+    stood = _is_trouble(CarrierStatus(parcel.carrier_status), map(Flag, parcel.flags), parcel.reason)
+    if kind is None and not stood:
         return Followed()
     subject: str = parcel.shipment_id
     _end(conn, subject, set(_KINDS) - {kind}, f"then it was {after.status}", now)
@@ -74,7 +75,7 @@ def follow(
         return Followed()
     known, told = cases.find(conn, kind, subject=subject), _told(conn, order.order_id, subject)
     is_new = made.number > told
-    if not is_new and (known or parcel.carrier_status == after.status):
+    if not is_new and (known or stood):
         return Followed(case=known)
     case = _stand(conn, order, kind, subject, made, known, now=now, policy=policy)
     if is_new:
@@ -99,13 +100,17 @@ def _standing(
 ) -> tuple[CaseKind | None, _Attempt | None]:
     """Return which of the two cases stands now; none where the order is over or the customer has got another one."""
     over = order.status in ENDED or parcel.settled is not None
-    if over or _K.FAILED_ATTEMPT not in troubles(after.status, after.flags, after.reason or ""):
+    if over or not _is_trouble(after.status, after.flags, after.reason or ""):
         return None, None
     made = attempts(scans, now=now, future_tolerance=policy.future_scan_tolerance)
     if not made:
         return None, None
     kind = _K.LAST_ATTEMPT if len(made) >= policy.max_attempts else _K.FAILED_ATTEMPT
     return kind, _Attempt(number=len(made), at=made[-1], reason=after.reason or "")
+
+
+def _is_trouble(status: CarrierStatus, flags: Iterable[Flag], reason: str) -> bool:
+    return _K.FAILED_ATTEMPT in troubles(status, frozenset(flags), reason)
 
 
 def _end(

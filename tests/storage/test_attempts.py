@@ -167,6 +167,16 @@ def test_its_news_ends_the_case_and_takes_back_what_was_not_sent(house: House) -
     assert house.row(outbox, fact="failed_attempt")["state"] == "withdrawn"
 
 
+def test_an_attempt_that_only_a_reason_tells_is_one_and_ends_as_well(house: House) -> None:
+    """Guard: without its reason, what stood before is no trouble, and its case stays open for ever."""
+    report(house, a_scan(C.IN_TRANSIT, 10, reason=Reason.CONSIGNEE_NOT_HOME))
+    before = open_cases(house)
+    report(house, a_scan(C.IN_TRANSIT, 20, code="on"))
+
+    assert (before, told(house)) == (["failed_attempt"], [("failed_attempt", 1, AGAIN_ON[0])])
+    assert open_cases(house) == []
+
+
 def test_who_has_got_another_one_hears_of_no_attempt(house: House) -> None:
     house.change(shipments, {"settled": "reship"}, shipment_id="SO-1-1")
 
