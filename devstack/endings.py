@@ -149,6 +149,16 @@ def told(*facts: str) -> Expect:
     return expect
 
 
+def tells(sentence: str) -> Expect:
+    """Expect this sentence among what people read about the order; a longer one may begin with it."""
+
+    def expect(ending: Ending) -> str | None:
+        found = any(event.text.startswith(sentence) for event in ending.view.events)
+        return None if found else f"nowhere it says: {sentence}"
+
+    return expect
+
+
 def told_before_it_came(ending: Ending) -> str | None:
     """Expect the mail about the delay to be older than the delivery."""
     came = max((parcel.delivered_at for parcel in ending.parcels if parcel.delivered_at), default=None)

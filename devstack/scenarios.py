@@ -34,6 +34,7 @@ from devstack.endings import (
     relabeled,
     struck,
     taken_out,
+    tells,
     told,
     told_before_it_came,
 )
@@ -638,7 +639,12 @@ SCENARIOS: Final = (
         buyer=Buyer(name="Ola Berg", line1="26 Vine St", city="Boise", region="ID", postal_code="83702"),
         lines=(("SOCK-2", 1),),
         before=_travels("failed_attempt"),
-        expects=(*_DELIVERED, had(CaseKind.FAILED_ATTEMPT), told("failed_attempt")),
+        expects=(
+            *_DELIVERED,
+            had(CaseKind.FAILED_ATTEMPT),
+            told("failed_attempt"),
+            tells("The carrier tried once to deliver your parcel and could not; it comes again on"),
+        ),
     ),
     Scenario(
         order_id="SO-10496",

@@ -5,6 +5,7 @@ from datetime import datetime
 from fulfillment.domain.cases import Case, CaseKind, attention
 from fulfillment.domain.playbooks import due_at
 from fulfillment.domain.policy import Policy
+from fulfillment.domain.reasons import trouble_of
 from fulfillment.domain.record import OpenCase, ResolveCase
 from workflows import steps
 
@@ -34,6 +35,11 @@ class Casebook:
     def stands(self, subject: str, *kinds: CaseKind) -> bool:
         """Test whether a case of one of these kinds is open about `subject`."""
         return any((subject, kind) in self._open for kind in kinds)
+
+    def asks_another(self, subject: str, kind: CaseKind, reason: str) -> bool:
+        """Test whether the open case of this kind is for another reason than this one, which is one of its own."""
+        case = self._open.get((subject, kind))
+        return case is not None and case.note != reason and trouble_of(reason) is kind
 
     def take_over(self, cases: tuple[Case, ...]) -> None:
         """Take over what the books opened beside the workflow; what ended since they were read stays ended."""

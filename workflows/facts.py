@@ -2,10 +2,10 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 from typing import Any, Self
 
-from fulfillment.domain.cases import CaseKind
+from fulfillment.domain.cases import OWNER, Case, CaseKind, Owner
 from fulfillment.domain.errors import FulfillmentError
 from fulfillment.domain.playbooks import Deed
 from fulfillment.domain.settlement import Settled
@@ -61,7 +61,7 @@ class HandedOver:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Milestone:
-    """The carrier's news about a parcel, after the fold."""
+    """The carrier's news about a parcel, after the fold, with the case that the books opened of it."""
 
     shipment_id: str
     parcel_id: str
@@ -69,6 +69,7 @@ class Milestone:
     flags: frozenset[Flag]
     reason: str
     edd: date | None
+    case: Case | None = None
 
     @classmethod
     def read(cls, body: Any) -> Self:
@@ -85,6 +86,7 @@ class Milestone:
                 flags=frozenset(Flag(flag) for flag in body.get("flags") or ()),
                 reason=_text(body, "reason") if body.get("reason") else "",
                 edd=date.fromisoformat(body["edd"]) if body.get("edd") else None,
+                case=_case(body["case"], body["shipment_id"]) if body.get("case") else None,
             )
         except (TypeError, ValueError) as error:
             raise BadFact(f"milestone: {error}") from error
@@ -183,6 +185,19 @@ class Decided:
     """A person said what the customer gets for a shipment, and the books have it."""
 
     settled: Settled
+
+
+def _case(body: Any, subject: str) -> Case:
+    kind, owner = CaseKind(_text(body, "kind")), Owner(_text(body, "owner"))
+    return Case(
+        case_id=_text(body, "case_id"),
+        kind=kind,
+        subject=subject,
+        opened_at=datetime.fromisoformat(_text(body, "opened_at")),
+        due_at=datetime.fromisoformat(_text(body, "due_at")),
+        note=str(body.get("note") or ""),
+        called=owner if owner is not OWNER[kind] else None,
+    )
 
 
 def _text(body: Any, field: str) -> str:

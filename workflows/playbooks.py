@@ -1,19 +1,18 @@
-"""Which trouble the carrier's news about a parcel is, and which cases only such news opens and ends."""
+"""Which cases only the carrier's news opens and ends, and which the goods' own fate does."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
 from fulfillment.domain.cases import CaseKind
-from fulfillment.domain.reasons import trouble_of
 from fulfillment.domain.settlement import Cause
-from fulfillment.domain.tracking import CarrierStatus, Flag
 
 _K = CaseKind
 ENDED_BY_A_SCAN: Final = (_K.NO_FIRST_SCAN, _K.NO_SCAN)
+# The books open and end them together with the scan; its news names the one that stands.
+BY_THE_BOOKS: Final = (_K.FAILED_ATTEMPT, _K.LAST_ATTEMPT)
 # They stand as long as the news says so, and end with it.
 STAND_WITH_THE_NEWS: Final = (
-    _K.FAILED_ATTEMPT,
     _K.PICKUP_WAITING,
     _K.ADDRESS_PROBLEM,
     _K.CUSTOMS,
@@ -25,44 +24,25 @@ STAND_WITH_THE_NEWS: Final = (
 UNDECIDED: Final = (_K.DAMAGED, _K.LOST, _K.NOT_RECEIVED)
 # What they ask is answered once the customer has got another one, or their money.
 ABOUT_THE_GOODS: Final = frozenset(
-    {*UNDECIDED, *ENDED_BY_A_SCAN, _K.RETURN_TO_SENDER, _K.REFUSED, _K.DELAYED, _K.CARRIER_PROBLEM}
+    {
+        *UNDECIDED,
+        *ENDED_BY_A_SCAN,
+        *BY_THE_BOOKS,
+        _K.PICKUP_WAITING,
+        _K.RETURN_TO_SENDER,
+        _K.REFUSED,
+        _K.DELAYED,
+        _K.CARRIER_PROBLEM,
+    }
 )
+# Nobody expects a scan of what waits so: its silence is no news, and promises nobody another one.
+NO_SCAN_EXPECTED: Final = (_K.LAST_ATTEMPT, _K.PICKUP_WAITING, _K.CUSTOMS)
 CAUSE: Final[Mapping[CaseKind, Cause]] = MappingProxyType(
     {
         _K.DAMAGED: Cause.DAMAGED,
         _K.NOT_RECEIVED: Cause.NOT_RECEIVED,
         _K.RETURN_TO_SENDER: Cause.RETURNED,
         _K.REFUSED: Cause.RETURNED,
+        _K.LAST_ATTEMPT: Cause.RETURNED,
     }
 )
-_OF_STATUS: Final[Mapping[CarrierStatus, CaseKind]] = MappingProxyType(
-    {
-        CarrierStatus.ATTEMPTED: _K.FAILED_ATTEMPT,
-        CarrierStatus.AVAILABLE_FOR_PICKUP: _K.PICKUP_WAITING,
-        CarrierStatus.RETURN_TO_SENDER: _K.RETURN_TO_SENDER,
-        CarrierStatus.CANCELLED: _K.CARRIER_PROBLEM,
-    }
-)
-# A reason says more than the status it comes with, but not why a parcel waits at a counter.
-_SAYS_MORE: Final[Mapping[CarrierStatus, Collection[CaseKind]]] = MappingProxyType(
-    {
-        CarrierStatus.ATTEMPTED: (_K.ADDRESS_PROBLEM, _K.REFUSED),
-        CarrierStatus.RETURN_TO_SENDER: (_K.REFUSED,),
-        CarrierStatus.AVAILABLE_FOR_PICKUP: (),
-        CarrierStatus.CANCELLED: (),
-    }
-)
-_OF_FLAG: Final[Mapping[Flag, CaseKind]] = MappingProxyType(
-    {Flag.DAMAGED: _K.DAMAGED, Flag.CUSTOMS: _K.CUSTOMS, Flag.ON_HOLD: _K.CARRIER_PROBLEM}
-)
-
-
-def troubles(status: CarrierStatus, flags: Collection[Flag], reason: str) -> frozenset[CaseKind]:
-    """Return the cases that the state of a parcel under way is; a delay is none before it moves the promise."""
-    named = trouble_of(reason)
-    if (usual := _OF_STATUS.get(status)) is not None:
-        named = named if named in _SAYS_MORE[status] else usual
-    of_flags = {_OF_FLAG[flag] for flag in flags if flag in _OF_FLAG}
-    if _K.CUSTOMS in of_flags:
-        of_flags.discard(_K.CARRIER_PROBLEM)  # customs is who holds it
-    return frozenset(of_flags | {named} if named else of_flags)

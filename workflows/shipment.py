@@ -13,7 +13,7 @@ from temporalio.exceptions import ActivityError, FailureError, is_cancelled_exce
 from activities.errors import is_refusal, why_refused
 from fulfillment.domain.address import AddressRefused
 from fulfillment.domain.carrier_choice import RateExpired
-from fulfillment.domain.cases import CaseKind
+from fulfillment.domain.cases import Case, CaseKind
 from fulfillment.domain.change import OrderState, ShipmentState
 from fulfillment.domain.operation import Authorization
 from fulfillment.domain.order import Outcome
@@ -26,6 +26,7 @@ from fulfillment.domain.reservation import PlannedShipment
 from fulfillment.domain.settlement import Cause, Found, Settle, Settled, Settlement
 from fulfillment.domain.shipment import InvalidTransition, Stop, WaitsFor, WorkStatus
 from fulfillment.domain.tracking import ENDED, PHYSICAL, CarrierStatus, Flag
+from fulfillment.domain.troubles import troubles
 from workflows import options, steps
 from workflows.casebook import Casebook
 from workflows.compensation import Compensations
@@ -33,11 +34,12 @@ from workflows.facts import Decided, HandedOver, Milestone, Overdue
 from workflows.money import StoppedOnTheWay, Till
 from workflows.playbooks import (
     ABOUT_THE_GOODS,
+    BY_THE_BOOKS,
     CAUSE,
     ENDED_BY_A_SCAN,
+    NO_SCAN_EXPECTED,
     STAND_WITH_THE_NEWS,
     UNDECIDED,
-    troubles,
 )
 
 Fact = Milestone | Overdue | Decided
@@ -542,14 +544,24 @@ class ShipmentProcess:
         return None
 
     async def _open_what_it_is(self, news: Milestone) -> None:
-        """Open the cases that the news is, and end those that it is no more."""
-        now = troubles(news.status, news.flags, news.reason)
+        """Open the cases that the news is, and end those that it is no more, or is for another reason."""
+        self._take_over_from_the_books(news.case)
+        now = troubles(news.status, news.flags, news.reason).difference(BY_THE_BOOKS)
         if CaseKind.RETURN_TO_SENDER in now and self._order.cases.stands(self.id, CaseKind.REFUSED):
             now = now - {CaseKind.RETURN_TO_SENDER} | {CaseKind.REFUSED}  # that is why it comes back
         over = [kind for kind in STAND_WITH_THE_NEWS if kind not in now]
         await self._resolve(*over, resolution=f"then it was {news.status}")
+        if CaseKind.CUSTOMS in now and self._order.cases.asks_another(self.id, CaseKind.CUSTOMS, news.reason):
+            await self._resolve(CaseKind.CUSTOMS, resolution=f"then it was {news.reason}")
         for kind in sorted(now):
             await self._open(kind, news.reason)
+
+    def _take_over_from_the_books(self, case: Case | None) -> None:
+        for kind in BY_THE_BOOKS:
+            if case is None or kind is not case.kind:
+                self._order.cases.over(self.id, kind)
+        if case and not self.settlement:
+            self._order.cases.take_over((case,))
 
     def _turned_up(self, news: Milestone) -> bool:
         """Whether what was given up is there after all. What is damaged was never given up: it travels on."""
@@ -613,7 +625,7 @@ class ShipmentProcess:
             return  # it has left meanwhile
         elif fact.kind is CaseKind.DELAYED and self.settlement is None:
             await self._comes_later(fact.day or self._a_new_guess(), fact.reason or "it is slower than usual")
-        else:
+        elif not self._order.cases.stands(self.id, *NO_SCAN_EXPECTED):
             await self._open(fact.kind, "no news from the carrier")
 
     async def _declare_lost(self) -> None:

@@ -35,6 +35,9 @@ class CaseKind(StrEnum):
     NO_SCAN = "no_scan"
     DELAYED = "delayed"
     FAILED_ATTEMPT = "failed_attempt"
+    LAST_ATTEMPT = (
+        "last_attempt"  # the carrier came as often as it does: it waits at a counter, or comes back
+    )
     PICKUP_WAITING = "pickup_waiting"
     ADDRESS_PROBLEM = "address_problem"
     REFUSED = "refused"
@@ -45,6 +48,8 @@ class CaseKind(StrEnum):
     LEFT_UNRECORDED = "left_unrecorded"  # the carrier has goods of which our books say that they are here
     LOST = "lost"
     NOT_RECEIVED = "not_received"  # the customer says so of what the carrier calls delivered
+    CARRIER_CLAIM = "carrier_claim"  # the carrier owes us for what it lost or broke
+    CARRIER_TRACE = "carrier_trace"  # the carrier is to look for a parcel
     CUSTOMER_UNREACHABLE = "customer_unreachable"  # what must be told arrives on no channel
     WEBHOOK_FAILING = "webhook_failing"  # the storefront's endpoint takes none of its events
     BAD_SIGNAL = "bad_signal"
@@ -93,6 +98,7 @@ SEVERITY: Final[Mapping[CaseKind, int]] = MappingProxyType(
             _K.OUT_OF_STOCK,
             _K.LABEL_REFUSED,
             _K.ADDRESS_PROBLEM,
+            _K.LAST_ATTEMPT,
             _K.LOST,
             _K.DAMAGED,
             _K.RETURN_TO_SENDER,
@@ -128,6 +134,7 @@ OWNER: Final[Mapping[CaseKind, Owner]] = MappingProxyType(
         _K.NO_SCAN: Owner.SYSTEM,
         _K.DELAYED: Owner.SYSTEM,
         _K.FAILED_ATTEMPT: Owner.CUSTOMER,
+        _K.LAST_ATTEMPT: Owner.SUPPORT,
         _K.PICKUP_WAITING: Owner.CUSTOMER,
         _K.ADDRESS_PROBLEM: Owner.CUSTOMER,
         _K.REFUSED: Owner.SUPPORT,
@@ -138,6 +145,8 @@ OWNER: Final[Mapping[CaseKind, Owner]] = MappingProxyType(
         _K.LEFT_UNRECORDED: Owner.SUPPORT,
         _K.LOST: Owner.SYSTEM,
         _K.NOT_RECEIVED: Owner.SUPPORT,
+        _K.CARRIER_CLAIM: Owner.SUPPORT,
+        _K.CARRIER_TRACE: Owner.SUPPORT,
         _K.CUSTOMER_UNREACHABLE: Owner.SUPPORT,
         _K.WEBHOOK_FAILING: Owner.OPS,
         _K.BAD_SIGNAL: Owner.SUPPORT,
@@ -146,8 +155,10 @@ OWNER: Final[Mapping[CaseKind, Owner]] = MappingProxyType(
 )
 
 
+# Between us and a carrier: no order waits for it or hears of it, and none is in trouble by it.
+BESIDE_THE_ORDER: Final = frozenset({_K.CARRIER_CLAIM, _K.CARRIER_TRACE})
 # Trouble with money that is no better when the order is over.
-OUTLIVES_ORDER: Final = frozenset({_K.DISPUTE, _K.REFUND_FAILED})
+OUTLIVES_ORDER: Final = frozenset({_K.DISPUTE, _K.REFUND_FAILED, *BESIDE_THE_ORDER})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

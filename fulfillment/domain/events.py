@@ -63,6 +63,7 @@ class EventKind(StrEnum):
     NO_FIRST_SCAN = "no_first_scan"
     NO_SCAN = "no_scan"
     FAILED_ATTEMPT = "failed_attempt"
+    LAST_ATTEMPT = "last_attempt"
     PICKUP_WAITING = "pickup_waiting"
     ADDRESS_PROBLEM = "address_problem"
     REFUSED = "refused"
@@ -130,8 +131,9 @@ MEANING: Final[Mapping[EventKind, str]] = MappingProxyType(
         _E.CUSTOMS: "it is with customs",
         _E.NO_FIRST_SCAN: "the carrier has not scanned it yet",
         _E.NO_SCAN: "the carrier has not scanned it for long",
-        _E.FAILED_ATTEMPT: "the customer was told of the attempt, and what comes next",
-        _E.PICKUP_WAITING: "the customer was told where it waits",
+        _E.FAILED_ATTEMPT: "the customer was told of an attempt, its number in `data`, and when the next is",
+        _E.LAST_ATTEMPT: "the customer was told that it will not be brought again",
+        _E.PICKUP_WAITING: "the customer was told where it waits and until when, or that this is over",
         _E.ADDRESS_PROBLEM: "its address must be checked by the customer",
         _E.REFUSED: "it was not accepted",
         _E.NOT_RECEIVED: "the customer says that it did not come",

@@ -42,9 +42,7 @@ def explain(view: OrderView, now: datetime) -> Explanation:
         return _ended(view, now)
     wait = _held(view, now) or _in_trouble(view, now) or _under_way(view, now)
     since = f" since {_at(wait.since, now)}" if wait.since else ""
-    sentence = (
-        f"{view.order.order_id} waits for {wait.waits_for}{since}. {wait.next} {_who(wait.who)}{wait.alike}"
-    )
+    sentence = f"{view.order.order_id} waits for {wait.waits_for}{since}. {wait.next} {_who(wait.who)}{wait.alike}{_beside(view)}"
     return Explanation(
         sentence=sentence, waits_for=wait.waits_for, since=wait.since, next=wait.next, who=wait.who
     )
@@ -58,15 +56,18 @@ def _ended(view: OrderView, now: datetime) -> Explanation:
     if waiting:
         wait = _of_case(waiting, now)
         return Explanation(
-            sentence=f"{sentence} Still open: {wait.waits_for}. {wait.next} {_who(wait.who)}",
+            sentence=f"{sentence} Still open: {wait.waits_for}. {wait.next} {_who(wait.who)}{_beside(view)}",
             waits_for=wait.waits_for,
             since=wait.since,
             next=wait.next,
             who=wait.who,
         )
-    return Explanation(
-        sentence=f"{sentence} Nothing is left to do.", waits_for="nothing", since=at, next="", who=None
-    )
+    left = _beside(view) or " Nothing is left to do."
+    return Explanation(sentence=f"{sentence}{left}", waits_for="nothing", since=at, next="", who=None)
+
+
+def _beside(view: OrderView) -> str:
+    return "".join(f" Beside it, {case.owner} should {case.note}." for case in view.beside)
 
 
 _HELD_FOR: Final[Mapping[HoldReason, str]] = MappingProxyType(
@@ -150,10 +151,17 @@ _CASES: Final[Mapping[CaseKind, tuple[str, str]]] = MappingProxyType(
         ),
         CaseKind.NO_SCAN: ("a sign of a parcel that has gone silent", "the parcel is given up as lost"),
         CaseKind.DELAYED: ("a parcel that is late", "support may offer something"),
-        CaseKind.FAILED_ATTEMPT: ("another delivery attempt", "support asks the carrier"),
+        CaseKind.FAILED_ATTEMPT: (
+            "another delivery attempt",
+            "the carrier gets one more working day after the first attempt, then support asks it",
+        ),
+        CaseKind.LAST_ATTEMPT: (
+            "a word about a parcel that the carrier will not bring again",
+            "it is left to come back, and a return that stays silent is given up as lost",
+        ),
         CaseKind.PICKUP_WAITING: (
             "the customer to pick a parcel up",
-            "they are reminded, and after its last day it comes back",
+            "they are reminded, and after its last day it is left to come back",
         ),
         CaseKind.ADDRESS_PROBLEM: (
             "an address that the carrier can find",
@@ -182,6 +190,8 @@ _CASES: Final[Mapping[CaseKind, tuple[str, str]]] = MappingProxyType(
             "a parcel to turn up that the carrier calls delivered",
             "it is made good where little is at stake, else the carrier traces it",
         ),
+        CaseKind.CARRIER_CLAIM: ("what a carrier owes us", "it escalates before its deadline"),
+        CaseKind.CARRIER_TRACE: ("a carrier to look for a parcel", "it escalates"),
         CaseKind.CUSTOMER_UNREACHABLE: ("a way to reach the customer", "it escalates"),
         CaseKind.WEBHOOK_FAILING: (
             "an endpoint of the storefront that takes no events",

@@ -246,6 +246,9 @@ def _after_hand_over(
             return Headline(
                 text="Arriving today", line="Out for delivery.", tone=Tone.LATE if was else Tone.CALM, was=was
             )
+        case CarrierStatus.ATTEMPTED if _has(view, shipment, CaseKind.LAST_ATTEMPT):
+            line = f"{parcel.carrier or 'The carrier'} will not come again. It waits at a counter, or comes back to us."
+            return Headline(text="They could not deliver it", line=line, tone=Tone.TROUBLE)
         case CarrierStatus.ATTEMPTED:
             line = f"{parcel.carrier or 'The carrier'} tries again on the next working day. {_NOTHING_TO_DO}"
             return Headline(text="They missed you", line=line, tone=Tone.TROUBLE)
@@ -266,6 +269,10 @@ def _after_hand_over(
             return Headline(text="Your parcel is slower than usual", line=line, tone=Tone.TROUBLE)
         case _:
             return _slow(view, shipment, parcel) or _on_its_way(view, parcel, now)
+
+
+def _has(view: OrderView, shipment: ShipmentSummary, kind: CaseKind) -> bool:
+    return any(case.kind is kind and case.subject == shipment.shipment_id for case in view.cases)
 
 
 def _delivered(parcel: ParcelView) -> Headline:

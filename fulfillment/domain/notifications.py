@@ -32,8 +32,11 @@ class Fact(StrEnum):
     REFUNDED = "refunded"
     SLOW = "slow"  # no scan for longer than usual
     FAILED_ATTEMPT = "failed_attempt"
+    LAST_ATTEMPT = "last_attempt"
     PICKUP_WAITING = "pickup_waiting"
+    NOT_COLLECTED = "not_collected"  # nobody picked it up in time: it comes back
     CUSTOMS = "customs"
+    CUSTOMS_ASKED = "customs_asked"  # customs want what only the customer has
     ADDRESS_PROBLEM = "address_problem"
     RETURNING = "returning"  # the customer says: send it again, or my money back
     REFUSED = "refused"
@@ -103,6 +106,7 @@ _RULES: Final[Mapping[Fact, Rule]] = MappingProxyType(
         Fact.SHORTAGE_ASKED: Rule(topic=Topic.ACTION, by_sms=True),
         Fact.ADDRESS_PROBLEM: Rule(topic=Topic.ACTION, by_sms=True),
         Fact.RETURNING: Rule(topic=Topic.ACTION, by_sms=True),
+        Fact.CUSTOMS_ASKED: Rule(topic=Topic.ACTION, by_sms=True),
         Fact.NOT_RECEIVED: _ANSWER,
         Fact.ADDRESS_ASKED: Rule(topic=Topic.ACTION, by_sms=True),
         Fact.BACKORDERED: Rule(topic=Topic.ORDER),

@@ -14,6 +14,7 @@ from typing import Final
 from fulfillment.domain.cases import OWNER, CaseKind, Owner
 from fulfillment.domain.notifications import Fact
 from fulfillment.domain.policy import Policy
+from fulfillment.domain.reasons import Reason
 
 
 class Deed(StrEnum):
@@ -23,6 +24,8 @@ class Deed(StrEnum):
     MAKE_GOOD = "make_good"  # another one is sent if there is one, else the money goes back
     DECIDE = "decide"  # as above where little is at stake; else the carrier's trace is waited for
     GIVE_UP = "give_up"  # it counts as lost
+    COME_AGAIN = "come_again"  # the carrier gets one more working day to come
+    LET_RETURN = "let_return"  # it is left to come back: a scan of its return, or the lost clock, goes on
     LEAVE = "leave"  # the order's own clocks act: they are given a moment
     ESCALATE = "escalate"  # the next owner hears of it
 
@@ -34,6 +37,7 @@ class Answer(StrEnum):
     REFUND = "refund"
     WAIT = "wait"
     REROUTE = "reroute"  # the carrier was asked to bring it elsewhere
+    PICKUP = "pickup"  # the carrier was asked to keep it at a counter
     DONE = "done"  # what it asked for is done, or it was no trouble after all; the note says what came of it
 
 
@@ -100,6 +104,19 @@ PLAYBOOKS: Final[Mapping[CaseKind, Playbook]] = MappingProxyType(
         _K.STOCK_DRIFT: _person(then=Owner.SUPPORT),
         _K.RECEIPT_LATE: _person(then=Owner.SUPPORT),
         _K.CUSTOMER_UNREACHABLE: _person(),
+        # It ends with what came of it (`storage/carrier_claims.py`), which also reckons when it is due.
+        _K.CARRIER_CLAIM: Playbook(
+            steps=(
+                Step(
+                    after=lambda policy: policy.carrier_claim_within - policy.carrier_claim_lead,
+                    deed=_D.ESCALATE,
+                ),
+            ),
+            then=Owner.OPS,
+        ),
+        _K.CARRIER_TRACE: Playbook(
+            steps=(Step(after=lambda policy: policy.support_answer_within, deed=_D.ESCALATE),), then=Owner.OPS
+        ),
         _K.WEBHOOK_FAILING: _person(then=Owner.SUPPORT),
         _K.BAD_SIGNAL: _person(lambda policy: policy.bad_signal_within),
         _K.STUCK: _person(lambda policy: policy.ops_answer_within, Owner.SUPPORT),
@@ -124,11 +141,23 @@ PLAYBOOKS: Final[Mapping[CaseKind, Playbook]] = MappingProxyType(
             told=Fact.SLOW,
         ),
         _K.DELAYED: _own_clocks(lambda policy: policy.late_offer_after),
+        # The books open these two with the scan of an attempt, tell of each and reckon in working days
+        # (`storage/attempts.py`); these spans are those of an answer that lets it wait.
         _K.FAILED_ATTEMPT: Playbook(
-            steps=(Step(after=lambda policy: policy.attempt_within, deed=_D.ESCALATE),),
+            steps=(
+                Step(after=lambda policy: policy.support_answer_within, deed=_D.COME_AGAIN),
+                Step(after=lambda policy: policy.support_answer_within, deed=_D.ESCALATE),
+            ),
             then=Owner.SUPPORT,
-            answers=_UNDER_WAY,
-            told=Fact.FAILED_ATTEMPT,
+            answers=_UNDER_WAY | {_A.PICKUP},
+        ),
+        _K.LAST_ATTEMPT: Playbook(
+            steps=(
+                Step(after=lambda policy: policy.support_answer_within, deed=_D.LET_RETURN),
+                Step(after=lambda policy: policy.lost_after, deed=_D.LEAVE),
+            ),
+            then=Owner.SUPPORT,
+            answers=_GOODS | {_A.REROUTE, _A.PICKUP},
         ),
         _K.PICKUP_WAITING: Playbook(
             steps=(
@@ -138,7 +167,8 @@ PLAYBOOKS: Final[Mapping[CaseKind, Playbook]] = MappingProxyType(
                     deed=_D.TELL,
                     told=Fact.PICKUP_WAITING,
                 ),
-                Step(after=lambda policy: policy.pickup_hold, deed=_D.ESCALATE),
+                Step(after=lambda policy: policy.pickup_hold, deed=_D.LET_RETURN, told=Fact.NOT_COLLECTED),
+                Step(after=lambda policy: policy.pickup_hold + policy.lost_after, deed=_D.LEAVE),
             ),
             then=Owner.SUPPORT,
             answers=_UNDER_WAY,
@@ -199,6 +229,29 @@ PLAYBOOKS: Final[Mapping[CaseKind, Playbook]] = MappingProxyType(
 )
 
 
+# What only the customer has, when customs ask for it.
+_ONLY_THE_CUSTOMER_HAS: Final = frozenset(
+    {Reason.CUSTOMS_DUTIES_UNPAID, Reason.CONSIGNEE_VERIFICATION_FAILED}
+)
+
+
+def first_owner(kind: CaseKind, note: str) -> Owner:
+    """Return who must act first: of customs, the customer where they want a duty or an identity."""
+    asked = kind is CaseKind.CUSTOMS and note in _ONLY_THE_CUSTOMER_HAS
+    return Owner.CUSTOMER if asked else OWNER[kind]
+
+
+def told_first(kind: CaseKind, note: str) -> Fact | None:
+    """Return what the customer hears when it is noticed; None where it is no news yet."""
+    asked = kind is CaseKind.CUSTOMS and first_owner(kind, note) is Owner.CUSTOMER
+    return Fact.CUSTOMS_ASKED if asked else PLAYBOOKS[kind].told
+
+
+def last_day(kind: CaseKind, opened_at: datetime, policy: Policy) -> datetime | None:
+    """Return until when the customer may act, where the carrier waits for them."""
+    return opened_at + policy.pickup_hold if kind is CaseKind.PICKUP_WAITING else None
+
+
 def due_at(kind: CaseKind, noticed_at: datetime, policy: Policy) -> datetime:
     """Return when the first step of a playbook is due."""
     return noticed_at + PLAYBOOKS[kind].steps[0].after(policy)
@@ -221,12 +274,17 @@ def at_due(
     """Return what a case whose time has come asks for; `step` is how many steps were done before."""
     steps = PLAYBOOKS[kind].steps
     if step >= len(steps) or steps[step].deed is Deed.ESCALATE:
-        called = PLAYBOOKS[kind].then if owner == OWNER[kind] else owner
         again = now + policy.support_answer_within
-        return Due(deed=Deed.ESCALATE, step=step, due_at=again, owner=called)
+        return Due(deed=Deed.ESCALATE, step=step, due_at=again, owner=_called_after(kind, owner))
     this, done, at_least = steps[step], step + 1, now + _GRACE
     due = opened_at + steps[done].after(policy) if done < len(steps) else at_least
     return Due(deed=this.deed, step=done, due_at=max(due, at_least), owner=owner, told=this.told)
+
+
+def _called_after(kind: CaseKind, owner: Owner) -> Owner:
+    if owner in (OWNER[kind], Owner.SYSTEM):
+        return PLAYBOOKS[kind].then
+    return OWNER[kind] if owner is Owner.CUSTOMER else owner  # asked first, where it is not theirs by itself
 
 
 def why_not(kind: CaseKind, answer: Answer) -> str | None:

@@ -113,7 +113,7 @@ class AddressCheck(StrEnum):
 class Policy:
     """The shop's rules. Spans are shop time; amounts are minor units of the order's currency."""
 
-    version: str = "2026-11.3"
+    version: str = "2026-11.4"
 
     reservation_ttl: timedelta = timedelta(minutes=15)
     reservation_grace: timedelta = timedelta(minutes=5)
@@ -197,7 +197,7 @@ class Policy:
     carrier_switch_after: timedelta = timedelta(minutes=60)
     rate_decided_within: timedelta = timedelta(hours=2)
     trace_after: timedelta = timedelta(hours=24)
-    attempt_within: timedelta = timedelta(hours=24)
+    max_attempts: int = 3  # then it waits at a counter, or comes back
     pickup_remind_after: timedelta = timedelta(days=2)
     pickup_hold: timedelta = timedelta(days=7)
     customs_wait: timedelta = timedelta(hours=48)
@@ -205,6 +205,11 @@ class Policy:
     return_answer_within: timedelta = timedelta(hours=72)
     rts_wait: timedelta = timedelta(days=21)  # 15 business days
     late_offer_after: timedelta = timedelta(days=3)
+    # From the hand-over on. UPS, FedEx and USPS take claims for 60 days, DHL for 30; the shortest holds for all
+    # (https://www.zenventory.com/lost-package-claims-waiting-periods-deadlines-carrier-claim-faqs,
+    # https://instantparcels.com/how-to-handle-your-lost-packages; unchecked with the carriers).
+    carrier_claim_within: timedelta = timedelta(days=30)
+    carrier_claim_lead: timedelta = timedelta(days=7)
     claim_window: timedelta = timedelta(days=30)
     not_received_wait: timedelta = timedelta(hours=48)
     trace_wait: timedelta = timedelta(days=7)  # 5 business days

@@ -138,6 +138,7 @@ class OrderView:
     events: tuple[EventView, ...] = ()
     promises: tuple[Promise, ...] = ()
     replaced: tuple[Instead, ...] = ()
+    beside: tuple[Case, ...] = ()  # what is open between us and a carrier, and keeps the order from nothing
     cases_alike: int = (
         0  # how many other orders wait for the reason of the most urgent case, in the same words
     )

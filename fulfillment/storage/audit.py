@@ -63,6 +63,7 @@ _HOLDS: Final = """
 SELECT hold_id, order_id, placed_by, state, released_by, placed_at, due_at, ended_at FROM holds
 """
 _CASES: Final = "SELECT case_id, order_id, subject, kind, owner, state, due_at FROM cases"
+_CARRIER_CLAIMS: Final = "SELECT case_id, parcel_id, outcome, paid FROM carrier_claims"
 _PROMISES: Final = """
 SELECT order_id, n, promised_date, reason, told_at, told_fact, told_subject, told_version FROM promises
 """
@@ -203,6 +204,7 @@ def read(conn: Connection, *, now: datetime, since: datetime, speed: float = 1.0
         substitutions=_all(conn, _SUBSTITUTIONS, facts.SubstitutionFact),
         holds=_all(conn, _HOLDS, facts.HoldFact),
         cases=_all(conn, _CASES, facts.CaseFact),
+        carrier_claims=_all(conn, _CARRIER_CLAIMS, facts.CarrierClaimFact),
         promises=_all(conn, _PROMISES, facts.PromiseFact),
         acts=_all(conn, _ACTS, facts.ActFact),
         payments=_all(conn, _PAYMENTS, facts.PaymentFact),

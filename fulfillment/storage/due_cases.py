@@ -6,14 +6,14 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, Engine, Row, bindparam, select, update
 
-from fulfillment.domain.cases import CaseKind, CaseState, Owner
+from fulfillment.domain.cases import BESIDE_THE_ORDER, CaseKind, CaseState, Owner
 from fulfillment.domain.order import ENDED
-from fulfillment.domain.playbooks import OF_THE_ORDER, Deed, Due, at_due
+from fulfillment.domain.playbooks import OF_THE_ORDER, Deed, Due, at_due, last_day
 from fulfillment.domain.policy import Policy
+from fulfillment.storage import attempts, carrier_claims, journal, signals
 from fulfillment.storage import cases as case_rows
-from fulfillment.storage import journal, signals
 from fulfillment.storage.orders import lock_order
-from fulfillment.storage.tables import cases
+from fulfillment.storage.tables import cases, shipments
 
 _IS_DUE: Final = (cases.c.state != CaseState.RESOLVED.value) & (cases.c.due_at <= bindparam("now"))
 _DUE: Final = (
@@ -25,6 +25,9 @@ _DUE: Final = (
 _THE_CASE: Final = cases.c.case_id == bindparam("the_case")
 _STILL_DUE: Final = select(cases).where(_THE_CASE, _IS_DUE).with_for_update()
 _GOES_ON: Final = update(cases).where(_THE_CASE)
+_VALUE: Final = select(shipments.c.value).where(shipments.c.shipment_id == bindparam("the_shipment"))
+# When the carrier is asked to look for a parcel.
+_TRACED: Final = ((CaseKind.NO_FIRST_SCAN, Deed.TELL), (CaseKind.NOT_RECEIVED, Deed.DECIDE))
 
 
 def act(engine: Engine, *, now: datetime, at_most: int, policy: Policy) -> None:
@@ -50,13 +53,15 @@ def _take_step(
         now=now,
         policy=policy,
     )
+    if due.deed is Deed.COME_AGAIN and order is not None:
+        due = replace(due, due_at=attempts.one_more_day(conn, order, row.subject, now))
     if due.deed is Deed.ESCALATE:
         _escalate(conn, row, due, now)
     else:
         step = {"due_at": due.due_at, "step": due.step}
         conn.execute(_GOES_ON, {"the_case": row.case_id, **step})
     if order is not None and order.status not in ENDED:
-        _act(conn, order, row, due, now)
+        _act(conn, order, row, due, now=now, policy=policy)
 
 
 def _escalate(conn: Connection, row: Row[Any], due: Due, now: datetime) -> None:
@@ -70,16 +75,28 @@ def _escalate(conn: Connection, row: Row[Any], due: Due, now: datetime) -> None:
     conn.execute(_GOES_ON, {"the_case": row.case_id, **called})
 
 
-def _act(conn: Connection, order: Row[Any], row: Row[Any], due: Due, now: datetime) -> None:
+def _act(
+    conn: Connection, order: Row[Any], row: Row[Any], due: Due, *, now: datetime, policy: Policy
+) -> None:
     """Tell the customer, or let the order itself do what changes what is owed."""
     order_id, key = order.order_id, f"{row.case_id}:{row.step}:{row.due_at.isoformat()}"
     if due.told:
         case = replace(case_rows.case_from(row), due_at=due.due_at)
-        case_rows.tell(conn, order_id, case, due.told, now=now)
+        until = last_day(case.kind, case.opened_at, policy)
+        case_rows.tell(conn, order_id, case, due.told, now=now, until=until)
+    if (row.kind, due.deed) in _TRACED:
+        _trace(conn, row, now=now, policy=policy)
     if due.deed in OF_THE_ORDER:
         body = {"shipment_id": row.subject, "subject": row.subject, "kind": row.kind, "deed": due.deed.value}
         journal.signal(conn, order_id, signals.OVERDUE, body, fact_key=key, at=now)
-    elif due.deed is Deed.ESCALATE and row.escalated_at is None:
+    elif due.deed is Deed.ESCALATE and row.escalated_at is None and row.kind not in BESIDE_THE_ORDER:
         journal.signal(
             conn, order_id, signals.REPLANNED, {"why": f"{row.kind} escalated"}, fact_key=key, at=now
         )
+
+
+def _trace(conn: Connection, row: Row[Any], *, now: datetime, policy: Policy) -> None:
+    """Open a trace, unless what was not received is worth so little that it is made good without one."""
+    value: int = conn.execute(_VALUE, {"the_shipment": row.subject}).scalar_one()
+    if row.kind == CaseKind.NO_FIRST_SCAN or value > policy.keep_item_under:
+        carrier_claims.trace(conn, row.order_id, row.subject, now=now, policy=policy)

@@ -10,7 +10,7 @@ from sqlalchemy import Connection, Row, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from fulfillment.domain.address import Address
-from fulfillment.domain.cases import CaseKind
+from fulfillment.domain.cases import Case, CaseKind
 from fulfillment.domain.events import EventKind, Happened
 from fulfillment.domain.hand_over import Evidence, Proof
 from fulfillment.domain.notifications import Fact
@@ -35,7 +35,7 @@ from fulfillment.domain.tracking import (
     telling_that_counts,
 )
 from fulfillment.domain.transit import Patience
-from fulfillment.storage import cases, hand_over, journal, locks, promises, signals, transits
+from fulfillment.storage import attempts, cases, hand_over, journal, locks, promises, signals, transits
 from fulfillment.storage.tables import labels, parcels, shipments, tracking_events
 
 _C = CarrierStatus
@@ -139,8 +139,9 @@ def record(
         transits.resume(conn, parcel_id, now)
     if new_edd and not outcome and promises.is_news(before.edd_first_date, new_edd, known_by=allowed.parcels):
         _put_off(conn, order, before, after, new_edd, now)
-    if _is_news(before, after, new_edd, order.promise_date):
-        _signal(conn, before, after, new_edd, now)
+    attempt = attempts.follow(conn, order, before, after, known, now=now, policy=policy)
+    if attempt.is_news or _is_news(before, after, new_edd, order.promise_date):
+        _signal(conn, before, after, new_edd, attempt.case, now)
     return after.status
 
 
@@ -152,6 +153,7 @@ def _parcel(conn: Connection, parcel_id: str) -> Row[Any]:
             parcels,
             shipments.c.work_status,
             shipments.c.outcome,
+            shipments.c.settled,
             labels.c.carrier,
             labels.c.tracking_number,
         )
@@ -399,10 +401,12 @@ def _is_news(before: Row[Any], after: Tracked, edd: date | None, promise_date: d
     return True
 
 
-def _signal(conn: Connection, before: Row[Any], after: Tracked, edd: date | None, now: datetime) -> None:
+def _signal(
+    conn: Connection, before: Row[Any], after: Tracked, edd: date | None, case: Case | None, now: datetime
+) -> None:
     flags, day = _words(after), edd.isoformat() if edd else None
     latest = after.latest_at.isoformat() if after.latest_at else None
-    body = {
+    body: dict[str, Any] = {
         "shipment_id": before.shipment_id,
         "parcel_id": before.parcel_id,
         "status": after.status.value,
@@ -411,5 +415,14 @@ def _signal(conn: Connection, before: Row[Any], after: Tracked, edd: date | None
         "edd": day,
         "place": after.place,
     }
+    if case:  # the books opened it with the scan
+        body["case"] = {
+            "case_id": case.case_id,
+            "kind": case.kind.value,
+            "opened_at": case.opened_at.isoformat(),
+            "due_at": case.due_at.isoformat(),
+            "note": case.note,
+            "owner": case.owner.value,
+        }
     key = f"{before.parcel_id}:{after.status}:{'+'.join(flags)}:{day}:{latest}"
     journal.signal(conn, before.order_id, signals.MILESTONE, body, fact_key=key, at=now)

@@ -13,12 +13,14 @@ from fulfillment.domain.order import ENDED
 from fulfillment.domain.payment import OperationKind, OperationState, PaymentStatus
 from fulfillment.domain.playbooks import due_at
 from fulfillment.domain.policy import DEFAULT, Policy
+from fulfillment.domain.reasons import trouble_of
 from fulfillment.domain.refund import RefundState
 from fulfillment.domain.shipment import BEFORE_HAND_OVER, ON_THE_FLOOR, WorkStatus
-from fulfillment.domain.tracking import JOURNEY_OVER, Flag
+from fulfillment.domain.tracking import JOURNEY_OVER, CarrierStatus, Flag
 from fulfillment.domain.transit import Patience
 from fulfillment.storage import (
     backorders,
+    carrier_claims,
     due_cases,
     erasure,
     journal,
@@ -99,6 +101,7 @@ class ReconciliationStore:
         doubtful = max(self._policy.unknown_sla, self._shop_span(_IN_DOUBT_AFTER))
         with self._engine.begin() as conn:
             _resolve_doubts(conn, now)
+            carrier_claims.end_traces(conn, now)
             _queue_late_shipments(conn, now)
             _queue_money_running_out(conn, now, now + self._policy.authorization_lead)
             _queue_unmatched(conn, now, self._policy)
@@ -128,7 +131,7 @@ class ReconciliationStore:
             if parcel.next_check_at is None or parcel.next_check_at > now or parcel.handed_over_at is None:
                 return
             allowed = transits.allowed(conn, parcel_id, policy=self._policy)
-            given_up_at = _given_up_at(parcel, allowed)
+            given_up_at = _given_up_at(parcel, allowed, self._policy)
             _queue_overdue(
                 conn,
                 parcel.order_id,
@@ -207,12 +210,16 @@ def _resolve_doubts(conn: Connection, now: datetime) -> None:
     conn.execute(known.values(how | {"resolved_at": now}))
 
 
-def _given_up_at(parcel: Row[Any], allowed: Patience) -> datetime | None:
-    """Return when silence is a loss. While customs or a hold keep a parcel, nobody expects a scan of it."""
-    if _STANDS_STILL & set(parcel.flags):
+def _given_up_at(parcel: Row[Any], allowed: Patience, policy: Policy) -> datetime | None:
+    """Return when silence is a loss. While customs or a hold keep a parcel, nobody expects a scan of it.
+
+    Neither does anybody while it waits at a counter: its clock begins when that time is over.
+    """
+    if _STANDS_STILL & set(parcel.flags) or trouble_of(parcel.reason) is CaseKind.CUSTOMS:
         return None
     since: datetime = parcel.latest_scan_at or parcel.handed_over_at
-    return since + allowed.lost_after
+    waits = parcel.carrier_status == CarrierStatus.AVAILABLE_FOR_PICKUP
+    return since + allowed.lost_after + (policy.pickup_hold if waits else timedelta())
 
 
 def _kind_of_silence(parcel: Row[Any], given_up_at: datetime | None, now: datetime) -> CaseKind:

@@ -24,6 +24,7 @@ from fulfillment.domain.holds import Hold, HoldReason, NoSuchHold
 from fulfillment.domain.notifications import Fact
 from fulfillment.domain.order import ENDED, OrderStatus, Outcome
 from fulfillment.domain.payment import PaymentStatus
+from fulfillment.domain.playbooks import last_day
 from fulfillment.domain.policy import DEFAULT, Policy
 from fulfillment.domain.record import (
     AnswerCase,
@@ -266,16 +267,18 @@ class RecordStore:
 
     def open_case(self, request: OpenCase) -> Case:
         """Open a case; a second detection joins the open one."""
+        now, kind = self._now(), request.kind
         with self._engine.begin() as conn:
             lock_order(conn, request.order_id)
             return cases.open_case(
                 conn,
                 request.order_id,
-                request.kind,
+                kind,
                 subject=request.subject,
                 due_at=request.due_at,
-                now=self._now(),
+                now=now,
                 note=request.note,
+                until=last_day(kind, now, self._policy),
             )
 
     def resolve_case(self, request: ResolveCase) -> None:

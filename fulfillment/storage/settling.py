@@ -29,7 +29,16 @@ from fulfillment.domain.settlement import (
 )
 from fulfillment.domain.shipment import BEFORE_HAND_OVER, WorkStatus
 from fulfillment.domain.tracking import JOURNEY_OVER
-from fulfillment.storage import journal, owed, promises, refund_rows, reservations, state, stopping
+from fulfillment.storage import (
+    carrier_claims,
+    journal,
+    owed,
+    promises,
+    refund_rows,
+    reservations,
+    state,
+    stopping,
+)
 from fulfillment.storage.advance import advance, expected
 from fulfillment.storage.orders import lock_order
 from fulfillment.storage.tables import (
@@ -134,6 +143,7 @@ def settle(conn: Connection, request: Settle, *, now: datetime, policy: Policy) 
     added: tuple[str, ...] = ()
     if _wants_another(request, shipment, policy):
         added = _sent_again(conn, order, shipment, units, request, now=now, policy=policy)
+    carrier_claims.claim(conn, order, request.shipment_id, request.cause, now=now, policy=policy)
     decided = _S.RESHIP if added else _S.REFUND
     conn.execute(_CHANGE, {"the_shipment": request.shipment_id, "settled": decided.value})
     text = _say(conn, order, shipment, request, decided, added, now=now, policy=policy)
@@ -150,6 +160,7 @@ def found(conn: Connection, request: Found, *, now: datetime) -> Unsettled:
     """Let what replaces a shipment stay here, because that has turned up. See `RecordStore.found`."""
     order = lock_order(conn, request.order_id)
     shipment = _read(conn, request.order_id, request.shipment_id)
+    carrier_claims.found(conn, request.shipment_id, now=now)
     instead = conn.execute(_INSTEAD, {"the_shipment": request.shipment_id}).all()
     gone = any(row.work_status in _LEFT for row in instead)
     here = () if gone else tuple(s.shipment_id for s in instead if s.work_status in BEFORE_HAND_OVER)

@@ -4,7 +4,7 @@ from typing import Any, Final
 
 from sqlalchemy import ColumnElement, Integer, Text, case, exists, func, literal_column, select
 
-from fulfillment.domain.cases import CaseState
+from fulfillment.domain.cases import BESIDE_THE_ORDER, CaseState
 from fulfillment.domain.order import OrderStatus
 from fulfillment.domain.settlement import Settlement
 from fulfillment.domain.shipment import WaitsFor, WorkStatus
@@ -38,7 +38,11 @@ def attention_of() -> ColumnElement[Any]:
     """Return the kind of an order's most urgent open case, as `attention` chooses it."""
     return (
         select(cases.c.kind)
-        .where(cases.c.order_id == orders.c.order_id, cases.c.state != CaseState.RESOLVED.value)
+        .where(
+            cases.c.order_id == orders.c.order_id,
+            cases.c.state != CaseState.RESOLVED.value,
+            cases.c.kind.not_in(sorted(BESIDE_THE_ORDER)),
+        )
         # Ids are compared letter by letter, as Python does, whatever the database's language is.
         .order_by(cases.c.severity, cases.c.due_at, cases.c.case_id.collate("C"))
         .limit(1)

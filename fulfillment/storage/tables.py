@@ -470,6 +470,32 @@ cases = Table(
     Index("ix_cases_order", "order_id"),
 )
 
+# What is claimed from carriers for what they lost or broke; it is open as long as its case is.
+carrier_claims = Table(
+    "carrier_claims",
+    metadata,
+    Column("case_id", Text, ForeignKey("cases.case_id"), primary_key=True),
+    _order_id(),
+    Column("parcel_id", Text, ForeignKey("parcels.parcel_id"), nullable=False, index=True),
+    Column("carrier", Text, nullable=False),
+    Column("tracking_number", Text, nullable=False),
+    Column("cause", Text, nullable=False),
+    Column("amount", BigInteger, nullable=False),  # what the goods cost the customer
+    Column("currency", Text, nullable=False),
+    Column("deadline", Date, nullable=False),  # the last day to file it
+    Column("outcome", Text),
+    Column("paid", BigInteger, nullable=False, server_default="0"),
+    Column("ended_by", Text),
+    _moment("opened_at"),
+    _moment("ended_at", nullable=True),
+    CheckConstraint("amount > 0", name="amount"),
+    CheckConstraint("outcome IN ('paid', 'refused', 'not_worth_it', 'found')", name="outcome"),
+    CheckConstraint(
+        "(outcome IS NULL) = (ended_at IS NULL) AND (outcome IS NULL) = (ended_by IS NULL)", name="ended"
+    ),
+    CheckConstraint("paid >= 0 AND (coalesce(outcome, '') = 'paid') = (paid > 0)", name="paid"),
+)
+
 # What was changed after the order was placed, with the answer that a repeat of the request gets again.
 # An address that was asked for, until its order takes it. It is no part of what workflows are told: that is kept.
 proposed_addresses = Table(

@@ -16,8 +16,11 @@ _CASE = outbox.c.data["case_id"].astext
 _PASSING = (
     Fact.SLOW.value,
     Fact.FAILED_ATTEMPT.value,
+    Fact.LAST_ATTEMPT.value,
     Fact.PICKUP_WAITING.value,
+    Fact.NOT_COLLECTED.value,
     Fact.CUSTOMS.value,
+    Fact.CUSTOMS_ASKED.value,
     Fact.ADDRESS_PROBLEM.value,
 )
 _LEFT = (WorkStatus.HANDED_OVER.value, WorkStatus.CLOSED.value)

@@ -26,7 +26,16 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import aggregate_order_by, array
 
 from fulfillment.domain.address import Address, AddressAnswer, Verdict
-from fulfillment.domain.cases import OWNER, Case, CaseKind, CaseState, Owner, attention, most_urgent
+from fulfillment.domain.cases import (
+    BESIDE_THE_ORDER,
+    OWNER,
+    Case,
+    CaseKind,
+    CaseState,
+    Owner,
+    attention,
+    most_urgent,
+)
 from fulfillment.domain.errors import FulfillmentError, UnknownOrder
 from fulfillment.domain.holds import Hold, HoldReason
 from fulfillment.domain.notifications import NotificationState
@@ -258,7 +267,8 @@ def _view(row: Row[Any]) -> OrderView:
     status, units = OrderStatus(row.status), row.unit_ranges or []
     gone = [unit for unit in units if unit["shipment_id"] is None]
     parts = tuple(_shipment(row, shipment) for shipment in row.shipments or ())
-    open_cases = tuple(_case(case) for case in row.cases or ())
+    known = tuple(_case(case) for case in row.cases or ())
+    open_cases = tuple(case for case in known if case.kind not in BESIDE_THE_ORDER)
     payable = order.total - order.worth(tuple(_units(unit) for unit in gone))
     return OrderView(
         order=order,
@@ -274,6 +284,7 @@ def _view(row: Row[Any]) -> OrderView:
         payment=_payment(payable, row.payments or [], row.payment_link),
         holds=tuple(_hold(hold) for hold in row.holds or ()),
         cases=open_cases,
+        beside=tuple(case for case in known if case.kind in BESIDE_THE_ORDER),
         promise_first_date=row.promise_first_date,
         promise_date=row.promise_date,
         tracking_token=row.tracking_token,

@@ -340,7 +340,7 @@ class ShortageIn(_Request):
 
 
 class CaseAnswerIn(_Request):
-    """What becomes of a case: `reship` or `refund` the goods, `wait`, `reroute` at the carrier, or it is `done`.
+    """What becomes of a case: `reship` or `refund` the goods, `wait`, `reroute` or `pickup` at the carrier, or it is `done`.
 
     `shipment` is needed where several have a case of this kind, `note` where the answer is `done`. What is sent again
     goes to `ship_to`, or where the order goes.

@@ -1,12 +1,17 @@
-"""What is in trouble, and saying what becomes of it: one order, or all that are in the same trouble."""
+"""What is in trouble, and saying what becomes of it: one order, or all that are in the same trouble; and what
+carriers owe us for it.
+"""
 
 import asyncio
+from dataclasses import asdict
 from typing import Annotated, Any
 
 import typer
 from rich.table import Table
 
+from fulfillment.domain.carrier_claims import CarrierClaim, ClaimOutcome
 from fulfillment.domain.cases import CaseKind, CasesAlike
+from fulfillment.domain.money import format_minor
 from fulfillment.domain.playbooks import Answer
 from starter.bulk import Came, answer_alike
 from starter.cli import reach
@@ -61,7 +66,7 @@ def answer(
     ] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Answer a case: send the goods again, refund them, wait, reroute them, or say what was done."""
+    """Answer a case: send the goods again, refund them, wait, reroute them, let them be picked up, or say what was done."""
     if not alike:
         said: dict[str, Any] = {"kind": kind, "answer": what, "subject": shipment, "note": note, "by": by}
         ask(
@@ -82,6 +87,43 @@ def answer(
             would = f"{len(group.cases)} cases are open for the same reason: {kind}, {group.note}"
             nothing = f"nothing was answered; to answer them: ./waybill answer {again}"
             out.answer({"dry_run": True, "until": seen, **_data(group)}, would, nothing)
+
+
+@app.command()
+def claims(as_json: JsonOption = False) -> None:
+    """List what is to be claimed from carriers, the first deadline first."""
+    with answering(as_json=as_json) as out, reach.books() as books:
+        found = books.claims.open()
+        out.answer(
+            {"claims": [asdict(claim) for claim in found]},
+            _claims(found) if found else "nothing is claimed from any carrier",
+        )
+
+
+@app.command("end-claim")
+def end_claim(
+    parcel: Annotated[str, typer.Argument(metavar="PARCEL", help="For example SO-10483-P1.")],
+    outcome: Annotated[ClaimOutcome, typer.Argument(help="What came of it.")],
+    by: ByOption,
+    request_id: RequestOption,
+    paid: Annotated[int, typer.Option(min=0, help="In the smallest unit of the currency.")] = 0,
+    note: Annotated[str, typer.Option(callback=no_card_number, help="For whoever reads it later.")] = "",
+    as_json: JsonOption = False,
+) -> None:
+    """Say what came of a claim against a carrier."""
+    with answering(as_json=as_json) as out, reach.books() as books:
+        said = books.claims.end(parcel, outcome, paid=paid, by=by, request_id=request_id, note=note)
+        out.answer({"parcel_id": parcel, "outcome": outcome, "paid": paid, "request_id": request_id}, said)
+
+
+def _claims(found: tuple[CarrierClaim, ...]) -> Table:
+    made = table("Parcel", "Carrier", "Number", "Why", "Amount", "File until", "Who acts", right=("Amount",))
+    for claim in found:
+        amount, until = format_minor(claim.amount, claim.currency), f"{claim.deadline:%a %d %b}"
+        made.add_row(
+            claim.parcel_id, claim.carrier, claim.tracking_number, claim.cause, amount, until, claim.owner
+        )
+    return made
 
 
 def _answer_all(out: Out, group: CasesAlike, what: Answer, note: str, *, by: str, request_id: str) -> None:

@@ -14,6 +14,7 @@ from fulfillment import temporal
 from fulfillment.domain import policy
 from fulfillment.domain.errors import FulfillmentError
 from fulfillment.settings import Settings, load_settings, shop_now
+from fulfillment.storage.carrier_claims import CarrierClaims
 from fulfillment.storage.carriers import CarrierStore
 from fulfillment.storage.conditions import ConditionStore
 from fulfillment.storage.corrections import CorrectionStore
@@ -56,6 +57,7 @@ class Books:
     transfers: TransferStore
     returns: ReturnStore
     carriers: CarrierStore
+    claims: CarrierClaims
     webhooks: WebhookStore
     erasures: ErasureStore
     corrections: CorrectionStore
@@ -85,6 +87,7 @@ def books() -> Iterator[Books]:
             transfers=TransferStore(engine, now),
             returns=ReturnStore(engine, now),
             carriers=CarrierStore(engine, now),
+            claims=CarrierClaims(engine, now),
             erasures=ErasureStore(engine, now),
             webhooks=WebhookStore(engine, now, settings.clock),
             corrections=CorrectionStore(engine, now),

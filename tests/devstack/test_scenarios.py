@@ -142,6 +142,7 @@ def test_a_plain_order_that_went_well_has_no_complaints() -> None:
         ("SO-10491", a_good_ending(), "is delivered, not expired"),
         ("SO-10491", a_good_ending(), "6600 was charged"),
         ("SO-10494", a_good_ending(labels=(a_label(), a_label("shp_2"))), "1 parcels and 2 labels"),
+        ("SO-10495", a_good_ending(), "nowhere it says: The carrier tried once"),
         ("SO-10500", a_good_ending(), "was not seen: 409 too_late"),
         ("SO-10502", a_good_ending(), "no case bad_signal"),
         ("SO-10504", a_good_ending(), "was not seen: confirmed with the bank"),

@@ -13,6 +13,7 @@ from fulfillment.domain.invariants.facts import (
     AllocationFact,
     BackorderFact,
     BenchFact,
+    CarrierClaimFact,
     CaseFact,
     Effect,
     EventFact,
@@ -261,6 +262,10 @@ CASES = (
     case("SO-5", "lost", "SO-5-1", state="resolved"),
     case("SO-5", "customer_unreachable", state="resolved"),
     case("SO-6", "payment_declined", owner="customer"),
+    case("SO-5", "carrier_claim", "SO-5-P1"),
+)
+CARRIER_CLAIMS = (
+    CarrierClaimFact(case_id="SO-5-P1:carrier_claim:1", parcel_id="SO-5-P1", outcome=None, paid=0),
 )
 
 
@@ -605,6 +610,7 @@ BOOKS = Books(
     substitutions=SUBSTITUTIONS,
     holds=HOLDS,
     cases=CASES,
+    carrier_claims=CARRIER_CLAIMS,
     promises=PROMISES,
     acts=ACTS,
     payments=PAYMENTS,

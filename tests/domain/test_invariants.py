@@ -628,6 +628,26 @@ BREAKS: tuple[tuple[Invariant, str, Put, str], ...] = (
         "SO-2-P1: its flags",
     ),
     (
+        money.carrier_claims_kept,
+        "a claim whose case nobody has any more",
+        edit("cases", "carrier_claim", state="resolved"),
+        "SO-5-P1:carrier_claim:1: is open, and its case is resolved",
+    ),
+    (
+        money.carrier_claims_kept,
+        "a case without its claim",
+        drop("carrier_claims", "SO-5-P1"),
+        "SO-5-P1:carrier_claim:1: is a case without a claim",
+    ),
+    (
+        parcels.attempts_told,
+        "an attempt nobody was told of",
+        lambda shop: edit("parcels", "SO-2-P1", carrier_status="attempted")(
+            edit("scans", "delayed", status="attempted")(shop)
+        ),
+        "SO-2-P1: attempt 1 was made, its customer is told of 0",
+    ),
+    (
         messages.told_once,
         "the same fact queued twice",
         add("messages", message(1, "shipped", "SO-1-1", notification_id=99)),

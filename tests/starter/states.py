@@ -161,6 +161,12 @@ def attempted() -> OrderView:
     return a_view(a_shipment(parcel=parcel), events=told("received", "confirmed", "packed", "shipped"))
 
 
+def not_brought_again() -> OrderView:
+    view = attempted()
+    case = a_case(CaseKind.LAST_ATTEMPT, view.shipments[0].shipment_id)
+    return replace(view, cases=(case,))
+
+
 def waiting_at_the_counter() -> OrderView:
     parcel = a_parcel(carrier_status=CarrierStatus.AVAILABLE_FOR_PICKUP, place="Boise, ID")
     return a_view(a_shipment(parcel=parcel), events=told("received", "confirmed", "packed", "shipped"))
@@ -242,6 +248,12 @@ STATES = {
     ),
     "out_for_delivery": (out_for_delivery, "Arriving today", "Out for delivery", NOON + 4 * DAY),
     "attempted": (attempted, "They missed you", "UPS tries again", NOON + 4 * DAY),
+    "last_attempt": (
+        not_brought_again,
+        "They could not deliver it",
+        "UPS will not come again",
+        NOON + 4 * DAY,
+    ),
     "counter": (waiting_at_the_counter, "Ready to pick up", "Bring an ID", NOON + 4 * DAY),
     "coming_back": (coming_back, "Coming back to us", "was not accepted at the door", NOON + 4 * DAY),
     "lost": (lost, "Lost on the way", "Your money is on its way back", NOON + 14 * DAY),

@@ -64,6 +64,7 @@ NO_PEOPLE: Final = frozenset(
         "allocations",
         "backorders",
         "bins",
+        "carrier_claims",
         "carriers",
         "cartons",
         "condition_checks",

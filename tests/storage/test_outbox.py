@@ -235,17 +235,17 @@ def test_nobody_is_asked_about_missing_stock_after_the_answer(engine: Engine) ->
 def test_news_of_a_case_is_withdrawn_once_it_is_resolved_and_of_two_the_newer_is_told(engine: Engine) -> None:
     house = an_accepted_order(engine)
     about = {"subject": "SO-1-P1", "due_at": MORNING + timedelta(days=2), "now": MORNING}
-    for kind in (CaseKind.PICKUP_WAITING, CaseKind.FAILED_ATTEMPT):
+    for kind in (CaseKind.PICKUP_WAITING, CaseKind.CUSTOMS):
         with engine.begin() as conn:
             case = cases.open_case(conn, "SO-1", kind, **about)
     with engine.begin() as conn:
-        cases.tell(conn, "SO-1", case, Fact.FAILED_ATTEMPT, now=MORNING)
+        cases.tell(conn, "SO-1", case, Fact.CUSTOMS, now=MORNING)
         resolved = {"subject": "SO-1-P1", "resolution": "picked up", "now": MORNING}
         cases.resolve(conn, CaseKind.PICKUP_WAITING, **resolved)
 
     told_of = [(message.fact, message.version) for message in house.outbox.lease(10)]
 
-    assert told_of == [(Fact.FAILED_ATTEMPT, 2)]
+    assert told_of == [(Fact.CUSTOMS, 2)]
 
 
 def test_a_stale_message_whose_sender_died_is_withdrawn_too(engine: Engine) -> None:

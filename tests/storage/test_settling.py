@@ -12,6 +12,7 @@ from fulfillment.domain.invariants import Evidence, money
 from fulfillment.domain.inventory import Disposition
 from fulfillment.domain.order import Outcome, UnitRange
 from fulfillment.domain.playbooks import Answer
+from fulfillment.domain.reasons import Reason
 from fulfillment.domain.record import AnswerCase, CloseOrder, DeclareLost, OpenCase, StopShipments
 from fulfillment.domain.refund import RefundCause, RefundNotAllowed, RequestRefund
 from fulfillment.domain.settlement import Cause, Found, NotSettled, Settle, Settled, Settlement
@@ -397,10 +398,10 @@ def test_p48_a_parcel_that_is_never_scanned_is_asked_for_then_a_case_and_then_lo
 def test_p50_trouble_that_is_noticed_twice_is_told_once(engine: Engine) -> None:
     house = left(engine)
     for _ in range(3):
-        opened(house, CaseKind.FAILED_ATTEMPT)
+        opened(house, CaseKind.PICKUP_WAITING)
 
-    assert len(house.rows(outbox, fact="failed_attempt")) == 1
-    assert len(house.rows(cases, kind="failed_attempt")) == 1
+    assert len(house.rows(outbox, fact="pickup_waiting")) == 1
+    assert len(house.rows(cases, kind="pickup_waiting")) == 1
 
 
 def test_a_case_that_nobody_settles_calls_the_next_owner_and_reminds(engine: Engine) -> None:
@@ -417,15 +418,98 @@ def test_a_case_that_nobody_settles_calls_the_next_owner_and_reminds(engine: Eng
     ]
 
 
-def test_who_does_not_pick_up_a_parcel_is_reminded_twice(engine: Engine) -> None:
+def test_who_does_not_pick_up_a_parcel_is_reminded_twice_of_its_last_day_then_it_is_left_to_come_back(
+    engine: Engine,
+) -> None:
     house = left(engine)
     opened(house, CaseKind.PICKUP_WAITING)
+    last_day = (house.now() + timedelta(days=7)).isoformat()
 
     sweep(house, timedelta(days=2))
-    sweep(house, timedelta(days=5))
+    sweep(house, timedelta(days=4))
+    told = {row["version"]: row["data"]["until"] for row in house.rows(outbox, fact="pickup_waiting")}
+    before = house.rows(outbox, fact="not_collected")
+    sweep(house, timedelta(days=1, hours=2))
 
-    told = [row["version"] for row in house.rows(outbox, fact="pickup_waiting")]
-    assert sorted(told) == [1, 2, 3]
+    assert told == dict.fromkeys((1, 2, 3), last_day)
+    assert before == []
+    assert only(house.rows(outbox, fact="not_collected"))["data"]["reason"] == ""
+    case = house.row(cases, kind="pickup_waiting")
+    assert (case["state"], case["owner"]) == ("waiting", "customer")  # nobody is called: it comes back
+    assert case["due_at"] == case["opened_at"] + timedelta(days=17)
+
+
+def test_a_parcel_nobody_picks_up_is_given_up_only_when_the_counter_had_its_time(engine: Engine) -> None:
+    """Guard: without the time at the counter in `_given_up_at`, what waits there is declared lost on day ten."""
+    house = left(engine)
+    house.wait(timedelta(hours=3))
+    scan = a_scan(CarrierStatus.AVAILABLE_FOR_PICKUP, 2)
+    house.shipping.scanned("SO-1-P1", (scan,), None, source="asked")
+    kinds = []
+    for span in (timedelta(days=11), timedelta(days=7)):
+        house.wait(span)
+        house.reconciliation.silence("SO-1-P1")
+        asked = sorted(house.rows(signals, name="overdue"), key=lambda row: row["signal_id"])
+        kinds.append(asked[-1]["body"]["kind"])
+
+    assert kinds == ["no_scan", "lost"]
+
+
+def test_customs_ask_the_customer_only_for_what_only_they_have(engine: Engine) -> None:
+    house = left(engine)
+    house.shipped("SO-2", number="1Z999AA10123456701")
+    opened(house, CaseKind.CUSTOMS, "customs_duties_unpaid")
+    house.records.open_case(
+        OpenCase(
+            order_id="SO-2",
+            subject="SO-2-1",
+            kind=CaseKind.CUSTOMS,
+            due_at=house.now() + timedelta(hours=1),
+            note="customs_inspection",
+        )
+    )
+
+    asked, theirs = (house.row(cases, order_id=order_id, kind="customs") for order_id in ("SO-1", "SO-2"))
+
+    assert (asked["owner"], theirs["owner"]) == ("customer", "support")
+    assert [row["order_id"] for row in house.rows(outbox, fact="customs_asked")] == ["SO-1"]
+    assert [row["order_id"] for row in house.rows(outbox, fact="customs")] == ["SO-2"]
+
+
+def test_a_duty_that_nobody_pays_calls_support_then_ops(engine: Engine) -> None:
+    house = left(engine)
+    opened(house, CaseKind.CUSTOMS, "customs_duties_unpaid")
+    called = []
+    for _ in range(3):
+        sweep(house, timedelta(hours=25))
+        called.append(house.row(cases, kind="customs")["owner"])
+
+    assert called == ["support", "ops", "ops"]
+    answer(house, CaseKind.CUSTOMS, Answer.WAIT)
+    assert house.row(cases, kind="customs")["owner"] == "customer"
+
+
+@pytest.mark.parametrize("reason", [Reason.CUSTOMS_DUTIES_UNPAID, Reason.REGULATORY_HOLD])
+def test_p48_the_lost_clock_stands_still_while_customs_are_the_reason_without_their_flag(
+    engine: Engine, reason: Reason
+) -> None:
+    """Guard: `_given_up_at` reads the reason too; by its flags alone this parcel is lost after ten days."""
+    house = left(engine)
+    house.wait(timedelta(hours=3))
+    house.shipping.scanned(
+        "SO-1-P1", (a_scan(CarrierStatus.IN_TRANSIT, 2, reason=reason),), None, source="asked"
+    )
+    house.wait(timedelta(days=30))
+    house.reconciliation.silence("SO-1-P1")
+    held = [row["body"]["kind"] for row in house.rows(signals, name="overdue")]
+    house.shipping.scanned(
+        "SO-1-P1", (a_scan(CarrierStatus.IN_TRANSIT, 700, code="on"),), None, source="asked"
+    )
+    house.wait(timedelta(days=11))
+    house.reconciliation.silence("SO-1-P1")
+
+    assert held == ["no_scan"]
+    assert {row["body"]["kind"] for row in house.rows(signals, name="overdue")} == {"no_scan", "lost"}
 
 
 def test_a_case_of_an_order_that_has_ended_asks_nothing_of_it(engine: Engine) -> None:
@@ -452,15 +536,15 @@ def answer(house: House, kind: CaseKind, what: Answer, note: str = "", request_i
 
 def test_an_answer_to_wait_begins_the_playbook_anew_and_is_signed(engine: Engine) -> None:
     house = left(engine)
-    opened(house, CaseKind.FAILED_ATTEMPT)
+    opened(house, CaseKind.ADDRESS_PROBLEM)
     sweep(house, timedelta(hours=2))
 
-    case = answer(house, CaseKind.FAILED_ATTEMPT, Answer.WAIT)
-    answer(house, CaseKind.FAILED_ATTEMPT, Answer.WAIT)
+    case = answer(house, CaseKind.ADDRESS_PROBLEM, Answer.WAIT)
+    answer(house, CaseKind.ADDRESS_PROBLEM, Answer.WAIT)
 
     assert (case.owner, case.due_at) == (Owner.CUSTOMER, house.now() + timedelta(hours=24))
     assert [row["outcome"] for row in house.rows(audit_entries, command="answer_case")] == [
-        "SO-1-1:failed_attempt:1: wait"
+        "SO-1-1:address_problem:1: wait"
     ]
 
 

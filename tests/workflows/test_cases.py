@@ -15,12 +15,12 @@ from fulfillment.domain.clock import ShopClock
 from fulfillment.domain.settlement import Settlement
 from fulfillment.domain.shipment import WaitsFor
 from fulfillment.domain.tracking import CarrierStatus, Flag
+from fulfillment.domain.troubles import troubles
 from tests.workflows.conftest import PlaceOrder, RunningOrder, Workers
 from tests.workflows.world import NOON, World, a_shipment, state_of
 from workflows import contract
 from workflows.contract import OrderStart
 from workflows.order import OrderWorkflow
-from workflows.playbooks import troubles
 
 C, K = CarrierStatus, CaseKind
 
@@ -132,17 +132,70 @@ async def test_what_comes_back_and_never_arrives_counts_as_lost(place: PlaceOrde
 async def test_trouble_that_the_news_ends_is_over(place: PlaceOrder) -> None:
     order = await on_its_way(place, a_world())
 
-    for status in ("attempted", "in_transit", "attempted", "available_for_pickup", "delivered"):
+    for status in ("available_for_pickup", "in_transit", "available_for_pickup", "delivered"):
         await order.scanned(status)
     await order.result()
 
-    assert order.world.did("case") == [
-        "case failed_attempt SO-1-1",
-        "case failed_attempt SO-1-1",
-        "case pickup_waiting SO-1-1",
-    ]
-    assert "resolved failed_attempt then it was in_transit" in order.world.done
+    assert order.world.did("case") == ["case pickup_waiting SO-1-1"] * 2
+    assert "resolved pickup_waiting then it was in_transit" in order.world.done
     assert "resolved pickup_waiting delivered" in order.world.done
+
+
+def booked(kind: CaseKind, n: int = 1) -> dict[str, str]:
+    """A case that the books opened with the scan, as its news names it."""
+    opened, due = NOON.isoformat(), (NOON + timedelta(days=1)).isoformat()
+    at = {"opened_at": opened, "due_at": due, "owner": "support"}
+    return {"case_id": f"SO-1-1:{kind}:{n}", "kind": kind.value, "note": f"attempt {n} of 3"} | at
+
+
+async def test_the_third_failed_attempt_is_supports_and_its_money_goes_back_when_they_say_so(
+    place: PlaceOrder,
+) -> None:
+    order = await on_its_way(place, a_world(sends_again=False))
+
+    for n, kind in enumerate((K.FAILED_ATTEMPT, K.FAILED_ATTEMPT, K.LAST_ATTEMPT), start=1):
+        await order.scanned("attempted", case=booked(kind, n))
+        await order.answers("view", lambda view, kind=kind: view["cases"] == [f"{kind} about SO-1-1"])
+    with pytest.raises(WorkflowUpdateFailedError) as refused:
+        await order.ask("answer_case", kind="failed_attempt", answer="wait")
+    await order.ask("answer_case", kind="last_attempt", answer="refund")
+    await order.did("refund SO-1-1")
+    await order.scanned("return_to_sender")
+    await order.scanned("returned")
+    result = await order.result()
+
+    assert "Open are: last_attempt of SO-1-1" in str(refused.value.cause)
+    assert (result.outcome, result.refunds) == ("returned", ("SO-1-1",))
+    assert order.world.did("case") == []  # the books opened them, and nothing is asked about its way back
+    assert order.world.did("settle")[0] == "settle SO-1-1 returned refund"
+
+
+async def test_what_waits_at_a_counter_or_at_customs_is_not_told_as_silent(place: PlaceOrder) -> None:
+    """Guard: without it the customer of a parcel at customs is promised another one that nobody sends."""
+    order = await on_its_way(place, a_world())
+
+    await order.scanned("in_transit", flags=["customs"], reason="customs_inspection")
+    await order.did("case customs SO-1-1")
+    await order.tell("overdue", shipment_id="SO-1-1", subject="SO-1-P1", kind="no_scan")
+    await order.scanned("delivered")
+    await order.result()
+
+    assert order.world.did("case") == ["case customs SO-1-1"]
+
+
+async def test_customs_that_want_something_else_are_another_case(place: PlaceOrder) -> None:
+    order = await on_its_way(place, a_world())
+
+    for reason in ("customs_delay", "customs_duties_unpaid", "", "customs_duties_unpaid"):
+        await order.scanned("in_transit", flags=["customs"], reason=reason)
+    await order.scanned("delivered")
+    await order.result()
+
+    assert order.world.did("case") == ["case customs SO-1-1"] * 2
+    assert order.world.did("resolved customs") == [
+        "resolved customs then it was customs_duties_unpaid",
+        "resolved customs delivered",
+    ]
 
 
 async def test_what_was_given_up_and_turns_up_keeps_its_replacement_here(place: PlaceOrder) -> None:
@@ -171,17 +224,17 @@ async def test_a_step_of_a_case_that_is_over_does_nothing(place: PlaceOrder) -> 
 
 async def test_an_answer_that_fits_no_case_is_refused_with_the_cases_there_are(place: PlaceOrder) -> None:
     order = await on_its_way(place, a_world())
-    await order.scanned("attempted")
-    await order.did("case failed_attempt SO-1-1")
+    await order.scanned("available_for_pickup")
+    await order.did("case pickup_waiting SO-1-1")
 
     for kind, what, why in (
-        ("lost", "refund", "Open are: failed_attempt of SO-1-1"),
-        ("failed_attempt", "refund", "only with done, reroute, wait"),
+        ("lost", "refund", "Open are: pickup_waiting of SO-1-1"),
+        ("pickup_waiting", "refund", "only with done, reroute, wait"),
     ):
         with pytest.raises(WorkflowUpdateFailedError) as refused:
             await order.ask("answer_case", kind=kind, answer=what)
         assert why in str(refused.value.cause)
-    waits = await order.ask("answer_case", kind="failed_attempt", answer="wait")
+    waits = await order.ask("answer_case", kind="pickup_waiting", answer="wait")
 
     assert waits["text"].startswith("We wait until")
     assert order.world.did("settle") == []

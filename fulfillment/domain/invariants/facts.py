@@ -27,6 +27,10 @@ def grouped(rows: Iterable[Row], key: Callable[[Row], Key]) -> dict[Key, list[Ro
 # --- stock -------------------------------------------------------------------------------------------
 
 
+# Between us and a carrier: they say nothing of the order they are about.
+_BESIDE_THE_ORDER = frozenset({"carrier_claim", "carrier_trace"})
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LevelFact:
     """The counters of one SKU at one location."""
@@ -248,6 +252,16 @@ class CaseFact:
     owner: str
     state: str
     due_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CarrierClaimFact:
+    """A claim against a carrier; `outcome` is what came of it, `paid` in minor units."""
+
+    case_id: str
+    parcel_id: str
+    outcome: str | None
+    paid: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -574,6 +588,7 @@ class Books:
     substitutions: tuple[SubstitutionFact, ...] = ()
     holds: tuple[HoldFact, ...] = ()
     cases: tuple[CaseFact, ...] = ()
+    carrier_claims: tuple[CarrierClaimFact, ...] = ()
     promises: tuple[PromiseFact, ...] = ()
     acts: tuple[ActFact, ...] = ()
     payments: tuple[PaymentFact, ...] = ()
@@ -615,8 +630,10 @@ class Books:
         return {parcel.shipment_id: parcel for parcel in self.parcels}
 
     def open_cases(self) -> list[CaseFact]:
-        """Return the cases nobody resolved."""
-        return [case for case in self.cases if case.state != "resolved"]
+        """Return the cases of orders that nobody resolved; a claim against a carrier is beside its order."""
+        return [
+            case for case in self.cases if case.state != "resolved" and case.kind not in _BESIDE_THE_ORDER
+        ]
 
     def in_doubt(self) -> list[OperationFact]:
         """Return the requests to providers whose outcome is not known."""

@@ -521,3 +521,25 @@ def _both(shipment: ShipmentFact, refund: OperationFact | None, books: Books) ->
     if refund and (refund.ended_at or refund.claimed_at) < left_at - books.skew:
         return f"was refunded by {refund.operation_key} before it left"
     return ""
+
+
+@invariant(
+    "claims against carriers are kept",
+    "I14",
+    sees="claims",
+    claim="each that is open has somebody who files it, and each that is closed says what came of it",
+    remedy="end it with `./waybill end-claim`: what was paid, or why nothing was",
+)
+def carrier_claims_kept(evidence: Evidence) -> Found:
+    books = evidence.books
+    cases = {case.case_id: case.state for case in books.cases if case.kind == "carrier_claim"}
+    claims = {claim.case_id: claim for claim in books.carrier_claims}
+    violations = [f"{case_id}: is a case without a claim" for case_id in sorted(cases.keys() - claims.keys())]
+    for case_id, claim in claims.items():
+        is_open = cases.get(case_id, "resolved") != "resolved"
+        if is_open != (claim.outcome is None):
+            said = f"ended: {claim.outcome}" if claim.outcome else "open"
+            violations.append(f"{case_id}: is {said}, and its case is {cases.get(case_id, 'gone')}")
+        if (claim.outcome == "paid") != (claim.paid > 0):
+            violations.append(f"{case_id}: is {claim.outcome}, and {claim.paid} were paid")
+    return Found(len(claims), violations)

@@ -5,11 +5,15 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from fulfillment.domain import tracking
+from fulfillment.domain.attempts import attempts
+from fulfillment.domain.cases import CaseKind
 from fulfillment.domain.invariants.check import Found, invariant
 from fulfillment.domain.invariants.facts import Evidence, ParcelFact, ScanFact, grouped
 from fulfillment.domain.label import heaviest_g
+from fulfillment.domain.notifications import Fact
 from fulfillment.domain.policy import DEFAULT
 from fulfillment.domain.tracking import CarrierStatus, Flag, Scan, ScanSource, Tracked
+from fulfillment.domain.troubles import troubles
 
 _IN_IT: Final = ("active", "shipped")
 _GLUED_ON: Final = ("live", "used")
@@ -129,6 +133,46 @@ def _details_agree(parcel: ParcelFact, state: Tracked) -> bool:
         and parcel.delivered_at == state.delivered_at
         and parcel.latest_scan_at == state.latest_at
     )
+
+
+@invariant(
+    "each attempt is told",
+    "I19",
+    sees="parcels",
+    claim="the customer of each that could not be delivered is told so, with the number of the attempt",
+    remedy="ask the carrier again: its answer is counted anew, and what is missing told",
+)
+def attempts_told(evidence: Evidence) -> Found:
+    books = evidence.books
+    scans = grouped(books.scans, lambda scan: scan.parcel_id)
+    going_on = {order.order_id for order in books.orders if not order.ended}
+    settled = {shipment.shipment_id for shipment in books.shipments if shipment.settled}
+    waiting = [
+        parcel
+        for parcel in books.parcels
+        if parcel.carrier_status == CarrierStatus.ATTEMPTED
+        and parcel.order_id in going_on
+        and parcel.shipment_id not in settled
+    ]
+    told = Counter[str]()
+    for message in books.messages:
+        if message.fact in (Fact.FAILED_ATTEMPT, Fact.LAST_ATTEMPT):
+            told[message.subject] = max(told[message.subject], message.version)
+    violations = [
+        f"{parcel.parcel_id}: attempt {made} was made, its customer is told of {told[parcel.shipment_id]}"
+        for parcel in waiting
+        if (made := _attempts(scans.get(parcel.parcel_id, []), books.now)) > told[parcel.shipment_id]
+    ]
+    return Found(len(books.parcels), violations)
+
+
+def _attempts(facts: list[ScanFact], now: datetime) -> int:
+    """Return how many failed attempts a customer is told of; none where an address or a refusal is what they hear."""
+    tolerance, scans = DEFAULT.future_scan_tolerance, [_scan(fact) for fact in facts]
+    state = tracking.fold(scans, now=now, future_tolerance=tolerance)
+    if CaseKind.FAILED_ATTEMPT not in troubles(state.status, state.flags, state.reason or ""):
+        return 0
+    return len(attempts(scans, now=now, future_tolerance=tolerance))
 
 
 def _scan(scan: ScanFact) -> Scan:

@@ -28,6 +28,7 @@ from fulfillment.domain.money import Money
 from fulfillment.domain.notifications import Fact, message_id, rule_of
 from fulfillment.domain.order import Order, UnitRange
 from fulfillment.domain.policy import ShortageChoice
+from fulfillment.domain.reasons import Reason
 from fulfillment.domain.shipment import WaitsFor, WorkStatus
 from fulfillment.domain.view import OrderView, ShipmentSummary
 from fulfillment.providers.notifications.letters import Mail
@@ -146,6 +147,11 @@ class Renderer:
             "decline": view.payment.decline_group,
             "action_url": _action_url(view, fact),
             "due": _due(view, fact, data),
+            "attempt": int(data.get("attempt", 0)),
+            "again_on": _date(data.get("again_on")),
+            "until": _moment(data.get("until")),
+            "is_reminder": bool(data.get("again")),
+            "is_duty": data.get("reason") == Reason.CUSTOMS_DUTIES_UNPAID,
             "otherwise": str(data.get("default", "")),
             "comes": ShortageChoice.WAIT in data.get("choices", ShortageChoice),
             "offers": list(dict.fromkeys(_line(one["name"]) for one in data.get("offers", ()))),
@@ -314,6 +320,14 @@ def _due(view: OrderView, fact: Fact, data: Mapping[str, Any]) -> datetime | Non
             return datetime.fromisoformat(data["due_at"])
         case _:
             return None
+
+
+def _date(iso: str | None) -> date | None:
+    return date.fromisoformat(iso) if iso else None
+
+
+def _moment(iso: str | None) -> datetime | None:
+    return datetime.fromisoformat(iso) if iso else None
 
 
 def _refund(order: Order, data: Mapping[str, Any]) -> Money | None:

@@ -185,3 +185,55 @@ def test_what_is_sent_instead_is_named_in_every_language(renderer: Renderer, lan
     assert "Sun hat" in sent
     assert "Cap" in sent
     assert "Sun hat" in asked
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_an_attempt_is_told_with_its_number_and_the_day_of_the_next(
+    renderer: Renderer, language: str
+) -> None:
+    data = {"attempt": 2, "again_on": "2026-11-24", "reason": "consignee_not_home"}
+
+    first = told(renderer, language, Fact.FAILED_ATTEMPT, data=data | {"attempt": 1}).text
+    second = told(renderer, language, Fact.FAILED_ATTEMPT, data=data)
+    last = told(renderer, language, Fact.LAST_ATTEMPT, data={"attempt": 3}).text
+
+    assert "24" in second.subject
+    assert "2" in second.text.replace("24", "").replace("9400100000000000000000", "")
+    assert first != second.text
+    assert "3" in last
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_who_may_pick_up_reads_the_last_day_and_who_has_a_duty_to_pay_that_it_is_theirs(
+    renderer: Renderer, language: str
+) -> None:
+    until = {"until": "2026-11-30T12:00:00+00:00"}
+    duty = {"reason": "customs_duties_unpaid", "due_at": "2026-11-25T12:00:00+00:00"}
+
+    waits = told(renderer, language, Fact.PICKUP_WAITING, data=until)
+    again = told(renderer, language, Fact.PICKUP_WAITING, data=until | {"again": True})
+    asked, identity = (told(renderer, language, Fact.CUSTOMS_ASKED, data=said) for said in (duty, {}))
+
+    assert "30" in waits.subject
+    assert "30" in waits.text
+    assert again.subject != waits.subject
+    assert "25" in asked.text
+    assert asked.text != identity.text
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize(
+    "fact",
+    [Fact.FAILED_ATTEMPT, Fact.LAST_ATTEMPT, Fact.PICKUP_WAITING, Fact.NOT_COLLECTED, Fact.CUSTOMS_ASKED],
+)
+def test_what_is_texted_about_a_parcel_that_waits_is_one_part_with_all_that_is_known(
+    renderer: Renderer, language: str, fact: Fact
+) -> None:
+    data = {"attempt": 2, "again_on": "2026-11-25", "until": "2026-11-25T12:00:00+00:00", "again": True}
+    data |= {"reason": "customs_duties_unpaid", "due_at": "2026-11-25T12:00:00+00:00"}
+
+    text = renderer.text(a_view(), fact, subject="SO-1-1", data=data, locale=language)
+
+    assert length(text) <= (134 if language in NOT_GSM else 160)
+    assert is_gsm(text) or language in NOT_GSM
+    assert "..." not in text  # the news is whole

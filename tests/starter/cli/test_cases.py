@@ -11,6 +11,7 @@ from sqlalchemy import Engine
 
 from fulfillment.domain.cases import CaseKind
 from fulfillment.domain.record import OpenCase
+from fulfillment.domain.settlement import Cause, Settle
 from fulfillment.settings import real_now
 from fulfillment.storage.orders import OrderStore
 from fulfillment.storage.records import RecordStore
@@ -98,3 +99,25 @@ def test_a_case_that_cannot_be_answered_so_is_named_and_the_command_says_so(
 
     assert result.exit_code == 1
     assert "SO-3-1 was not answered: SO-3-1 is sent again." in result.stdout
+
+
+@pytest.mark.usefixtures("orders")
+def test_a_claim_against_a_carrier_is_listed_with_its_last_day_and_ended_with_what_came_of_it(
+    waybill: Waybill, books: Engine
+) -> None:
+    house = House(books).stocked()
+    house.shipped()
+    house.records.settle(
+        Settle(order_id="SO-1", shipment_id="SO-1-1", cause=Cause.DAMAGED, by="policy", request_id="r-1")
+    )
+
+    listed = waybill("claims").stdout
+    (claim,) = json.loads(waybill("claims", "--json").stdout)["claims"]
+    refused = waybill("end-claim", "SO-1-P1", "paid")
+    ended = waybill("end-claim", "SO-1-P1", "paid", "--paid", 2500)
+
+    assert all(word in listed for word in ("SO-1-P1", "UPS", "29.00 USD", "Wed 23 Dec", "support"))
+    assert (claim["amount"], claim["deadline"]) == (2900, "2026-12-23")
+    assert refused.exit_code != 0
+    assert "The claim for SO-1-P1 is over: paid 25.00 USD." in ended.stdout
+    assert "nothing is claimed from any carrier" in waybill("claims").stdout
