@@ -9,6 +9,7 @@ from fastapi import Depends, Request
 
 from fulfillment.domain.address import Address
 from fulfillment.domain.calendars import Calendar
+from fulfillment.domain.carrier_claims import CarrierClaim, ClaimOutcome
 from fulfillment.domain.carriers import Carrier, CarrierUse
 from fulfillment.domain.cartons import Carton
 from fulfillment.domain.cases import Case, CaseKind, CasesAlike
@@ -487,6 +488,23 @@ class Contacts(Protocol):
     def bounced_mail(self, recipient: str, told: Told | None, why: str, reason: Block | None) -> bool: ...
 
 
+class Claims(Protocol):
+    """What is claimed from carriers."""
+
+    def open(self) -> tuple[CarrierClaim, ...]: ...
+
+    def end(
+        self,
+        parcel_id: str,
+        outcome: ClaimOutcome,
+        *,
+        paid: int = 0,
+        by: str,
+        request_id: str,
+        note: str = "",
+    ) -> str: ...
+
+
 class Erasures(Protocol):
     """Customers who want to be forgotten."""
 
@@ -585,6 +603,7 @@ class Doors:
     parcel_news: ParcelNews
     contacts: Contacts
     erasures: Erasures
+    claims: Claims
     webhooks: Webhooks
     corrections: Corrections
     unknown_codes: UnknownCodes

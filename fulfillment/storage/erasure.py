@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, Engine, bindparam, func, insert, select, text, update
 
+from fulfillment.domain.cases import CaseKind
 from fulfillment.domain.erasure import Erased, NotErasable, UnknownCustomer
 from fulfillment.domain.order import ENDED
 from fulfillment.domain.policy import DEFAULT, Policy
@@ -21,6 +22,8 @@ from fulfillment.storage.tables import customer_preferences, erasures, orders
 
 ERASED: Final = "erased"
 _SYSTEM: Final = "waybill"
+# Between the carrier and the shop: the customer is not named in them.
+_OURS: Final = (CaseKind.CARRIER_CLAIM.value, CaseKind.CARRIER_TRACE.value)
 # What a row becomes, by table. Country and region stay, for taxes and for how long parcels take there.
 BLANK: Final[Mapping[str, str]] = MappingProxyType(
     {
@@ -50,6 +53,7 @@ GONE: Final = ("address_checks", "proposed_addresses", "label_documents", "idemp
 _WHERE: Final = "order_id = ANY(:those)"
 _WHICH: Final[Mapping[str, str]] = MappingProxyType(
     {
+        "cases": f"{_WHERE} AND kind NOT IN {_OURS}",
         "tracking_events": f"parcel_id IN (SELECT parcel_id FROM parcels WHERE {_WHERE})",
         "label_documents": f"label_id IN (SELECT label_id FROM labels WHERE {_WHERE})",
         "idempotency_keys": "coalesce(answer->>'order_id', answer->>'id') = ANY(:those)",
@@ -77,7 +81,7 @@ _UNMATCHED: Final = text("""
 _OPEN: Final = text("""
     SELECT order_id, 'is ' || status AS why FROM orders WHERE order_id = ANY(:those) AND status <> ALL(:ended)
     UNION SELECT order_id, 'has an open case (' || kind || ')' FROM cases
-        WHERE order_id = ANY(:those) AND state <> 'resolved'
+        WHERE order_id = ANY(:those) AND state <> 'resolved' AND kind <> ALL(:ours)
     UNION SELECT order_id, 'has a refund that is ' || state FROM refunds
         WHERE order_id = ANY(:those) AND state NOT IN ('succeeded', 'rejected')
     UNION SELECT order_id, 'has a request to a provider without an answer' FROM provider_operations
@@ -163,7 +167,8 @@ def _locked(conn: Connection, those: Sequence[str]) -> list[str]:
 
 def _open(conn: Connection, those: Sequence[str]) -> dict[str, list[str]]:
     found = defaultdict[str, list[str]](list)
-    for row in conn.execute(_OPEN, {"those": those, "ended": [status.value for status in ENDED]}):
+    asked = {"those": those, "ended": [status.value for status in ENDED], "ours": list(_OURS)}
+    for row in conn.execute(_OPEN, asked):
         found[row.order_id].append(row.why)
     return dict(found)
 

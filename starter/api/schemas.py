@@ -18,6 +18,7 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from fulfillment.domain.address import Address, AddressAnswer, Verdict
+from fulfillment.domain.carrier_claims import ClaimOutcome
 from fulfillment.domain.carriers import Carrier, CarrierUse
 from fulfillment.domain.cases import CaseKind
 from fulfillment.domain.events import EventKind
@@ -147,6 +148,14 @@ class SubstitutesIn(_Request):
     substitutes: Annotated[list[Sku], Field(max_length=20)] = Field(
         description="SKUs that are as good, the best first; none is sent where the list is empty."
     )
+
+
+class ClaimEndIn(_Request):
+    """What came of a claim against a carrier. `paid` is in minor units, and above 0 only where they paid."""
+
+    outcome: ClaimOutcome
+    paid: Minor = 0
+    note: Note = ""
 
 
 class EndpointIn(_Request):

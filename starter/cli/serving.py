@@ -13,6 +13,7 @@ from sqlalchemy import Engine, text
 from fulfillment import logs, temporal
 from fulfillment.domain import policy
 from fulfillment.settings import Settings, load_settings, real_now, shop_now
+from fulfillment.storage.carrier_claims import CarrierClaims
 from fulfillment.storage.carriers import CarrierStore
 from fulfillment.storage.conditions import ConditionStore
 from fulfillment.storage.contacts import ContactStore
@@ -178,6 +179,7 @@ def _doors(
         parcel_news=ShippingBooks(engine, now, real_now),
         contacts=ContactStore(engine, now),
         erasures=ErasureStore(engine, now),
+        claims=CarrierClaims(engine, now),
         webhooks=WebhookStore(engine, now, settings.clock),
         corrections=CorrectionStore(engine, now),
         unknown_codes=UnknownCodes(engine, now),

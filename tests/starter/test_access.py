@@ -91,6 +91,8 @@ ROUTES: dict[tuple[str, str], set[str]] = {
     ("GET", "/v1/stock"): {"storefront", "support", "warehouse", "ops"},
     ("GET", "/v1/stock/MUG-12/substitutes"): {"storefront", "support", "warehouse", "ops"},
     ("POST", "/v1/customers/cus_4103/erasure"): {"ops"},
+    ("GET", "/v1/carrier_claims"): {"support", "ops"},
+    ("POST", "/v1/carrier_claims/SO-10483-P1/end"): {"support", "ops"},
     ("PUT", "/v1/stock/MUG-12/substitutes"): {"warehouse", "ops"},
     ("GET", "/v1/locations"): {"support", "warehouse", "ops"},
     ("PUT", "/v1/locations/wh-reno"): {"ops"},

@@ -7,6 +7,7 @@ from datetime import date, datetime
 from typing import Any
 
 from fulfillment.domain.address import Address
+from fulfillment.domain.carrier_claims import CarrierClaim, ClaimOutcome
 from fulfillment.domain.carriers import Carrier, CarrierUse
 from fulfillment.domain.cartons import STANDARD, Carton
 from fulfillment.domain.cases import Case, CaseKind, CasesAlike, NoSuchCase, OpenCase
@@ -398,6 +399,12 @@ class Books:
     def add_location(self, location_id: str, **known: Any) -> None:
         self.places[location_id] = Location(location_id=location_id, **known)
 
+    def open(self) -> tuple[CarrierClaim, ...]:
+        return ()
+
+    def end(self, parcel_id: str, outcome: ClaimOutcome, **said: Any) -> str:
+        return f"The claim for {parcel_id} is over."
+
     def erase(self, customer_id: str, *, by: str, reason: str, request_id: str = "") -> Erased:
         return Erased(customer_id=customer_id, order_ids=tuple(self.orders), at=NOON)
 
@@ -640,6 +647,7 @@ class World:
             parcel_news=books,
             contacts=self.contacts,
             erasures=books,
+            claims=books,
             webhooks=self.webhooks,
             corrections=books,
             unknown_codes=books,

@@ -352,3 +352,21 @@ def test_p54_an_old_order_is_nobodys_by_itself_and_one_with_an_open_case_waits(h
     assert too_early == [None, None]
     assert [row["erased_at"] for row in house.rows(orders)] == [house.now(), None]
     assert house.row(orders, order_id="SO-2")["email"] == ANN_HERSELF.email
+
+
+def test_p54_what_the_carrier_owes_us_keeps_nobody_from_being_forgotten(
+    house: House, store: ErasureStore
+) -> None:
+    anns(house)
+    with house.engine.begin() as conn:
+        conn.execute(text(_A_CLAIM))
+
+    store.erase(ANN, by="olga", reason="she asked")
+
+    assert house.row(metadata.tables["cases"])["note"] == "file a claim with UPS"
+
+
+_A_CLAIM: Final = """
+    INSERT INTO cases (case_id, order_id, subject, kind, severity, owner, state, note, opened_at, due_at)
+    VALUES ('C-1', 'SO-1', 'SO-1-P1', 'carrier_claim', 3, 'support', 'open', 'file a claim with UPS', now(), now())
+"""

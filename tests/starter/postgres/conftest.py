@@ -8,6 +8,7 @@ from fastapi import FastAPI
 
 from fulfillment.domain.clock import ShopClock
 from fulfillment.http import asgi_client
+from fulfillment.storage.carrier_claims import CarrierClaims
 from fulfillment.storage.contacts import ContactStore
 from fulfillment.storage.erasure import ErasureStore
 from fulfillment.storage.held_orders import HeldOrders
@@ -62,6 +63,7 @@ def app(desk: Desk) -> FastAPI:
             held=HeldOrders(house.engine),
             contacts=ContactStore(house.engine, house.now),
             erasures=ErasureStore(house.engine, house.now),
+            claims=CarrierClaims(house.engine, house.now),
             webhooks=WebhookStore(house.engine, house.now, ShopClock()),
             parcel_news=house.shipping,
             corrections=house.corrections,
