@@ -490,8 +490,13 @@ LABELS = (label(1, "used"), label(2, "used"), label(4, "voided"), label(5, "used
 # --- messages ---------------------------------------------------------------------------------------
 
 
+def is_forgotten(order_id: str) -> bool:
+    """Test whether an order's customer asked to be forgotten: the one of the fourth order did, in every copy of it."""
+    return order_id.endswith("4")
+
+
 def mailbox(order_id: str) -> str:
-    return f"{order_id}@example.com".lower()
+    return f"erased:{order_id}".lower() if is_forgotten(order_id) else f"{order_id}@example.com".lower()
 
 
 def message(n: int, fact: str, subject: str = "", version: int = 1, **more: Any) -> MessageFact:
@@ -624,7 +629,7 @@ BOOKS = Books(
     labels=LABELS,
     scans=SCANS,
     messages=MESSAGES,
-    forgotten=(ForgottenFact(order_id="SO-1", left=()),),
+    forgotten=(ForgottenFact(order_id="SO-4", left=()),),
     events=EVENTS,
 )
 

@@ -1,6 +1,6 @@
 """The facts of a shop written into PostgreSQL, each into the row it was read from."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, replace
 from datetime import datetime
 from typing import Any
@@ -11,7 +11,7 @@ from fulfillment.domain.invariants import Books, Evidence, Ledger, Runs
 from fulfillment.domain.invariants.facts import BenchFact
 from fulfillment.domain.inventory import BUCKETS, EFFECT, Movement
 from fulfillment.storage import tables as t
-from tests.domain.audited_world import HOME, MOVES, NOW, RENO, ago, mailbox
+from tests.domain.audited_world import HOME, MOVES, NOW, RENO, ago, is_forgotten, mailbox
 
 Row = dict[str, Any]
 AT = ago(days=6)
@@ -105,12 +105,19 @@ def _write_record(conn: Connection, books: Books) -> None:
     more = {"reason": "fraud", "scope": "both"}
     _insert(conn, t.holds, [asdict(h) | more | {"reason": h.hold_id.split(":")[1]} for h in books.holds])
     _insert(conn, t.cases, [asdict(c) | {"severity": 2, "opened_at": AT} for c in books.cases])
+    order_of = {case.case_id: case.order_id for case in books.cases}
+    _insert(conn, t.carrier_claims, [_claim(asdict(c), order_of) for c in books.carrier_claims])
     _insert(conn, t.promises, [asdict(p) | {"source": "waybill", "at": AT} for p in books.promises])
     _insert(conn, t.audit_entries, [asdict(a) | {"outcome": "done", "at": AT} for a in books.acts])
     _insert(conn, t.outbox, [_message(asdict(message)) for message in books.messages])
     _insert(conn, t.inbox, [asdict(event) | {"body": {}} for event in books.events])
     left = [shipment for shipment in books.shipments if shipment.handed_by]
     _insert(conn, t.signals, [_heard(s.order_id, s.shipment_id, s.handed_by or "") for s in left])
+
+
+def _claim(row: Row, order_of: Mapping[str, str | None]) -> Row:
+    filed = {"carrier": "UPS", "tracking_number": "1Z", "cause": "lost", "amount": 5000, "currency": "USD"}
+    return row | filed | {"order_id": order_of[row["case_id"]], "deadline": NOW.date(), "opened_at": AT}
 
 
 def _insert(conn: Connection, table: Table, rows: Iterable[Row]) -> None:
@@ -139,6 +146,9 @@ def _order(row: Row) -> Row:
     order_id = row["order_id"]
     constant = {"service": "standard", "payment_method": "pm_card_visa", "policy_version": "2026-11"}
     customer = {"customer_id": f"c-{order_id}", "email": mailbox(order_id), "ship_to": asdict(HOME)}
+    customer["erased_at"] = None
+    if is_forgotten(order_id):
+        customer |= {"email": "", "ship_to": {"country": "US"}, "payment_method": "", "erased_at": AT}
     return (
         row
         | constant

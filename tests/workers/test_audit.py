@@ -400,6 +400,21 @@ SQL: dict[str, tuple[tuple[str, ...], Put]] = {
         ALL_IS_RIGHT,
     ),
     "acts are signed": (("DELETE FROM audit_entries WHERE order_id = 'SO-4'",), ALL_IS_RIGHT),
+    "claims against carriers are kept": (
+        ("UPDATE cases SET state = 'resolved' WHERE kind = 'carrier_claim'",),
+        ALL_IS_RIGHT,
+    ),
+    "each attempt is told": (
+        (
+            "UPDATE parcels SET carrier_status = 'attempted' WHERE parcel_id = 'SO-2-P1'",
+            "UPDATE tracking_events SET status = 'attempted' WHERE parcel_id = 'SO-2-P1' AND flag = 'delayed'",
+        ),
+        ALL_IS_RIGHT,
+    ),
+    "forgotten for good": (
+        ("UPDATE orders SET email = 'ann@example.com' WHERE order_id = 'SO-4'",),
+        ALL_IS_RIGHT,
+    ),
     "at rest": (
         (
             OPERATION.format(
