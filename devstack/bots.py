@@ -38,6 +38,8 @@ _BUSY: Final = 429
 _RECEIPTS_EVERY: Final = 2.0
 _LAST_WORDS: Final = 2.0
 _HEAVIEST_G: Final = 30_000  # which every carrier takes; what nobody weighed is no heavier
+_LABEL_TAKES_G: Final = 68_038  # 150 lb, the most that any carrier does
+_FREIGHT: Final = "freight, for which no carrier here has a label: the rest goes with it"
 
 
 class BotSettings(BaseSettings):
@@ -288,7 +290,7 @@ class Bots:
         if scans := _scans(bench):
             bench = self._shop.post(f"{path}/scans", {"scans": scans})
         pieces = sum(line["quantity"] for line in bench["lines"])
-        return {"weight_g": bench["expected_g"] or min(_HEAVIEST_G, self._piece_g * pieces)}
+        return _weighed(bench["expected_g"] or min(_HEAVIEST_G, self._piece_g * pieces))
 
     def _work_on(self, job: Job) -> None:
         try:
@@ -324,6 +326,12 @@ class Bots:
 
 def _wants(job: Job, sku: str) -> bool:
     return any(item["sku"] == sku for item in job.body["items"])
+
+
+def _weighed(weight_g: int) -> dict[str, Any]:
+    if weight_g > _LABEL_TAKES_G:
+        return {"weight_g": _HEAVIEST_G, "weight_reason": _FREIGHT}
+    return {"weight_g": weight_g}
 
 
 def _scans(bench: Mapping[str, Any]) -> list[dict[str, str]]:

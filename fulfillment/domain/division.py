@@ -1,7 +1,8 @@
 """In which parcels goods leave that leave one place together: every parcel is a shipment with a label of its own.
 
 What fits one carton is one parcel. Else every carton is one, and so is a piece that fits no carton. What nobody measured
-or weighed is not guessed into several: it stays together, up to the weight that the strongest carton carries.
+or weighed is not guessed into several: it stays together, up to the weight that the strongest carton carries. What would be
+more than a handful of parcels is freight, and not divided: no label is bought for it here.
 """
 
 from collections import Counter
@@ -24,12 +25,10 @@ from fulfillment.domain.cartons import (
 from fulfillment.domain.label import HEAVIEST_G
 from fulfillment.domain.order import UnitRange
 
-# Every parcel costs its order an authorization and about 25 events. What fills more cartons is tied together, several
-# under one label, as evenly as the weight allows.
-MOST_PARCELS: Final = 20
-# Of what leaves one place at once. Tonnes would be more events than an order's history may have: then the parcels are too
-# heavy for a label, and wait for a person who takes units out.
-MOST_LABELS: Final = 200
+# Every parcel costs its order an authorization and about 40 events. What fills more cartons is tied together, several
+# under one label, as far as a label is for; and what is still more is freight: one consignment, undivided.
+MOST_PARCELS: Final = 6
+_FREIGHT: Final = f"it is freight, and would be more than {MOST_PARCELS} parcels"
 # Packing takes the cube of the number of pieces: 1 ms for five, 100 ms for these. What was not foreseen, a part of a large
 # order, is packed while stock is locked. With more pieces it is reckoned how much a carton takes.
 _MOST_PACKED: Final = 60
@@ -65,7 +64,7 @@ class Goods:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Division:
-    """The parcels of some goods, and why they are not one; "" where they are."""
+    """The parcels of some goods, and why they are not one, or are freight; else ""."""
 
     parcels: tuple[Units, ...]
     why: str = ""
@@ -121,6 +120,8 @@ class Boxes:
         boxed = self._in_cartons(_only(known - alone, units))
         boxed = self._with_rest(boxed, _only(units.keys() - known, units))
         parcels = self._tied([*boxed, *({sku: 1} for sku in sorted(alone) for _ in range(units[sku]))])
+        if len(parcels) > MOST_PARCELS:
+            return Division(parcels=(units,), why=_FREIGHT)
         listed = tuple(dict(sorted(parcel.items())) for parcel in parcels)
         return Division(parcels=listed, why=self._why(units, parcels, sorted(alone)))
 
@@ -170,12 +171,14 @@ class Boxes:
         each = -(-len(boxed) // MOST_PARCELS)
         bundles: list[list[Units]] = []
         for box in boxed:
-            if not bundles or len(bundles[-1]) == each or self._is_heavy(*bundles[-1], box):
+            if not bundles or len(bundles[-1]) == each or not self._is_for_a_label(*bundles[-1], box):
                 bundles.append([])
             bundles[-1].append(box)
-        tied = [_joined(bundle) for bundle in bundles]
-        each = -(-len(tied) // MOST_LABELS)
-        return [_joined(tied[n : n + each]) for n in range(0, len(tied), each)]
+        return [_joined(bundle) for bundle in bundles]
+
+    def _is_for_a_label(self, *boxes: Units) -> bool:
+        tare_g = len(boxes) * max(carton.tare_g for carton in self._cartons)
+        return self._sum(_joined(boxes), _weight) + tare_g <= HEAVIEST_G
 
     def _is_heavy(self, *parts: Units) -> bool:
         return self._sum(_joined(parts), _weight) > self._most_g

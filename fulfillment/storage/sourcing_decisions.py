@@ -74,7 +74,10 @@ def divided(decided: Sourced, lines: Sequence[OrderLine], boxes: Boxes) -> list[
     for location_id, units in decided.from_location.items():
         division = boxes.divide(added_up(units, sku_of))
         if division.why:
-            said.append(f"{location_id} sends {len(division.parcels)} parcels: {division.why}")
+            parcels = len(division.parcels)
+            said.append(
+                f"{location_id} sends {f'{parcels} parcels' if parcels > 1 else 'it'}: {division.why}"
+            )
     return said
 
 
