@@ -26,7 +26,8 @@ from fulfillment.domain.label import HEAVIEST_G
 from fulfillment.domain.order import UnitRange
 
 # Every parcel costs its order an authorization and about 40 events. What fills more cartons is tied together, several
-# under one label, as far as a label is for; and what is still more is freight: one consignment, undivided.
+# under one label, up to the weight of the strongest carton, for not every carrier takes more everywhere; and what is
+# still more is freight: one consignment, undivided.
 MOST_PARCELS: Final = 6
 _FREIGHT: Final = f"it is freight, and would be more than {MOST_PARCELS} parcels"
 # Packing takes the cube of the number of pieces: 1 ms for five, 100 ms for these. What was not foreseen, a part of a large
@@ -171,14 +172,10 @@ class Boxes:
         each = -(-len(boxed) // MOST_PARCELS)
         bundles: list[list[Units]] = []
         for box in boxed:
-            if not bundles or len(bundles[-1]) == each or not self._is_for_a_label(*bundles[-1], box):
+            if not bundles or len(bundles[-1]) == each or self._is_heavy(*bundles[-1], box):
                 bundles.append([])
             bundles[-1].append(box)
         return [_joined(bundle) for bundle in bundles]
-
-    def _is_for_a_label(self, *boxes: Units) -> bool:
-        tare_g = len(boxes) * max(carton.tare_g for carton in self._cartons)
-        return self._sum(_joined(boxes), _weight) + tare_g <= HEAVIEST_G
 
     def _is_heavy(self, *parts: Units) -> bool:
         return self._sum(_joined(parts), _weight) > self._most_g
