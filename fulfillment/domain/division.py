@@ -26,13 +26,14 @@ from fulfillment.domain.label import HEAVIEST_G
 from fulfillment.domain.order import UnitRange
 
 # Every parcel costs its order an authorization and about 40 events. What fills more cartons is tied together, several
-# under one label, up to the weight of the strongest carton, for not every carrier takes more everywhere; and what is
-# still more is freight: one consignment, undivided.
+# under one label, up to the weight of one strong carton, for not every carrier takes more everywhere; and what is still
+# more is freight: one consignment, undivided.
 MOST_PARCELS: Final = 6
 _FREIGHT: Final = f"it is freight, and would be more than {MOST_PARCELS} parcels"
 # Packing takes the cube of the number of pieces: 1 ms for five, 100 ms for these. What was not foreseen, a part of a large
 # order, is packed while stock is locked. With more pieces it is reckoned how much a carton takes.
 _MOST_PACKED: Final = 60
+_WITHOUT_TARE: Final = (4, 5)  # of what several cartons under one label weigh: the rest is cardboard
 _USUALLY_FULL: Final = (3, 5)  # of a carton's volume, when it is packed with many pieces
 
 Units = Mapping[str, int]  # by SKU
@@ -83,6 +84,8 @@ class Boxes:
         self._goods = {one.sku: one for one in goods}
         self._cartons, self._packer = [_for_a_label(carton) for carton in cartons], packer
         self._most_g = max(carton.max_weight_g for carton in self._cartons)
+        share, of = _WITHOUT_TARE
+        self._tied_g = self._most_g * share // of
         self._answers: dict[frozenset[tuple[str, int]], Division] = {}
 
     def divide(self, units: Units) -> Division:
@@ -178,7 +181,7 @@ class Boxes:
         return [_joined(bundle) for bundle in bundles]
 
     def _is_heavy(self, *parts: Units) -> bool:
-        return self._sum(_joined(parts), _weight) > self._most_g
+        return self._sum(_joined(parts), _weight) > self._tied_g
 
     def _with_rest(self, boxed: list[Units], rest: Units) -> list[Units]:
         """Put what is not known beside the lightest, or by itself where that would be too heavy."""
@@ -186,7 +189,7 @@ class Boxes:
             return boxed
         lightest = min(boxed, key=partial(self._sum, size=_weight), default=None)
         if lightest is None or self._is_heavy(lightest, rest):
-            return [*boxed, *self._filled(rest, ((self._most_g, _weight),))]
+            return [*boxed, *self._filled(rest, ((self._tied_g, _weight),))]
         return [_joined([box, rest]) if box is lightest else box for box in boxed]
 
     def _why(self, units: Units, parcels: Sequence[Units], alone: Sequence[str]) -> str:
@@ -194,10 +197,8 @@ class Boxes:
             return ""
         if alone:
             return f"no carton takes {' or '.join(alone)}"
-        if self._is_heavy(units):
-            return (
-                f"it weighs {self._sum(units, _weight)} g, and no carton carries more than {self._most_g} g"
-            )
+        if (weight_g := self._sum(units, _weight)) > self._most_g:
+            return f"it weighs {weight_g} g, and no carton carries more than {self._most_g} g"
         return "no carton takes all of it"
 
 
