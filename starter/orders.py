@@ -12,6 +12,7 @@ from temporalio.api.workflowservice.v1 import DeleteWorkflowExecutionRequest
 from temporalio.client import (
     Client,
     WithStartWorkflowOperation,
+    WorkflowExecutionStatus,
     WorkflowHandle,
     WorkflowUpdateFailedError,
     WorkflowUpdateRPCTimeoutOrCancelledError,
@@ -345,15 +346,28 @@ class Orders:
         """Delete the histories of ended orders whose customer was forgotten: people's notes are in them.
 
         Raises:
-            TemporalAway: some may be left; asking again deletes the rest.
+            TemporalAway: some are left; asking again deletes the rest.
         """
         for order_id in order_ids:
-            named = f"WorkflowId = '{contract.order_workflow_id(order_id)}' AND ExecutionStatus != 'Running'"
             try:
-                async for run in self._client.list_workflows(named):
-                    await self._delete(run.id, run.run_id)
+                await self._forget(contract.order_workflow_id(order_id))
             except RPCError as error:
                 raise TemporalAway(f"Temporal does not answer: {error.message}") from error
+
+    async def _forget(self, workflow_id: str) -> None:
+        """Delete the latest run, which a list may not show yet, and those before it."""
+        async for run in self._client.list_workflows(f"WorkflowId = '{workflow_id}'"):
+            if run.status is not WorkflowExecutionStatus.RUNNING:
+                await self._delete(run.id, run.run_id)
+        try:
+            latest = await self._client.get_workflow_handle(workflow_id).describe()
+        except RPCError as error:
+            if error.status is RPCStatusCode.NOT_FOUND:
+                return
+            raise
+        if latest.status is WorkflowExecutionStatus.RUNNING:
+            raise TemporalAway(f"{workflow_id} has not come to its end yet: ask again in a moment")
+        await self._delete(workflow_id, latest.run_id)
 
     async def _delete(self, workflow_id: str, run_id: str) -> None:
         this = WorkflowExecution(workflow_id=workflow_id, run_id=run_id)

@@ -28,6 +28,16 @@ class UnknownCustomer(FulfillmentError):
         self.customer_id = customer_id
 
 
+class Forgotten(FulfillmentError):
+    """Nobody can say any more who placed this order."""
+
+    code = "not_allowed"
+
+    def __init__(self, order_id: str) -> None:
+        super().__init__(f"the customer of {order_id} was forgotten: they cannot be reached any more")
+        self.order_id = order_id
+
+
 class NotErasable(FulfillmentError):
     """Something of the customer's is not over yet, and needs to know who they are; `open` says what, by order."""
 

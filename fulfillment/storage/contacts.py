@@ -20,6 +20,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import insert
 
 from fulfillment.domain.cases import CaseKind
+from fulfillment.domain.erasure import Forgotten
 from fulfillment.domain.errors import UnknownOrder
 from fulfillment.domain.notifications import (
     Block,
@@ -118,6 +119,8 @@ def lost(
     if found is None or found.state not in _AT_WORK:
         return
     order = lock_order(conn, found.order_id)
+    if order.erased_at:  # whoever was forgotten is not told otherwise
+        return
     row = conn.execute(_LOCKED, {"the_message": notification_id}).one()
     if row.state not in _AT_WORK or (row.state == _N.SENT and state is _N.DEAD):
         return
@@ -245,10 +248,13 @@ class ContactStore:
 
         Raises:
             UnknownOrder: there is no such order.
+            Forgotten: its customer wanted to be.
         """
         now = self._now()
         with self._engine.begin() as conn:
             order = lock_order(conn, order_id)
+            if order.erased_at:
+                raise Forgotten(order_id)
             email, phone = email or order.email, phone or order.phone
             here = update(orders).where(orders.c.order_id == order_id)
             conn.execute(here.values(email=email, phone=phone))

@@ -13,7 +13,6 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, Engine, bindparam, func, insert, select, text, update
 
-from fulfillment.domain.cases import CaseKind
 from fulfillment.domain.erasure import Erased, NotErasable, UnknownCustomer
 from fulfillment.domain.order import ENDED
 from fulfillment.domain.policy import DEFAULT, Policy
@@ -22,8 +21,7 @@ from fulfillment.storage.tables import customer_preferences, erasures, orders
 
 ERASED: Final = "erased"
 _SYSTEM: Final = "waybill"
-# Between the carrier and the shop: the customer is not named in them.
-_OURS: Final = (CaseKind.CARRIER_CLAIM.value, CaseKind.CARRIER_TRACE.value)
+_ENDED: Final = sorted(status.value for status in ENDED)
 # What a row becomes, by table. Country and region stay, for taxes and for how long parcels take there.
 BLANK: Final[Mapping[str, str]] = MappingProxyType(
     {
@@ -53,7 +51,6 @@ GONE: Final = ("address_checks", "proposed_addresses", "label_documents", "idemp
 _WHERE: Final = "order_id = ANY(:those)"
 _WHICH: Final[Mapping[str, str]] = MappingProxyType(
     {
-        "cases": f"{_WHERE} AND kind NOT IN {_OURS}",
         "tracking_events": f"parcel_id IN (SELECT parcel_id FROM parcels WHERE {_WHERE})",
         "label_documents": f"label_id IN (SELECT label_id FROM labels WHERE {_WHERE})",
         "idempotency_keys": "coalesce(answer->>'order_id', answer->>'id') = ANY(:those)",
@@ -66,8 +63,9 @@ _STATEMENTS: Final = (
 # A block stands as long as somebody else's order would write there.
 _BLOCKS: Final = text("""
     DELETE FROM contact_blocks b USING orders o
-    WHERE o.order_id = ANY(:those) AND b.recipient IN (o.email, o.phone) AND NOT EXISTS (
-        SELECT FROM orders other WHERE other.order_id <> ALL(:those) AND b.recipient IN (other.email, other.phone)
+    WHERE o.order_id = ANY(:those) AND b.recipient IN (lower(o.email), o.phone) AND NOT EXISTS (
+        SELECT FROM orders other
+        WHERE other.order_id <> ALL(:those) AND b.recipient IN (lower(other.email), other.phone)
     )
 """)
 _WISHES: Final = text("DELETE FROM customer_preferences WHERE customer_id = :the_customer")
@@ -75,21 +73,29 @@ _WISHES: Final = text("DELETE FROM customer_preferences WHERE customer_id = :the
 _UNMATCHED: Final = text("""
     UPDATE inbox SET body = '{}', hint = NULL, why = '' WHERE order_id IS NULL AND EXISTS (
         SELECT FROM orders o, LATERAL (VALUES (o.email), (o.phone)) AS at_home (address)
-        WHERE o.order_id = ANY(:those) AND address <> '' AND strpos(inbox.body::text, address) > 0
+        WHERE o.order_id = ANY(:those) AND address <> '' AND strpos(lower(inbox.body::text), lower(address)) > 0
     )
 """)
-_OPEN: Final = text("""
-    SELECT order_id, 'is ' || status AS why FROM orders WHERE order_id = ANY(:those) AND status <> ALL(:ended)
-    UNION SELECT order_id, 'has an open case (' || kind || ')' FROM cases
-        WHERE order_id = ANY(:those) AND state <> 'resolved' AND kind <> ALL(:ours)
-    UNION SELECT order_id, 'has a refund that is ' || state FROM refunds
-        WHERE order_id = ANY(:those) AND state NOT IN ('succeeded', 'rejected')
-    UNION SELECT order_id, 'has a request to a provider without an answer' FROM provider_operations
-        WHERE order_id = ANY(:those) AND state NOT IN ('succeeded', 'failed')
-    UNION SELECT order_id, 'has a dispute that is not decided' FROM disputes JOIN payments USING (payment_id)
-        WHERE order_id = ANY(:those) AND NOT is_over
-    ORDER BY order_id, why
-""")
+# What needs to know who they are, of an order that has ended: where it stands, when it is so, and what is said of it.
+_NOT_OVER: Final = (
+    ("cases", "state <> 'resolved'", "'has an open case (' || kind || ')'"),
+    ("refunds", "state NOT IN ('succeeded', 'rejected')", "'has a refund that is ' || state"),
+    (
+        "provider_operations",
+        "state NOT IN ('succeeded', 'failed')",
+        "'has a request to a provider without an answer'",
+    ),
+    ("disputes JOIN payments USING (payment_id)", "NOT is_over", "'has a dispute that is not decided'"),
+    ("outbox", "state IN ('claimed', 'unknown')", "'has a message on its way'"),
+)
+_OPEN: Final = text(
+    "SELECT order_id, 'is ' || status AS why FROM orders WHERE order_id = ANY(:those) AND status <> ALL(:ended)"
+    + "".join(
+        f" UNION SELECT order_id, {why} FROM {source} WHERE {_WHERE} AND {so}"
+        for source, so, why in _NOT_OVER
+    )
+    + " ORDER BY order_id, why"
+)
 _OF_CUSTOMER: Final = (
     select(*orders.c["order_id", "erased_at"])
     .where(orders.c.customer_id == bindparam("the_customer"))
@@ -102,17 +108,20 @@ _HAS_WISHES: Final = (
 )
 _LOCK: Final = (
     select(orders.c.order_id)
-    .where(orders.c.order_id.in_(bindparam("those", expanding=True)))
+    .where(orders.c.order_id.in_(bindparam("those", expanding=True)), orders.c.erased_at.is_(None))
     .order_by(orders.c.order_id)
     .with_for_update()
 )
 _IS_ERASED: Final = update(orders).where(orders.c.order_id == bindparam("the_order"))
 _PROOF: Final = insert(erasures)
-_OLD: Final = (
-    select(*orders.c["order_id", "customer_id"])
-    .where(orders.c.completed_at < bindparam("before"), orders.c.erased_at.is_(None))
-    .order_by(orders.c.completed_at)
-    .limit(bindparam("at_most"))
+_OLD: Final = text(
+    "SELECT order_id, customer_id FROM orders o"
+    " WHERE completed_at < :before AND erased_at IS NULL AND status = ANY(:ended)"
+    + "".join(
+        f" AND NOT EXISTS (SELECT FROM {source} WHERE order_id = o.order_id AND {so})"
+        for source, so, _ in _NOT_OVER
+    )
+    + " ORDER BY completed_at LIMIT :at_most"
 )
 
 
@@ -136,8 +145,8 @@ class ErasureStore:
             has_wishes = conn.execute(_HAS_WISHES, this).scalar_one()
             if not found and not has_wishes:
                 raise UnknownCustomer(customer_id)
-            known = [row.order_id for row in found if row.erased_at is None]
-            if still_open := _open(conn, _locked(conn, known)):
+            known = _locked(conn, [row.order_id for row in found])
+            if still_open := _open(conn, known):
                 raise NotErasable(customer_id, still_open)
             if known or has_wishes:
                 _forget(conn, customer_id, known, by=by, reason=reason, request_id=request_id, now=now)
@@ -148,15 +157,14 @@ class ErasureStore:
 def retire(engine: Engine, *, now: datetime, at_most: int, policy: Policy = DEFAULT) -> None:
     """Forget who placed the orders that ended longer ago than the policy's `retention`.
 
-    What is not over waits; the histories in Temporal are long gone by then.
+    What is not over waits, and keeps nobody else waiting; the histories in Temporal are long gone by then.
     """
     with engine.begin() as conn:
-        old = conn.execute(_OLD, {"before": now - policy.retention, "at_most": at_most}).all()
-        still_open = _open(conn, _locked(conn, [row.order_id for row in old])) if old else {}
+        asked = {"before": now - policy.retention, "at_most": at_most, "ended": _ENDED}
+        customer_of = {row.order_id: row.customer_id for row in conn.execute(_OLD, asked)}
         by_customer = defaultdict[str, list[str]](list)
-        for row in old:
-            if row.order_id not in still_open:
-                by_customer[row.customer_id].append(row.order_id)
+        for order_id in _locked(conn, list(customer_of)) if customer_of else ():
+            by_customer[customer_of[order_id]].append(order_id)
         for customer_id, those in by_customer.items():
             _forget(conn, customer_id, those, by=_SYSTEM, reason="retention", request_id="", now=now)
 
@@ -167,8 +175,7 @@ def _locked(conn: Connection, those: Sequence[str]) -> list[str]:
 
 def _open(conn: Connection, those: Sequence[str]) -> dict[str, list[str]]:
     found = defaultdict[str, list[str]](list)
-    asked = {"those": those, "ended": [status.value for status in ENDED], "ours": list(_OURS)}
-    for row in conn.execute(_OPEN, asked):
+    for row in conn.execute(_OPEN, {"those": those, "ended": _ENDED}):
         found[row.order_id].append(row.why)
     return dict(found)
 

@@ -114,9 +114,7 @@ def record(
     """
     order = locks.order_of_parcel(conn, parcel_id)
     before = _parcel(conn, parcel_id)
-    if order.erased_at:  # what comes so late says nothing of where its customer lives
-        scans = [replace(scan, text="", place="") for scan in scans]
-    known = _keep(conn, before, scans, now=now, policy=policy)
+    known = _keep(conn, before, scans, nameless=order.erased_at is not None, now=now, policy=policy)
     after = fold(known, now=now, future_tolerance=policy.future_scan_tolerance)
     new_edd = edd if edd and _is_newest(scans, before) else before.edd_date
     if _left_unseen(before, after):
@@ -171,14 +169,24 @@ def _stored(conn: Connection, parcel_id: str) -> dict[str, tuple[Scan, Standing]
 
 
 def _keep(
-    conn: Connection, parcel: Row[Any], scans: Sequence[Scan], *, now: datetime, policy: Policy
+    conn: Connection,
+    parcel: Row[Any],
+    scans: Sequence[Scan],
+    *,
+    nameless: bool,
+    now: datetime,
+    policy: Policy,
 ) -> list[Scan]:
-    """Write the scans that are new, are told better now, or stand elsewhere than they did; return all there are."""
+    """Write the scans that are new, are told better now, or stand elsewhere than they did; return all there are.
+
+    What is written `nameless` does not say where its customer lives, nor who signed.
+    """
     stored = _stored(conn, parcel.parcel_id)
     known = {hashed: scan for hashed, (scan, _) in stored.items()}
     for scan in scans:
         hashed = scan.digest(parcel.carrier or "", parcel.tracking_number or "")
-        known[hashed] = telling_that_counts((scan, known.get(hashed, scan)))
+        said = replace(scan, text="", place="") if nameless else scan
+        known[hashed] = telling_that_counts((said, known.get(hashed, said)))
     stand = standings(known.values(), now=now, future_tolerance=policy.future_scan_tolerance)
     # One that stands under two numbers counts once, and neither is set aside.
     stands = {hashed: (scan, stand.get(scan, Standing.FOLDED)) for hashed, scan in known.items()}

@@ -49,6 +49,7 @@ from fulfillment.storage.tables import (
 )
 
 _AT_MOST: Final = 100
+_AT_ONCE: Final = 10  # of what takes twenty statements each
 _STANDS_STILL: Final = frozenset({Flag.CUSTOMS.value, Flag.ON_HOLD.value})
 # Real time: how long the doors and their relay may take before somebody else looks.
 _UNHEARD_AFTER: Final = timedelta(seconds=30)
@@ -97,7 +98,7 @@ class ReconciliationStore:
         late_receipts.note(self._engine, now=now, at_most=_AT_MOST, policy=self._policy)
         late_parcels.note(self._engine, now=now, policy=self._policy)
         due_cases.act(self._engine, now=now, at_most=_AT_MOST, policy=self._policy)
-        erasure.retire(self._engine, now=now, at_most=_AT_MOST, policy=self._policy)
+        erasure.retire(self._engine, now=now, at_most=_AT_ONCE, policy=self._policy)
         doubtful = max(self._policy.unknown_sla, self._shop_span(_IN_DOUBT_AFTER))
         with self._engine.begin() as conn:
             _resolve_doubts(conn, now)

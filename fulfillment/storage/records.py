@@ -8,7 +8,7 @@ from sqlalchemy import Connection, Engine, Row, bindparam, func, select, update
 
 from fulfillment.crashpoints import crashpoint
 from fulfillment.domain.address import Address
-from fulfillment.domain.cases import Case, CaseKind
+from fulfillment.domain.cases import Case, CaseKind, CaseRefused
 from fulfillment.domain.change import (
     AddLines,
     CancelUnits,
@@ -266,10 +266,15 @@ class RecordStore:
             return delivery.change_service(conn, request, now=self._now())
 
     def open_case(self, request: OpenCase) -> Case:
-        """Open a case; a second detection joins the open one."""
+        """Open a case; a second detection joins the open one.
+
+        Raises:
+            CaseRefused: the order has ended. Its workflow asks for none then, but a try that it had given up may.
+        """
         now, kind = self._now(), request.kind
         with self._engine.begin() as conn:
-            lock_order(conn, request.order_id)
+            if lock_order(conn, request.order_id).status in ENDED:
+                raise CaseRefused(f"{request.order_id} has ended: no {kind} is opened about it any more")
             return cases.open_case(
                 conn,
                 request.order_id,

@@ -442,6 +442,7 @@ holds = Table(
     _moment("ended_at", nullable=True),
     CheckConstraint("state IN ('active', 'released', 'defaulted')", name="state"),
     Index("uq_holds_active", "order_id", "reason", unique=True, postgresql_where=text("state = 'active'")),
+    Index("ix_holds_of_order", "order_id"),  # an erasure looks here
 )
 
 cases = Table(
@@ -533,6 +534,7 @@ order_changes = Table(
         unique=True,
         postgresql_where=text("request_id <> ''"),
     ),
+    Index("ix_order_changes_of_order", "order_id"),  # an erasure looks here
 )
 
 promises = Table(
@@ -1142,6 +1144,7 @@ inbox = Table(
     _moment("received_at"),
     CheckConstraint("state IN ('applied', 'unmatched', 'ignored')", name="state"),
     Index("ix_inbox_open", "received_at", postgresql_where=text("state = 'unmatched'")),
+    Index("ix_inbox_of_order", "order_id"),  # an erasure looks here
 )
 
 # What a door or the floor decided and an order's workflow must still hear; the relay delivers it.
@@ -1156,6 +1159,7 @@ signals = Table(
     _moment("at"),
     _moment("delivered_at", nullable=True),
     Index("ix_signals_open", "signal_id", postgresql_where=text("delivered_at IS NULL")),
+    Index("ix_signals_of_order", "order_id"),  # an erasure looks here
 )
 
 outbox = Table(
@@ -1275,6 +1279,7 @@ webhook_deliveries = Table(
         "seq",
         postgresql_where=text("state IN ('pending', 'claimed')"),
     ),
+    Index("ix_webhook_deliveries_of_order", "order_id"),  # an erasure looks here
 )
 
 idempotency_keys = Table(
@@ -1287,4 +1292,5 @@ idempotency_keys = Table(
     Column("status", Integer),  # null while the first request is still running
     Column("answer", JSONB),
     _moment("at"),
+    Index("ix_idempotency_keys_of_order", text("coalesce(answer->>'order_id', answer->>'id')")),  # and here
 )

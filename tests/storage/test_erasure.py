@@ -10,14 +10,14 @@ from sqlalchemy import ARRAY, LargeBinary, Table, Text, text
 from sqlalchemy.dialects.postgresql import JSONB
 
 from fulfillment.domain.address import Address
-from fulfillment.domain.erasure import NotErasable, UnknownCustomer
-from fulfillment.domain.notifications import Fact, Preferences
+from fulfillment.domain.erasure import Forgotten, NotErasable, UnknownCustomer
+from fulfillment.domain.notifications import Block, Channel, Fact, Preferences
 from fulfillment.domain.order import Customer, Outcome
 from fulfillment.domain.policy import DEFAULT
 from fulfillment.domain.record import CloseOrder
 from fulfillment.domain.tracking import CarrierStatus
 from fulfillment.storage import erasure, journal
-from fulfillment.storage.contacts import ContactStore
+from fulfillment.storage.contacts import ContactStore, block
 from fulfillment.storage.erasure import BLANK, GONE, ErasureStore
 from fulfillment.storage.idempotency import IdempotencyKeys
 from fulfillment.storage.missing import CaseRefused, MissingStore
@@ -354,19 +354,109 @@ def test_p54_an_old_order_is_nobodys_by_itself_and_one_with_an_open_case_waits(h
     assert house.row(orders, order_id="SO-2")["email"] == ANN_HERSELF.email
 
 
-def test_p54_what_the_carrier_owes_us_keeps_nobody_from_being_forgotten(
+def test_p54_while_a_claim_against_the_carrier_is_open_it_must_be_known_whose_goods_they_were(
     house: House, store: ErasureStore
 ) -> None:
     anns(house)
     with house.engine.begin() as conn:
         conn.execute(text(_A_CLAIM))
 
-    store.erase(ANN, by="olga", reason="she asked")
-
-    assert house.row(metadata.tables["cases"])["note"] == "file a claim with UPS"
+    with pytest.raises(NotErasable, match=r"SO-1 has an open case \(carrier_claim\)"):
+        store.erase(ANN, by="olga", reason="she asked")
 
 
 _A_CLAIM: Final = """
     INSERT INTO cases (case_id, order_id, subject, kind, severity, owner, state, note, opened_at, due_at)
     VALUES ('C-1', 'SO-1', 'SO-1-P1', 'carrier_claim', 3, 'support', 'open', 'file a claim with UPS', now(), now())
 """
+
+
+@pytest.mark.parametrize("state", ["claimed", "unknown"])
+def test_p54_while_a_message_is_on_its_way_it_must_be_known_where_to(
+    house: House, store: ErasureStore, state: str
+) -> None:
+    """Guard: the outbox among what is not over. A sender would write the address down again, and send to nobody."""
+    anns(house)
+    house.change(outbox, {"state": state}, fact="shipped")
+
+    with pytest.raises(NotErasable, match="SO-1 has a message on its way"):
+        store.erase(ANN, by="olga", reason="she asked")
+
+
+def test_p54_an_address_is_found_however_it_was_written(house: House, store: ErasureStore) -> None:
+    """Guard: small letters on both sides. Without them a block of `Ann@Zebra.example` stood after its erasure."""
+    loud = replace(ANN_HERSELF, email="Ann@Zebra.example")
+    house.shipped(customer=loud, ship_to=HOME)
+    house.shipping.scanned("SO-1-P1", (a_scan(CarrierStatus.DELIVERED),), None, source="carrier")
+    house.records.close(CloseOrder(order_id="SO-1", outcome=Outcome.DELIVERED))
+    with house.engine.begin() as conn:
+        block(conn, Channel.EMAIL, loud.email, Block.BOUNCED, why="no such user", now=house.now())
+        conn.execute(text(_UNMATCHED_MAIL))
+
+    store.erase(ANN, by="olga", reason="she asked")
+
+    assert who_says(house) == set()
+
+
+_UNMATCHED_MAIL: Final = """
+    INSERT INTO inbox (provider, event_id, kind, subject, body, state, received_at)
+    VALUES ('smtp', 'b-1', 'bounce', '?', '{"to": "ann@ZEBRA.example"}', 'ignored', now())
+"""
+
+
+def test_p54_whoever_was_forgotten_is_not_reached_elsewhere(house: House, store: ErasureStore) -> None:
+    anns(house)
+    store.erase(ANN, by="olga", reason="she asked")
+
+    with pytest.raises(Forgotten, match="SO-1"):
+        ContactStore(house.engine, house.now).reach_at("SO-1", email="z@zebra.example", phone="", by="ben")
+
+    assert who_says(house) == set()
+
+
+def test_p54_a_late_bounce_of_a_forgotten_customers_mail_calls_nobody(
+    house: House, store: ErasureStore
+) -> None:
+    """Guard: `contacts.lost` looks whether the order is somebody's; else it is a case about nobody."""
+    anns(house)
+    store.erase(ANN, by="olga", reason="she asked")
+    told = house.rows(outbox)[0]
+    house.change(outbox, {"state": "sent"}, notification_id=told["notification_id"])
+
+    contacts = ContactStore(house.engine, house.now)
+    contacts.bounced(told["notification_id"], "", "no such user", Block.BOUNCED)
+
+    assert house.rows(metadata.tables["cases"]) == []
+    assert house.rows(metadata.tables["contact_blocks"]) == []
+
+
+def test_p54_a_scan_that_is_told_again_is_still_the_same_scan(house: House, store: ErasureStore) -> None:
+    """Guard: it is recognised by what was said, and stored without it. Blanked before, it was another scan."""
+    anns(house)
+    store.erase(ANN, by="olga", reason="she asked")
+    before = len(house.rows(metadata.tables["tracking_events"]))
+
+    scan = a_scan(CarrierStatus.DELIVERED, place="Zebraville, NV", text="signed by A ZEBRA")
+    house.shipping.scanned("SO-1-P1", (scan,), None, source="carrier")
+
+    assert len(house.rows(metadata.tables["tracking_events"])) == before
+    assert who_says(house) == set()
+
+
+def test_p54_an_old_order_with_something_open_keeps_no_other_waiting(house: House) -> None:
+    """Guard: what is open is asked before the oldest are taken. Asked after, one dispute stopped all that came later."""
+    house.stocked()
+    anns(house)
+    with house.engine.begin() as conn:
+        conn.execute(text(_A_CLAIM))
+    house.wait(timedelta(hours=1))
+    house.shipped("SO-2", number="1Z2", customer=replace(ANN_HERSELF, customer_id="cus_ben"), ship_to=HOME)
+    house.shipping.scanned("SO-2-P1", (a_scan(CarrierStatus.DELIVERED, hours=2),), None, source="carrier")
+    house.records.close(CloseOrder(order_id="SO-2", outcome=Outcome.DELIVERED))
+    house.wait(DEFAULT.retention + timedelta(days=1))
+
+    for _ in range(2):
+        erasure.retire(house.engine, now=house.now(), at_most=1)
+
+    assert [row["erased_at"] for row in house.rows(orders)] == [None, house.now()]
+    assert len(house.rows(erasures)) == 1

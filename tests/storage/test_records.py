@@ -5,7 +5,7 @@ from datetime import date, timedelta
 
 import pytest
 
-from fulfillment.domain.cases import CaseKind
+from fulfillment.domain.cases import CaseKind, CaseRefused
 from fulfillment.domain.errors import FulfillmentError, UnknownOrder
 from fulfillment.domain.holds import HoldReason, NoSuchHold
 from fulfillment.domain.inventory import Level
@@ -235,6 +235,19 @@ def test_a_case_found_twice_is_one_case_and_its_next_life_is_another(house: Hous
     assert joined == first
     assert (first.case_id, second.case_id) == ("SO-1-1:warehouse_late:1", "SO-1-1:warehouse_late:2")
     assert [row["resolution"] for row in house.rows(cases)] == ["handed over", None]
+
+
+def test_a_try_that_comes_after_the_orders_end_opens_no_case(house: House) -> None:
+    """Guard: without it the second try of a deed, slow and long given up, left a case on an order that had ended."""
+    house.stocked().shipped()
+    house.shipping.scanned("SO-1-P1", (a_scan(CarrierStatus.DELIVERED),), None, source="carrier")
+    house.records.close(CloseOrder(order_id="SO-1", outcome=Outcome.DELIVERED))
+    late = OpenCase(order_id="SO-1", subject="SO-1-1", kind=CaseKind.DELAYED, due_at=house.time)
+
+    with pytest.raises(CaseRefused, match="SO-1 has ended"):
+        house.records.open_case(late)
+
+    assert house.rows(cases) == []
 
 
 def test_another_day_is_promised_once_and_told(house: House) -> None:
