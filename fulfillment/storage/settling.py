@@ -165,13 +165,12 @@ def found(conn: Connection, request: Found, *, now: datetime) -> Unsettled:
     carrier_claims.found(conn, request.shipment_id, now=now)
     instead = conn.execute(_INSTEAD, {"the_shipment": request.shipment_id}).all()
     gone = any(row.work_status in _LEFT for row in instead)
-    here = tuple(s.shipment_id for s in instead if s.work_status in BEFORE_HAND_OVER)
-    lives_again = bool(here) and not gone and shipment.settled == _S.RESHIP
-    if here:
-        stopping.stop(conn, order, reason="found", by="system", now=now, only=here)
+    here = () if gone else tuple(s.shipment_id for s in instead if s.work_status in BEFORE_HAND_OVER)
+    lives_again = bool(here) and shipment.settled == _S.RESHIP
     if lives_again:
+        stopping.stop(conn, order, reason="found", by="system", now=now, only=here)
         _lives_again(conn, shipment)
-    _tell_found(conn, order, shipment, _and_now(shipment, here, gone=gone), now=now)
+    _tell_found(conn, order, shipment, _and_now(shipment, here), now=now)
     return Unsettled(
         stopped=here,
         settlement=None if lives_again else shipment.settled and _S(shipment.settled),
@@ -187,13 +186,7 @@ def _lives_again(conn: Connection, shipment: Row[Any]) -> None:
     conn.execute(_CHANGE, {"the_shipment": shipment.shipment_id, **values})
 
 
-def _and_now(shipment: Row[Any], stopped: Sequence[str], *, gone: bool) -> str:
-    """Say what follows. Where a part of what was sent instead has left, that and the money for the rest stand."""
-    if stopped and gone:
-        return (
-            "A part of what we sent instead has left already, and the money for the rest goes back: "
-            "please do not accept this one, or send it back."
-        )
+def _and_now(shipment: Row[Any], stopped: Sequence[str]) -> str:
     if stopped:
         return "So we send no other one."
     if shipment.settled == _S.RESHIP:

@@ -16,8 +16,7 @@ from fulfillment.domain.payment import Declined, DeclineGroup
 from fulfillment.domain.picking import Rejection
 from fulfillment.domain.policy import DEFAULT, Policy, Substitution
 from fulfillment.domain.record import DeclareLost
-from fulfillment.domain.settlement import Cause, Found, Settle, Settled, Settlement
-from fulfillment.domain.tracking import CarrierStatus
+from fulfillment.domain.settlement import Cause, Settle, Settled, Settlement
 from fulfillment.storage import lapsing
 from fulfillment.storage.orders import lock_order
 from fulfillment.storage.records import RecordStore
@@ -30,15 +29,13 @@ from fulfillment.storage.tables import (
     carrier_claims,
     order_lines,
     orders,
-    outbox,
     payments,
-    refunds,
     shipments,
     skus,
     unit_ranges,
 )
-from tests.storage.house import DEPOT, HOME, MUG, TEA, House, a_scan, an_order, only
-from tests.storage.paying import capture, claim, give_back, pay
+from tests.storage.house import DEPOT, HOME, MUG, TEA, House, an_order, only
+from tests.storage.paying import capture, claim, pay
 from tests.storage.proof import check_books, check_parcels
 
 RENO, LEHIGH = "wh-reno", "wh-lehigh"
@@ -323,23 +320,6 @@ def test_each_parcel_of_what_is_sent_again_is_claimed_for_the_worth_of_its_own_u
     settle(house, again, leaves(house, again))
 
     assert [row["amount"] for row in house.rows(carrier_claims)] == [3 * 1200, 1200]
-
-
-def test_what_turns_up_stops_those_parcels_sent_instead_that_are_still_here(house: House) -> None:
-    left, *here = sent_again(house).added
-    leaves(house, left)
-    house.wait(timedelta(hours=5))
-    house.shipping.scanned("SO-1-P1", (a_scan(CarrierStatus.IN_TRANSIT, 244),), None, source="asked")
-
-    came_to = house.records.found(Found(order_id="SO-1", shipment_id="SO-1-1"))
-    give_back(house, str(house.payments.claim_refund(here[0])))
-
-    assert (came_to.stopped, came_to.settlement) == (tuple(here), Settlement.RESHIP)
-    assert [stands(house, one) for one in (left, *here)] == ["handed_over", "cancelled", "cancelled"]
-    assert "the money for the rest goes back" in only(house.rows(outbox, fact="found"))["data"]["text"]
-    assert [row["amount"] for row in house.rows(refunds)] == [2 * 1200]
-    assert [house.payments.claim_refund(one) for one in here] == [None, None]
-    check(house)
 
 
 def test_what_is_sent_again_goes_in_parcels(house: House) -> None:
