@@ -70,6 +70,10 @@ class Casebook:
         """Note that the books ended a case beside the workflow."""
         self._end(subject, kind)
 
+    def drop(self, subject: str, kind: CaseKind) -> None:
+        """Let go of a case that some news does not name. It may be older than the case: later news brings it back."""
+        self._open.pop((subject, kind), None)
+
     def _end(self, subject: str, kind: CaseKind) -> Case | None:
         if case := self._open.pop((subject, kind), None):
             self._ended.add(case.case_id)

@@ -43,6 +43,6 @@ CAUSE: Final[Mapping[CaseKind, Cause]] = MappingProxyType(
         _K.NOT_RECEIVED: Cause.NOT_RECEIVED,
         _K.RETURN_TO_SENDER: Cause.RETURNED,
         _K.REFUSED: Cause.RETURNED,
-        _K.LAST_ATTEMPT: Cause.RETURNED,
+        _K.LAST_ATTEMPT: Cause.NOT_BROUGHT,
     }
 )

@@ -559,7 +559,7 @@ class ShipmentProcess:
     def _take_over_from_the_books(self, case: Case | None) -> None:
         for kind in BY_THE_BOOKS:
             if case is None or kind is not case.kind:
-                self._order.cases.over(self.id, kind)
+                self._order.cases.drop(self.id, kind)
         if case and not self.settlement:
             self._order.cases.take_over((case,))
 

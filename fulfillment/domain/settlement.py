@@ -21,6 +21,7 @@ class Cause(StrEnum):
     DAMAGED = "damaged"
     RETURNED = "returned"
     NOT_RECEIVED = "not_received"
+    NOT_BROUGHT = "not_brought"  # the carrier tries no more, and has not brought it back yet
 
 
 class NotSettled(FulfillmentError):

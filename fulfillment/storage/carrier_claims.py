@@ -24,8 +24,8 @@ from fulfillment.domain.policy import Policy
 from fulfillment.domain.settlement import Cause
 from fulfillment.storage import cases as case_rows
 from fulfillment.storage import journal, owed
-from fulfillment.storage.orders import lock_order
-from fulfillment.storage.tables import carrier_claims, cases, labels, parcels, shipments
+from fulfillment.storage.orders import lines_of, lock_order, order_from
+from fulfillment.storage.tables import carrier_claims, cases, labels, parcels
 
 _COMMAND: Final = "end_carrier_claim"
 _SYSTEM: Final = "system"
@@ -34,7 +34,6 @@ _PARCEL: Final = (
     .join(labels, (labels.c.parcel_id == parcels.c.parcel_id) & (labels.c.state == "used"))
     .where(parcels.c.shipment_id == bindparam("the_shipment"))
 )
-_WORTH: Final = select(shipments.c.value).where(shipments.c.shipment_id == bindparam("the_shipment"))
 _ADD: Final = insert(carrier_claims)
 _END: Final = update(carrier_claims).where(carrier_claims.c.case_id == bindparam("the_case"))
 _OPEN: Final = (
@@ -110,14 +109,12 @@ class CarrierClaims:
 def claim(
     conn: Connection, order: Row[Any], shipment_id: str, cause: Cause, *, now: datetime, policy: Policy
 ) -> None:
-    """Open a claim for a shipment that its carrier lost or broke; what cost nothing, or is claimed already, has none."""
-    worth: int = conn.execute(_WORTH, {"the_shipment": owed.paid_as(conn, shipment_id)}).scalar_one()
+    """Open a claim for a shipment that its carrier lost or broke; what cost nothing, or was claimed before, has none."""
+    worth = owed.worth(conn, order_from(order, lines_of(conn, order.order_id)), shipment_id)
     parcel = conn.execute(_PARCEL, {"the_shipment": shipment_id}).one_or_none()
-    if cause not in CLAIMABLE or not worth or parcel is None:
+    if cause not in CLAIMABLE or not worth or parcel is None or _was_claimed(conn, parcel.parcel_id):
         return
     name, kind, last = parcel.parcel_id, CaseKind.CARRIER_CLAIM, deadline(parcel.handed_over_at, policy)
-    if case_rows.find(conn, kind, subject=name):
-        return
     note = task(parcel.carrier, name, parcel.tracking_number, cause, worth, order.currency, last)
     due = due_at(last, now, policy)
     case = case_rows.open_case(conn, order.order_id, kind, subject=name, due_at=due, now=now, note=note)
@@ -134,6 +131,12 @@ def claim(
         "opened_at": now,
     }
     conn.execute(_ADD, row)
+
+
+def _was_claimed(conn: Connection, parcel_id: str) -> bool:
+    """Whether a claim stands or has ended; what was found since may be lost again."""
+    before = conn.execute(_OF_PARCEL, {"the_parcel": parcel_id}).one_or_none()
+    return before is not None and before.outcome != ClaimOutcome.FOUND
 
 
 def found(conn: Connection, shipment_id: str, *, now: datetime) -> None:

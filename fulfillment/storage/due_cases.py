@@ -10,10 +10,10 @@ from fulfillment.domain.cases import BESIDE_THE_ORDER, CaseKind, CaseState, Owne
 from fulfillment.domain.order import ENDED
 from fulfillment.domain.playbooks import OF_THE_ORDER, Deed, Due, at_due, last_day
 from fulfillment.domain.policy import Policy
-from fulfillment.storage import attempts, carrier_claims, journal, signals
+from fulfillment.storage import attempts, carrier_claims, journal, owed, signals
 from fulfillment.storage import cases as case_rows
-from fulfillment.storage.orders import lock_order
-from fulfillment.storage.tables import cases, shipments
+from fulfillment.storage.orders import lines_of, lock_order, order_from
+from fulfillment.storage.tables import cases
 
 _IS_DUE: Final = (cases.c.state != CaseState.RESOLVED.value) & (cases.c.due_at <= bindparam("now"))
 _DUE: Final = (
@@ -25,7 +25,6 @@ _DUE: Final = (
 _THE_CASE: Final = cases.c.case_id == bindparam("the_case")
 _STILL_DUE: Final = select(cases).where(_THE_CASE, _IS_DUE).with_for_update()
 _GOES_ON: Final = update(cases).where(_THE_CASE)
-_VALUE: Final = select(shipments.c.value).where(shipments.c.shipment_id == bindparam("the_shipment"))
 # When the carrier is asked to look for a parcel.
 _TRACED: Final = ((CaseKind.NO_FIRST_SCAN, Deed.TELL), (CaseKind.NOT_RECEIVED, Deed.DECIDE))
 
@@ -85,7 +84,7 @@ def _act(
         until = last_day(case.kind, case.opened_at, policy)
         case_rows.tell(conn, order_id, case, due.told, now=now, until=until)
     if (row.kind, due.deed) in _TRACED:
-        _trace(conn, row, now=now, policy=policy)
+        _trace(conn, order, row, now=now, policy=policy)
     if due.deed in OF_THE_ORDER:
         body = {"shipment_id": row.subject, "subject": row.subject, "kind": row.kind, "deed": due.deed.value}
         journal.signal(conn, order_id, signals.OVERDUE, body, fact_key=key, at=now)
@@ -95,8 +94,8 @@ def _act(
         )
 
 
-def _trace(conn: Connection, row: Row[Any], *, now: datetime, policy: Policy) -> None:
+def _trace(conn: Connection, order: Row[Any], row: Row[Any], *, now: datetime, policy: Policy) -> None:
     """Open a trace, unless what was not received is worth so little that it is made good without one."""
-    value: int = conn.execute(_VALUE, {"the_shipment": row.subject}).scalar_one()
-    if row.kind == CaseKind.NO_FIRST_SCAN or value > policy.keep_item_under:
+    worth = owed.worth(conn, order_from(order, lines_of(conn, order.order_id)), row.subject)
+    if row.kind == CaseKind.NO_FIRST_SCAN or worth > policy.keep_item_under:
         carrier_claims.trace(conn, row.order_id, row.subject, now=now, policy=policy)

@@ -10,14 +10,18 @@ from fulfillment.domain.shipment import WorkStatus
 from fulfillment.storage.tables import shipments, unit_ranges
 
 _GONE: Final = (Outcome.LOST, Outcome.RETURNED)
-# Units that lie in a shipment which arrived or may still: under the numbers of those that were paid.
-_COMING: Final = text(
-    """
+# Units in shipments, under the numbers of those that were paid.
+_AS_PAID: Final = """
     SELECT coalesce(r.root_line, u.line_no) AS line_no,
         coalesce(r.root_unit + u.first_unit - 1, u.first_unit) AS first_unit, u.quantity
     FROM unit_ranges u
     JOIN shipments s USING (shipment_id)
     LEFT JOIN replacements r ON r.order_id = u.order_id AND r.line_no = u.line_no
+"""
+_STANDS_FOR: Final = text(f"{_AS_PAID} WHERE u.shipment_id = :the_shipment")
+# What arrived or may still.
+_COMING: Final = text(
+    f"""{_AS_PAID}
     WHERE u.order_id = :the_order AND s.work_status <> 'cancelled' AND s.settled IS NULL
         AND coalesce(s.outcome, '') NOT IN ('lost', 'returned')
     """
@@ -55,6 +59,13 @@ def paid_as(conn: Connection, shipment_id: str) -> str:
     return root
 
 
+def worth(conn: Connection, order: Order, shipment_id: str) -> int:
+    """Return what a shipment's goods cost the customer, in minor units: sent for nothing, what they stand for did."""
+    shipment = conn.execute(_SHIPMENT, {"the_shipment": shipment_id}).one()
+    units = _numbers(conn.execute(_STANDS_FOR, {"the_shipment": shipment_id}).all())
+    return shipment.value or order.worth(_one_by_one(units))
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Owed:
     """What of a paid shipment the customer has or will get, and what it cost them, in minor units."""
@@ -68,7 +79,7 @@ def of_shipment(conn: Connection, order: Order, shipment_id: str) -> Owed:
     shipment = conn.execute(_SHIPMENT, {"the_shipment": shipment_id}).one()
     rows = conn.execute(_UNITS_IN, {"the_shipment": shipment_id}).all()
     kept = _numbers(rows) & coming(conn, order.order_id) if _is_gone(shipment) else _numbers(rows)
-    units = tuple(UnitRange(line_no=n, first=unit, count=1) for n, unit in sorted(kept))
+    units = _one_by_one(kept)
     if shipment.work_status == WorkStatus.CANCELLED:
         return Owed(amount=0, units=())
     if not _is_gone(shipment):
@@ -90,6 +101,10 @@ def sent_again(conn: Connection, order_id: str) -> dict[tuple[int, int], str]:
 def _is_gone(shipment: Row[Any]) -> bool:
     """Whether its own goods are no longer what the customer gets for their money."""
     return shipment.settled is not None or shipment.outcome in _GONE
+
+
+def _one_by_one(units: Units) -> tuple[UnitRange, ...]:
+    return tuple(UnitRange(line_no=n, first=unit, count=1) for n, unit in sorted(units))
 
 
 def _numbers(rows: Any) -> Units:

@@ -128,6 +128,7 @@ _WHY: Final = {
     Cause.DAMAGED: "Your parcel was damaged on its way.",
     Cause.RETURNED: "Your parcel came back to us.",
     Cause.NOT_RECEIVED: "Your parcel did not reach you.",
+    Cause.NOT_BROUGHT: "The carrier could not bring you your parcel.",
 }
 _NAMED_AGAIN: Final = " (sent again)"
 
@@ -136,7 +137,8 @@ def settle(conn: Connection, request: Settle, *, now: datetime, policy: Policy) 
     """Decide what the customer gets for a shipment, and begin with it. See `RecordStore.settle`."""
     order = lock_order(conn, request.order_id)
     shipment = _read(conn, request.order_id, request.shipment_id)
-    if shipment.settled is not None:
+    if shipment.settled is not None:  # its carrier may have lost it since
+        carrier_claims.claim(conn, order, request.shipment_id, request.cause, now=now, policy=policy)
         return _as_before(conn, shipment, request, now=now)
     _check_may_settle(order, shipment)
     units = conn.execute(_UNITS, {"the_shipment": request.shipment_id}).all()

@@ -30,7 +30,7 @@ from fulfillment.storage.tables import (
 from tests.storage.house import NUMBER, House, a_scan, only
 from tests.storage.paying import capture
 
-FIRST, PARCEL = "SO-1-1", "SO-1-P1"
+FIRST, AGAIN, PARCEL = "SO-1-1", "SO-1-2", "SO-1-P1"
 VALUE = 2 * 1200 + 500
 TASK = f"file a claim with UPS until Wed 23 Dec: SO-1-P1 ({NUMBER}) is lost, 29.00 USD"
 
@@ -65,7 +65,8 @@ def check_kept(house: House) -> None:
 
 
 @pytest.mark.parametrize(
-    ("cause", "claimed"), [("lost", 1), ("damaged", 1), ("returned", 0), ("not_received", 0)]
+    ("cause", "claimed"),
+    [("lost", 1), ("damaged", 1), ("returned", 0), ("not_received", 0), ("not_brought", 0)],
 )
 def test_what_the_carrier_lost_or_broke_is_claimed_from_it_once(
     engine: Engine, cause: str, claimed: int
@@ -76,6 +77,21 @@ def test_what_the_carrier_lost_or_broke_is_claimed_from_it_once(
     settle(house, Cause(cause))
 
     assert len(house.rows(carrier_claims)) == len(house.rows(cases, kind="carrier_claim")) == claimed
+    check_kept(house)
+
+
+def test_what_was_sent_again_before_it_was_lost_is_claimed_once_whatever_came_of_it(engine: Engine) -> None:
+    house = lost(engine)
+    settle(house, Cause.NOT_BROUGHT, Settlement.RESHIP)
+    before, said = house.rows(carrier_claims), only(house.rows(order_events, kind="reshipped"))["text"]
+
+    settle(house)
+    end(house, ClaimOutcome.REFUSED)
+    settle(house)
+
+    assert said.startswith("The carrier could not bring you your parcel. We are sending you another one")
+    assert (before, only(house.rows(carrier_claims))["amount"]) == ([], VALUE)
+    assert only(house.rows(cases, kind="carrier_claim"))["state"] == "resolved"
     check_kept(house)
 
 
@@ -200,6 +216,25 @@ def test_the_carrier_is_asked_to_look_for_what_is_missed(engine: Engine, kind: C
     house.wait(timedelta(hours=25))
     house.reconciliation.sweep()
     assert the_case(house, CaseKind.CARRIER_TRACE)["owner"] == "ops"
+
+
+def test_the_carrier_is_asked_for_what_was_sent_again_too_by_the_worth_of_what_it_stands_for(
+    engine: Engine,
+) -> None:
+    house = missed(engine, CaseKind.NOT_RECEIVED)
+    capture(house, FIRST)
+    settle(house, Cause.NOT_RECEIVED, Settlement.RESHIP)
+    house.floor.start_picking(AGAIN, by="pia")
+    house.floor.picked(AGAIN, by="pia")
+    house.label(house.pack(AGAIN), number="1Z999AA10123456785")
+    house.floor.hand_over(AGAIN, by="dock")
+    asked = OpenCase(order_id="SO-1", subject=AGAIN, kind=CaseKind.NOT_RECEIVED, due_at=house.now())
+    house.records.open_case(asked)
+    house.wait(timedelta(hours=1))
+
+    house.reconciliation.sweep()
+
+    assert {row["subject"] for row in house.rows(cases, kind="carrier_trace")} == {FIRST, AGAIN}
 
 
 def test_what_is_made_good_without_a_trace_asks_for_none(engine: Engine) -> None:

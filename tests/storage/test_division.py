@@ -16,7 +16,7 @@ from fulfillment.domain.payment import Declined, DeclineGroup
 from fulfillment.domain.picking import Rejection
 from fulfillment.domain.policy import DEFAULT, Policy, Substitution
 from fulfillment.domain.record import DeclareLost
-from fulfillment.domain.settlement import Cause, Settle, Settlement
+from fulfillment.domain.settlement import Cause, Settle, Settled, Settlement
 from fulfillment.storage import lapsing
 from fulfillment.storage.orders import lock_order
 from fulfillment.storage.records import RecordStore
@@ -26,6 +26,7 @@ from fulfillment.storage.stock import StockStore
 from fulfillment.storage.tables import (
     allocations,
     backorders,
+    carrier_claims,
     order_lines,
     orders,
     payments,
@@ -286,17 +287,43 @@ def test_what_was_not_found_comes_from_elsewhere_in_parcels(house: House) -> Non
     check(house)
 
 
-def test_what_is_sent_again_goes_in_parcels(house: House) -> None:
+def settle(house: House, shipment_id: str, parcel_id: str) -> Settled:
+    """Let the carrier lose a parcel, and send its goods again by themselves where they are the first."""
+    house.wait(timedelta(days=10))
+    house.records.declare_lost(DeclareLost(order_id="SO-1", parcel_id=parcel_id))
+    lost = Settle(order_id="SO-1", shipment_id=shipment_id, cause=Cause.LOST, by="maria", request_id="r-1")
+    return house.records.settle(lost)
+
+
+def sent_again(house: House) -> Settled:
+    """Three mugs that went in one parcel, which is lost, and go in three."""
     house.stocked(**HEAVY | {"weight_g": 9_000, "height_mm": 100})
     house.shipped(mugs=3, teas=0)
     capture(house, "SO-1-1")
     house.change(skus, {"weight_g": 17_000}, sku=MUG)
-    house.wait(timedelta(days=10))
-    house.records.declare_lost(DeclareLost(order_id="SO-1", parcel_id="SO-1-P1"))
+    return settle(house, "SO-1-1", "SO-1-P1")
 
-    settled = house.records.settle(
-        Settle(order_id="SO-1", shipment_id="SO-1-1", cause=Cause.LOST, by="maria", request_id="r-1")
-    )
+
+def leaves(house: House, shipment_id: str) -> str:
+    """Bring a mug from the floor to the carrier; return its parcel."""
+    house.floor.start_picking(shipment_id, by="pia")
+    house.floor.picked(shipment_id, by="pia")
+    parcel_id = house.pack(shipment_id, weight_g=17_500)
+    house.label(parcel_id, number=f"1Z{shipment_id}")
+    house.floor.hand_over(shipment_id, by="dock")
+    return parcel_id
+
+
+def test_each_parcel_of_what_is_sent_again_is_claimed_for_the_worth_of_its_own_units(house: House) -> None:
+    again = sent_again(house).added[0]
+
+    settle(house, again, leaves(house, again))
+
+    assert [row["amount"] for row in house.rows(carrier_claims)] == [3 * 1200, 1200]
+
+
+def test_what_is_sent_again_goes_in_parcels(house: House) -> None:
+    settled = sent_again(house)
 
     assert settled.settlement is Settlement.RESHIP
     assert settled.added == ("SO-1-2", "SO-1-3", "SO-1-4")

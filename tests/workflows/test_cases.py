@@ -167,7 +167,20 @@ async def test_the_third_failed_attempt_is_supports_and_its_money_goes_back_when
     assert "Open are: last_attempt of SO-1-1" in str(refused.value.cause)
     assert (result.outcome, result.refunds) == ("returned", ("SO-1-1",))
     assert order.world.did("case") == []  # the books opened them, and nothing is asked about its way back
-    assert order.world.did("settle")[0] == "settle SO-1-1 returned refund"
+    assert order.world.did("settle")[0] == "settle SO-1-1 not_brought refund"
+
+
+async def test_a_case_of_the_books_that_older_news_does_not_name_comes_back_with_the_next(
+    place: PlaceOrder,
+) -> None:
+    order = await on_its_way(place, a_world())
+    await order.scanned("attempted", case=booked(K.LAST_ATTEMPT, 3))
+    await order.scanned("in_transit")
+    await order.answers("view", lambda view: view["cases"] == [])
+
+    await order.scanned("attempted", case=booked(K.LAST_ATTEMPT, 3))
+
+    await order.answers("view", lambda view: view["cases"] == ["last_attempt about SO-1-1"])
 
 
 async def test_what_waits_at_a_counter_or_at_customs_is_not_told_as_silent(place: PlaceOrder) -> None:

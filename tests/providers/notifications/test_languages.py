@@ -204,6 +204,16 @@ def test_an_attempt_is_told_with_its_number_and_the_day_of_the_next(
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
+def test_what_is_sent_again_while_it_is_still_out_is_not_told_as_come_back(
+    renderer: Renderer, language: str
+) -> None:
+    causes = ("not_brought", "not_received", "returned")
+    out, missed, back = (told(renderer, language, Fact.RESHIPPED, data={"cause": one}).text for one in causes)
+
+    assert out == missed != back
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
 def test_who_may_pick_up_reads_the_last_day_and_who_has_a_duty_to_pay_that_it_is_theirs(
     renderer: Renderer, language: str
 ) -> None:
