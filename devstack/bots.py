@@ -21,6 +21,7 @@ from typing import Any, Final, Protocol
 
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from fulfillment.domain.label import HEAVIEST_G
 from fulfillment.http import ApiAway, ApiRefused, api_client
 
 log = logging.getLogger("bots")
@@ -38,7 +39,6 @@ _BUSY: Final = 429
 _RECEIPTS_EVERY: Final = 2.0
 _LAST_WORDS: Final = 2.0
 _HEAVIEST_G: Final = 30_000  # which every carrier takes; what nobody weighed is no heavier
-_LABEL_TAKES_G: Final = 68_038  # 150 lb, the most that any carrier does
 _FREIGHT: Final = "freight, for which no carrier here has a label: the rest goes with it"
 
 
@@ -329,7 +329,7 @@ def _wants(job: Job, sku: str) -> bool:
 
 
 def _weighed(weight_g: int) -> dict[str, Any]:
-    if weight_g > _LABEL_TAKES_G:
+    if weight_g > HEAVIEST_G:
         return {"weight_g": _HEAVIEST_G, "weight_reason": _FREIGHT}
     return {"weight_g": weight_g}
 

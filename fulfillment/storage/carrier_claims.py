@@ -110,9 +110,11 @@ def claim(
     conn: Connection, order: Row[Any], shipment_id: str, cause: Cause, *, now: datetime, policy: Policy
 ) -> None:
     """Open a claim for a shipment that its carrier lost or broke; what cost nothing, or was claimed before, has none."""
+    if cause not in CLAIMABLE:
+        return
     worth = owed.worth(conn, order_from(order, lines_of(conn, order.order_id)), shipment_id)
     parcel = conn.execute(_PARCEL, {"the_shipment": shipment_id}).one_or_none()
-    if cause not in CLAIMABLE or not worth or parcel is None or _was_claimed(conn, parcel.parcel_id):
+    if not worth or parcel is None or _was_claimed(conn, parcel.parcel_id):
         return
     name, kind, last = parcel.parcel_id, CaseKind.CARRIER_CLAIM, deadline(parcel.handed_over_at, policy)
     note = task(parcel.carrier, name, parcel.tracking_number, cause, worth, order.currency, last)
@@ -192,9 +194,7 @@ def _end(
 ) -> None:
     values = {"outcome": outcome.value, "paid": paid, "ended_at": now, "ended_by": by}
     conn.execute(_END, {"the_case": row.case_id, **values})
-    case_rows.resolve(
-        conn, CaseKind.CARRIER_CLAIM, subject=row.parcel_id, resolution=str(came), now=now, by=by
-    )
+    case_rows.resolve(conn, CaseKind.CARRIER_CLAIM, subject=row.parcel_id, resolution=came, now=now, by=by)
 
 
 def _claim(row: Row[Any]) -> CarrierClaim:

@@ -19,7 +19,6 @@ from fulfillment.domain.policy import DEFAULT, Policy
 from fulfillment.storage import journal, locks
 from fulfillment.storage.tables import customer_preferences, erasures, orders
 
-ERASED: Final = "erased"
 _SYSTEM: Final = "waybill"
 _ENDED: Final = sorted(status.value for status in ENDED)
 # What a row becomes, by table. Country and region stay, for taxes and for how long parcels take there.
