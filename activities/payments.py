@@ -34,15 +34,16 @@ from fulfillment.domain.refund import Refund, RefundState
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class AuthorizePayment:
-    """Reserve the money that these shipments lack, by one payment.
+class AuthorizePayments:
+    """Reserve the money that these shipments lack, by one payment for each group of them.
 
-    `attempt` counts business attempts through the order, never retries.
+    `attempt` is the number of the first payment, the others count on. It counts business attempts through the order,
+    never retries.
     """
 
     order_id: str
     attempt: int
-    shipments: tuple[str, ...]
+    groups: tuple[tuple[str, ...], ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -188,16 +189,21 @@ class PaymentActivities:
         self._gateway, self._books, self._public_url = gateway, books, public_url
 
     @activity.defn(no_thread_cancel_exception=True)
-    def authorize_payment(self, request: AuthorizePayment) -> Authorization:
-        """Reserve the money that shipments lack. A decline is a result, and so is a bank that asks the customer.
+    def authorize_payments(self, request: AuthorizePayments) -> tuple[Authorization, ...]:
+        """Reserve the money that shipments lack, payment by payment, up to the first one that is not held.
+
+        A decline is a result, and so is a bank that asks the customer.
 
         Raises:
-            ApplicationError: type Stop, never retried: one of them was cancelled.
+            ApplicationError: type Stop, never retried: one of them was cancelled. What was held before stays held.
         """
+        answers: list[Authorization] = []
         with told_to_temporal():
-            claimed = self._books.claim_authorization(request.order_id, request.attempt, request.shipments)
-            answer = claimed if isinstance(claimed, Authorization) else self._answer(claimed)
-            return self._without_leftovers(answer)
+            for attempt, shipments in enumerate(request.groups, start=request.attempt):
+                answers.append(self._authorized(request.order_id, attempt, shipments))
+                if answers[-1].status is not PaymentStatus.AUTHORIZED:
+                    break
+        return tuple(answers)
 
     @activity.defn(no_thread_cancel_exception=True)
     def check_payment(self, payment_id: str) -> Authorization:
@@ -282,6 +288,12 @@ class PaymentActivities:
         with told_to_temporal():
             operation = self._books.open_operation(key)
             return operation is None or self._adopt(operation)
+
+    def _authorized(self, order_id: str, attempt: int, shipments: Sequence[str]) -> Authorization:
+        claimed = self._books.claim_authorization(order_id, attempt, shipments)
+        return self._without_leftovers(
+            claimed if isinstance(claimed, Authorization) else self._answer(claimed)
+        )
 
     def _answer(self, operation: Operation) -> Authorization:
         try:

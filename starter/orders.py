@@ -4,7 +4,8 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import timedelta
-from typing import Any, Protocol
+from itertools import groupby
+from typing import Any, Final, Protocol
 
 import structlog
 from temporalio.api.common.v1 import WorkflowExecution
@@ -40,6 +41,7 @@ from workflows.refund import RefundWorkflow
 log = structlog.stdlib.get_logger(__name__)
 
 ANSWER_WITHIN = timedelta(seconds=10)
+_OF_PARCELS: Final = frozenset({contract.PACKED, contract.HANDED_OVER, contract.MILESTONE})
 _TIME = "goes_on"  # in the memo of a run: which time it is that its order goes on
 
 
@@ -382,20 +384,26 @@ class Orders:
         """Hand facts on to their orders; return how many were heard. What fails stays for the relay."""
         heard: list[int] = []
         deaf: set[str] = set()
-        for fact in facts:  # an order hears its facts in their order, or the rest of them later
-            if fact.order_id in deaf:
+        for together in told_together(
+            facts
+        ):  # an order hears its facts in their order, or the rest of them later
+            order_id = together[0].order_id
+            if order_id in deaf:
                 continue
-            if await self._tell(fact):
-                heard.append(fact.signal_id)
+            if await self._tell(together):
+                heard += (fact.signal_id for fact in together)
             else:
-                deaf.add(fact.order_id)
+                deaf.add(order_id)
         if heard:
             await asyncio.to_thread(self._signals.delivered, heard)
         return len(heard)
 
-    async def _tell(self, fact: Unheard) -> bool:
+    async def _tell(self, together: Sequence[Unheard]) -> bool:
+        """Tell an order one fact, or several of a kind by one signal: each signal costs an event and an action."""
+        first, *others = together
+        body = [fact.body for fact in together] if others else first.body
         try:
-            await self._handle(fact.order_id).signal(fact.name, fact.body)
+            await self._handle(first.order_id).signal(first.name, body)
         except RPCError as error:
             # An order that has ended hears nothing more: the fact is in the books, and that is enough.
             # Unless it has not begun: then the relay will tell it when it has.
@@ -407,6 +415,16 @@ class Orders:
 
     def _handle(self, order_id: str) -> WorkflowHandle[Any, Any]:
         return self._client.get_workflow_handle(contract.order_workflow_id(order_id))
+
+
+def told_together(facts: Sequence[Unheard]) -> list[tuple[Unheard, ...]]:
+    """Return the facts in the order of each order, those together that one signal tells: of several parcels alike."""
+    by_order = sorted(facts, key=lambda fact: fact.order_id)  # stable
+    return [tuple(together) for _, together in groupby(by_order, key=_signal_of)]
+
+
+def _signal_of(fact: Unheard) -> tuple[str, str, int]:
+    return fact.order_id, fact.name, 0 if fact.name in _OF_PARCELS else fact.signal_id
 
 
 def _check_never_reached(error: RuntimeError) -> None:

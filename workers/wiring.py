@@ -125,7 +125,7 @@ def deeds(books: Engine, outside: World, clock: ShopClock) -> Deeds:
             reconciliation.note_doubt,
         ],
         payments=[
-            payments.authorize_payment,
+            payments.authorize_payments,
             payments.check_payment,
             payments.capture_payment,
             payments.void_authorization,

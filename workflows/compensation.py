@@ -1,9 +1,6 @@
-"""Undo what was done, newest first; and when is it the end."""
+"""Undo what was done, newest first."""
 
-import asyncio
 from collections.abc import Awaitable, Callable
-
-from temporalio import workflow
 
 Undo = Callable[[], Awaitable[object]]
 
@@ -25,8 +22,3 @@ class Compensations:
         """Undo everything, newest first. What was undone is not undone again."""
         while self._undos:
             await self._undos.pop()()
-
-
-def is_the_end(error: BaseException) -> bool:
-    """Test whether `error` ends the workflow, rather than being a bug the worker retries until it is fixed."""
-    return isinstance(error, asyncio.CancelledError) or workflow.is_failure_exception(error)

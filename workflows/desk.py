@@ -127,6 +127,11 @@ class Desk(ABC):
         if self.rejected <= _REJECTED_KEPT:
             self._unreadable.append(f"{name}: {why}")
 
+    def _hear_all(self, name: str, body: Any) -> None:
+        """Take a fact, or a list of several of its kind: those of parcels that go together come together."""
+        for one in body if isinstance(body, list) and body else (body,):
+            self._hear(name, one)
+
     def _hear(self, name: str, body: Any, *, by_the_books: bool = False) -> None:
         """Take a fact once, however often it is told. `by_the_books`: they were read since it came."""
         if not self._takes_facts():
@@ -191,17 +196,17 @@ class Desk(ABC):
     @workflow.signal(name=contract.PACKED, description="The floor packed a shipment into a parcel")
     def packed(self, body: Any = None, *_more: Any) -> None:
         """Note that a shipment is packed."""
-        self._hear(contract.PACKED, body)
+        self._hear_all(contract.PACKED, body)
 
     @workflow.signal(name=contract.HANDED_OVER, description="The carrier has a parcel")
     def handed_over(self, body: Any = None, *_more: Any) -> None:
         """Note that a shipment left."""
-        self._hear(contract.HANDED_OVER, body)
+        self._hear_all(contract.HANDED_OVER, body)
 
     @workflow.signal(name=contract.MILESTONE, description="The carrier's news about a parcel, after the fold")
     def milestone(self, body: Any = None, *_more: Any) -> None:
         """Note the carrier's news."""
-        self._hear(contract.MILESTONE, body)
+        self._hear_all(contract.MILESTONE, body)
 
     @workflow.signal(name=contract.STOCK_FILLED, description="A receipt covered a waiting shipment")
     def stock_filled(self, body: Any = None, *_more: Any) -> None:

@@ -98,7 +98,7 @@ class Till:
         self._news.add(payment_id)
 
     async def ask(self, *shipments: Payer, patient: bool = True) -> Authorization:
-        """Try once to reserve the money that these shipments lack. A decline is an answer.
+        """Try once to reserve the money that these shipments lack, by one payment. A decline is an answer.
 
         Where the bank asks the customer to confirm, a patient caller waits for that; for any other the attempt is
         let go and counts as declined. A provider that does not answer is asked without end only by the patient.
@@ -106,19 +106,22 @@ class Till:
         Raises:
             StoppedOnTheWay: somebody stopped one of them first.
         """
-        self._attempts += 1
-        for shipment in shipments:
-            shipment.asks_for_money()
-        answer = await self._attempt(self._attempts, shipments, patient=patient)
-        self._customer.take_over(answer)
-        if answer.status in _WAITING and not answer.stock_gone:
-            if patient:
-                answer = await self._wait_for_the_bank(answer, shipments)
-            else:
-                answer = await self._let_go(answer)
-        for shipment in shipments:
-            shipment.note_money(answer)
-        return answer
+        return await self.ask_for_each((shipments,), patient=patient)
+
+    async def ask_for_each(self, groups: Sequence[Sequence[Payer]], *, patient: bool = True) -> Authorization:
+        """Try once by a payment for each group, up to the first that is not held; return what the last one came to.
+
+        Raises:
+            StoppedOnTheWay: somebody stopped one of the shipments first.
+        """
+        for shipments in groups:
+            for shipment in shipments:
+                shipment.asks_for_money()
+        answers = await self._attempt(groups, patient=patient)
+        return [
+            await self._come_to(answer, shipments, patient=patient)
+            for answer, shipments in zip(answers, groups, strict=False)
+        ][-1]
 
     async def wait_for_method(self, after: int, there: Callable[[], bool], within: timedelta | None) -> None:
         """Wait until the customer has given a method after the `after`-th one, or `there` comes true, or time is up."""
@@ -132,15 +135,15 @@ class Till:
         finally:
             self._waiting -= 1
 
-    async def _attempt(self, attempt: int, shipments: Sequence[Payer], *, patient: bool) -> Authorization:
-        ids = tuple(shipment.id for shipment in shipments)
-        amount = sum(shipment.value for shipment in shipments)
+    async def _attempt(self, groups: Sequence[Sequence[Payer]], *, patient: bool) -> Sequence[Authorization]:
+        first = self._attempts + 1
+        self._attempts += len(groups)
         try:
-            return await steps.authorize_payment(
+            return await steps.authorize_payments(
                 self._customer.order_id,
-                attempt,
-                ids,
-                amount,
+                first,
+                tuple(tuple(shipment.id for shipment in shipments) for shipments in groups),
+                sum(shipment.value for shipments in groups for shipment in shipments),
                 self._customer.currency,
                 patience=options.PAYMENT if patient else options.PAYMENT_SOON,
             )
@@ -148,6 +151,19 @@ class Till:
             if is_refusal(failure, Stop):
                 raise StoppedOnTheWay from failure
             raise
+
+    async def _come_to(
+        self, answer: Authorization, shipments: Sequence[Payer], *, patient: bool
+    ) -> Authorization:
+        self._customer.take_over(answer)
+        if answer.status in _WAITING and not answer.stock_gone:
+            if patient:
+                answer = await self._wait_for_the_bank(answer, shipments)
+            else:
+                answer = await self._let_go(answer)
+        for shipment in shipments:
+            shipment.note_money(answer)
+        return answer
 
     async def _wait_for_the_bank(self, answer: Authorization, shipments: Sequence[Payer]) -> Authorization:
         """Wait until the customer has confirmed, or the bank has made up its mind; give the attempt up in the end."""

@@ -36,12 +36,12 @@ from fulfillment.domain.settlement import Cause, Settle, Settlement
 from fulfillment.domain.shipment import BEFORE_HAND_OVER, WaitsFor
 from workflows import cockpit, contract, facts, steps
 from workflows.casebook import Casebook
-from workflows.compensation import is_the_end
 from workflows.contract import OrderResult, OrderStart, PlaceAnswer, Placed, VerbAnswer
 from workflows.desk import Desk
 from workflows.hold_watch import HoldWatch
 from workflows.money import StoppedOnTheWay, Till
 from workflows.playbooks import CAUSE, UNDECIDED
+from workflows.promise_watch import PromiseWatch
 from workflows.shipment import ShipmentProcess
 from workflows.verbs import (
     AnswerCase,
@@ -80,6 +80,7 @@ class OrderWorkflow(Desk):
         self.policy = start.policy
         self.cases = Casebook(start.order_id)
         self.holds = HoldWatch(self)
+        self.promises = PromiseWatch(self)
         self.till = Till(self)
         self.promise_date: date | None = None
         self._start = start
@@ -101,7 +102,12 @@ class OrderWorkflow(Desk):
         """Take the order to its end."""
         background = [
             asyncio.create_task(task)
-            for task in (self._attend_to_people(), self.holds.watch(), self._keep_up_with_the_books())
+            for task in (
+                self._attend_to_people(),
+                self.holds.watch(),
+                self.promises.watch(),
+                self._keep_up_with_the_books(),
+            )
         ]
         process = asyncio.create_task(self._process())
         try:
@@ -112,8 +118,10 @@ class OrderWorkflow(Desk):
             return await process
         except asyncio.CancelledError:
             return await asyncio.shield(self._cancelled_from_outside(process))
-        except BaseException as error:
-            if is_the_end(error):  # any other bug undoes nothing: the order waits for its fix
+        except Exception as error:  # what else there is ends the worker, not the order
+            if workflow.is_failure_exception(
+                error
+            ):  # any other bug undoes nothing: the order waits for its fix
                 await self._abandon(str(error))
             raise
 
@@ -156,9 +164,9 @@ class OrderWorkflow(Desk):
 
     async def _get_paid(self) -> None:
         """Reserve the money for everything that is there; the rest is paid when its stock comes."""
-        while group := self._next_to_pay():
+        while groups := self._to_pay():
             method = self.till.methods
-            if (no := await self._pay(group)) is not None:
+            if (no := await self._pay(groups)) is not None:
                 await self._wait_for_another_method(no, method)
         await self.cases.resolve(self.order_id, CaseKind.PAYMENT_DECLINED, resolution="paid")
         if self.promise_date is None:
@@ -167,21 +175,23 @@ class OrderWorkflow(Desk):
             raise OrderEnded(Outcome.CANCELLED, "stopped while it was being paid")
         self._confirmed()
 
-    def _next_to_pay(self) -> list[ShipmentProcess]:
-        """Return what is paid by the next authorization: one shipment, or all where several captures are wanted."""
+    def _to_pay(self) -> list[list[ShipmentProcess]]:
+        """Return what is paid by which authorization: one for each shipment, or one for all where several captures
+        are wanted."""
         if self._cancelled:
             raise OrderEnded(Outcome.CANCELLED, self._cancelled.reason)
         unpaid = [s for s in self._shipments.values() if s.has_stock and not s.paid and not s.stopped]
-        return unpaid if self.policy.split_capture is SplitCapture.SEVERAL else unpaid[:1]
+        several = unpaid and self.policy.split_capture is SplitCapture.SEVERAL
+        return [unpaid] if several else [[shipment] for shipment in unpaid]
 
-    async def _pay(self, group: list[ShipmentProcess]) -> Authorization | None:
-        """Ask once for the money of a group; return the bank's no, None when there was none.
+    async def _pay(self, groups: list[list[ShipmentProcess]]) -> Authorization | None:
+        """Ask once for the money of every group; return the bank's no, None when there was none.
 
         Raises:
             OrderEnded: nothing of the order is left to pay.
         """
         try:
-            answer = await self.till.ask(*group)
+            answer = await self.till.ask_for_each(groups)
         except StoppedOnTheWay:
             await self._go_on_with_what_is_left(Outcome.CANCELLED, "stopped while it was being paid")
             return None
@@ -696,6 +706,10 @@ class OrderWorkflow(Desk):
         """End a hold whose reason is gone, where it still stands."""
         if self.holds.stands(reason):
             await self.holds.release(reason, by="policy", request_id=f"{self.order_id}:{reason}:gone")
+
+    def expected(self) -> list[ShipmentProcess]:
+        """Return what is followed to the door."""
+        return [shipment for shipment in self._shipments.values() if shipment.followed]
 
     @property
     def waits_for_address(self) -> bool:

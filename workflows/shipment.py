@@ -51,8 +51,6 @@ _ENDED_AS = {
     Outcome.LOST: CarrierStatus.LOST,
     Outcome.RETURNED: CarrierStatus.RETURNED,
 }
-# A day is over everywhere when it is over at UTC-12; the recipient's own zone is not known here.
-_LAST_MIDNIGHT = timedelta(hours=12)
 _NOBODY_TAKES_IT = "no carrier takes the parcel as it is"
 _LABEL_TROUBLE = {
     LabelRefused: CaseKind.LABEL_REFUSED,
@@ -136,6 +134,7 @@ class ShipmentProcess:
         self.edd: date | None = None
         self.outcome: Outcome | None = None
         self.handed_over = False
+        self.followed = False
         self.left_at: datetime | None = None
         self.refunded = False
         self.settlement: Settlement | None = None  # what the customer got for it instead
@@ -247,6 +246,10 @@ class ShipmentProcess:
         self._facts.append(fact)
         if self.outcome is Outcome.LOST and isinstance(fact, Milestone) and fact.status in PHYSICAL:
             self.goes_on()
+
+    def is_late(self) -> None:
+        """Note that it has not come on the promised day."""
+        self.note(Overdue(shipment_id=self.id, subject=self._parcel(), kind=CaseKind.DELAYED))
 
     # --- what it does ---------------------------------------------------------------------------------
 
@@ -489,13 +492,13 @@ class ShipmentProcess:
 
     async def _follow_to_the_door(self) -> Outcome:
         """Act on the carrier's news, and on what people decide, until the parcel has an end and nothing is open."""
-        late = asyncio.create_task(self._watch_the_promise())
+        self.followed = True
         while True:
             await workflow.wait_condition(lambda: bool(self._facts) or self._end() is not None)
             if self._facts:
                 await self._act_on(self._facts.popleft())
             elif outcome := self._end():
-                late.cancel()
+                self.followed = False
                 return outcome
 
     def _end(self) -> Outcome | None:
@@ -509,15 +512,6 @@ class ShipmentProcess:
                 return Outcome.RETURNED
             case _:
                 return Outcome.LOST
-
-    async def _watch_the_promise(self) -> None:
-        """A parcel that has not come by the day after its promise is late, whatever the carrier says."""
-        while self._order.promise_date:
-            due = workflow_midnight(self._order.promise_date + timedelta(days=1)) + _LAST_MIDNIGHT
-            if due <= self._order.now():
-                self.note(Overdue(shipment_id=self.id, subject=self._parcel(), kind=CaseKind.DELAYED))
-                due = self._order.now() + timedelta(days=1)
-            await self._order.sleep(due - self._order.now(), f"{self.id} should have arrived")
 
     async def _act_on(self, fact: Fact) -> None:
         match fact:
@@ -725,8 +719,3 @@ class ShipmentProcess:
 
     def _subject(self, kind: CaseKind) -> str:
         return self._order.order_id if kind is CaseKind.PAYMENT_DECLINED else self.id
-
-
-def workflow_midnight(day: date) -> datetime:
-    """Return the start of a day in UTC."""
-    return datetime.combine(day, datetime.min.time(), tzinfo=workflow.now().tzinfo)

@@ -14,7 +14,7 @@ from temporalio.types import MethodSyncSingleParam
 
 from activities.errors import is_refusal
 from activities.inventory import InventoryActivities
-from activities.payments import AuthorizePayment, CapturePayment, PaymentActivities
+from activities.payments import AuthorizePayments, CapturePayment, PaymentActivities
 from activities.reconciliation import ReconciliationActivities
 from activities.records import RecordActivities
 from activities.replenishment import ReplenishmentActivities
@@ -70,20 +70,21 @@ async def reserve_stock(order_id: str) -> Reservation:
     return await _in_database(InventoryActivities.reserve_stock, order_id, "reserve every line")
 
 
-async def authorize_payment(
+async def authorize_payments(
     order_id: str,
     attempt: int,
-    shipments: tuple[str, ...],
+    groups: tuple[tuple[str, ...], ...],
     amount: int,
     currency: str,
     *,
     patience: options.Patience,
-) -> Authorization:
-    """Reserve the money that is missing for these shipments."""
+) -> tuple[Authorization, ...]:
+    """Reserve the money that is missing for these shipments, by one payment for each group of them."""
+    shipments = [shipment_id for group in groups for shipment_id in group]
     about = shipments[0] if len(shipments) == 1 else order_id
     return await workflow.execute_activity_method(
-        PaymentActivities.authorize_payment,
-        AuthorizePayment(order_id=order_id, attempt=attempt, shipments=shipments),
+        PaymentActivities.authorize_payments,
+        AuthorizePayments(order_id=order_id, attempt=attempt, groups=groups),
         activity_id=f"authorize-{about}-{attempt}",
         summary=f"hold {format_minor(amount, currency)} for {', '.join(shipments)}",
         **patience,

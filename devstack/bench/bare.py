@@ -6,7 +6,7 @@ from temporalio import workflow
 from temporalio.common import RawValue
 
 from activities.inventory import InventoryActivities
-from activities.payments import AuthorizePayment, CapturePayment, PaymentActivities
+from activities.payments import AuthorizePayments, CapturePayment, PaymentActivities
 from activities.records import RecordActivities
 from activities.shipping import ShippingActivities
 from fulfillment.domain.order import Outcome
@@ -34,8 +34,8 @@ class SkeletonWorkflow:
             InventoryActivities.reserve_stock, order_id, **options.DATABASE_FAST
         )
         await workflow.execute_activity_method(
-            PaymentActivities.authorize_payment,
-            AuthorizePayment(order_id=order_id, attempt=1, shipments=(shipment_id,)),
+            PaymentActivities.authorize_payments,
+            AuthorizePayments(order_id=order_id, attempt=1, groups=((shipment_id,),)),
             **options.PAYMENT,
         )
         self._placed = True

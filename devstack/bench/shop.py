@@ -93,13 +93,23 @@ class Shop:
 
     def order_from_two_places(self, order_id: str) -> Order:
         """Return an order of two lines, each of which lies in another warehouse: two shipments."""
-        skus = {"BENCH-R": seed.RENO, "BENCH-L": seed.LEHIGH}
-        for sku, location_id in skus.items():
-            product = Product(sku=sku, name=sku, weight_g=400, price=2400, on_hand=SHELVES)
-            self.stock.set_catalogue([product], by="bench", location_id=location_id)
+        light = Product(sku="BENCH-R", name="Light, Reno", weight_g=400, price=2400, on_hand=SHELVES)
+        other = replace(light, sku="BENCH-L", name="Light, Lehigh")
+        self.stock.set_catalogue([light], by="bench", location_id=seed.RENO)
+        self.stock.set_catalogue([other], by="bench", location_id=seed.LEHIGH)
+        return self._order_of(order_id, light, other)
+
+    def order_of_two_parcels(self, order_id: str) -> Order:
+        """Return an order of two lines from one warehouse, each too heavy to share a label: two shipments."""
+        heavy = Product(sku="BENCH-H", name="Heavy", weight_g=20_000, price=2400, on_hand=SHELVES)
+        other = replace(heavy, sku="BENCH-I", name="As heavy")
+        self.stock.set_catalogue([heavy, other], by="bench", location_id=seed.RENO)
+        return self._order_of(order_id, heavy, other)
+
+    def _order_of(self, order_id: str, *products: Product) -> Order:
         lines = tuple(
-            OrderLine(line_no=n, sku=sku, name=sku, quantity=1, unit_price=2400)
-            for n, sku in enumerate(skus, start=1)
+            OrderLine(line_no=n, sku=one.sku, name=one.name, quantity=1, unit_price=one.price)
+            for n, one in enumerate(products, start=1)
         )
         return replace(an_order(order_id, self.now()), lines=lines).checked()
 
@@ -177,9 +187,13 @@ def an_order(order_id: str, now: datetime) -> Order:
 
 
 class RestlessFloor:
-    """Picks, packs, hands over and delivers whatever is there, as fast as it can; hands facts on as doors do."""
+    """Picks, packs, hands over and delivers whatever is there, as fast as it can; hands facts on as doors do.
 
-    def __init__(self, shop: Shop) -> None:
+    The carrier's news are `between` seconds apart, so that each is news of its own, as in life.
+    """
+
+    def __init__(self, shop: Shop, *, between: float = BETWEEN_SCANS) -> None:
+        self.between = between
         self._shop = shop
         self._loop = asyncio.get_running_loop()
         self._closing = threading.Event()
@@ -220,7 +234,7 @@ class RestlessFloor:
         self._shop.floor.hand_over(item.shipment_id, by="bench")
         self._hand_on(item.order_id)
         for status in self._news(item):
-            time.sleep(BETWEEN_SCANS)  # so that each milestone is news of its own, as in life
+            time.sleep(self.between)
             self._shop.scan(parcel_id, status)
             self._hand_on(item.order_id)
 

@@ -8,7 +8,7 @@ from temporalio.client import Client, WithStartWorkflowOperation
 from temporalio.common import WorkflowIDConflictPolicy
 from temporalio.worker import Worker
 
-from activities.payments import AuthorizePayment, CapturePayment
+from activities.payments import AuthorizePayments, CapturePayment
 from devstack.bench.bare import QUEUE, SkeletonWorkflow
 from devstack.bench.shop import MILESTONES, Shop
 from fulfillment.domain.order import Outcome
@@ -65,8 +65,8 @@ class Plain:
         """Take one order from placed to settled."""
         shipment_id, parcel_id = f"{order_id}-1", f"{order_id}-P1"
         self._do["reserve_stock"](order_id)
-        self._do["authorize_payment"](
-            AuthorizePayment(order_id=order_id, attempt=1, shipments=(shipment_id,))
+        self._do["authorize_payments"](
+            AuthorizePayments(order_id=order_id, attempt=1, groups=((shipment_id,),))
         )
         self._shop.pick_and_pack(shipment_id)
         self._do["buy_label"](parcel_id)

@@ -3,7 +3,7 @@ that comes back later, banks and fraud desks with an opinion."""
 
 import pytest
 
-from activities.payments import AuthorizePayment
+from activities.payments import AuthorizePayments
 from fulfillment.domain.money import Money
 from fulfillment.domain.payment import PaymentStatus
 from fulfillment.storage import signals
@@ -184,9 +184,9 @@ def test_two_shipments_share_a_payment_that_is_captured_in_parts(till: Till) -> 
     _post(till, "/_sim/account", multicapture=True)
     till.reserved(mugs=1)  # the second mug follows in a shipment of its own
     both = (till.shipment_id, f"{till.order_id}-2")
-    wanted = AuthorizePayment(order_id=till.order_id, attempt=1, shipments=both)
+    wanted = AuthorizePayments(order_id=till.order_id, attempt=1, groups=(both,))
 
-    until_done(lambda: till.deeds.authorize_payment(wanted))
+    until_done(lambda: till.deeds.authorize_payments(wanted))
     till.leaves()
     till.fault("reset", "after_commit", route="POST /v1/payment_intents/*/capture")
     until_done(till.capture)

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from temporalio.exceptions import ApplicationError
 
-from activities.payments import AuthorizePayment, CapturePayment, PaymentActivities
+from activities.payments import AuthorizePayments, CapturePayment, PaymentActivities
 from fulfillment.domain.invariants import Evidence, Ledger, ledgers, money
 from fulfillment.domain.invariants.facts import LabelFact, LedgerLabel
 from fulfillment.domain.operation import Authorization
@@ -76,8 +76,8 @@ class Till:
     # The deeds
 
     def authorize(self) -> None:
-        self.answer = self.deeds.authorize_payment(
-            AuthorizePayment(order_id=self.order_id, attempt=1, shipments=(self.shipment_id,))
+        (self.answer,) = self.deeds.authorize_payments(
+            AuthorizePayments(order_id=self.order_id, attempt=1, groups=((self.shipment_id,),))
         )
 
     def capture(self) -> None:

@@ -12,7 +12,7 @@ from random import Random
 
 from temporalio.exceptions import ApplicationError
 
-from activities.payments import AuthorizePayment, CapturePayment, PaymentActivities
+from activities.payments import AuthorizePayments, CapturePayment, PaymentActivities
 from activities.shipping import ShippingActivities
 from fulfillment.domain.cases import CaseKind
 from fulfillment.domain.change import Changed, ShipmentState, UndoChange
@@ -337,9 +337,9 @@ class Conductor:
         if ask.until is not None:
             self._ask_again(process, ask, ask.until)
             return
-        wanted = AuthorizePayment(order_id=process.order_id, attempt=ask.attempt, shipments=ask.shipments)
+        wanted = AuthorizePayments(order_id=process.order_id, attempt=ask.attempt, groups=(ask.shipments,))
         try:
-            answer = self.money.authorize_payment(wanted)
+            (answer,) = self.money.authorize_payments(wanted)
         except ApplicationError as refusal:
             if refusal.type != Stop.__name__:
                 raise

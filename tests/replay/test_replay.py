@@ -38,7 +38,7 @@ _CARRIER = partial(
 )
 PLAIN = [
     _BESIDE("reserve_stock"),
-    _PAYMENT("authorize_payment"),
+    _PAYMENT("authorize_payments"),
     _CARRIER("buy_label"),
     _PAYMENT("capture_payment"),
     _BESIDE("close_order"),

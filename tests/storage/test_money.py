@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import Engine
 from temporalio.exceptions import ApplicationError
 
-from activities.payments import AuthorizePayment, CapturePayment, PaymentActivities
+from activities.payments import AuthorizePayments, CapturePayment, PaymentActivities
 from fulfillment.domain.change import CancelUnits, LineQuantity
 from fulfillment.domain.holds import HoldReason
 from fulfillment.domain.invariants import Evidence, money
@@ -57,8 +57,9 @@ class Till:
         return self
 
     def pay(self, *shipment_ids: str, attempt: int = 1) -> Authorization:
-        wanted = AuthorizePayment(order_id="SO-1", attempt=attempt, shipments=shipment_ids or (FIRST,))
-        return self.do.authorize_payment(wanted)
+        wanted = AuthorizePayments(order_id="SO-1", attempt=attempt, groups=(shipment_ids or (FIRST,),))
+        (answer,) = self.do.authorize_payments(wanted)
+        return answer
 
     def left(self, *shipment_ids: str) -> None:
         """Let shipments have left, past the floor."""
@@ -105,6 +106,38 @@ def refused(deed: Callable[..., Any], *args: Any) -> str:
 def till(engine: Engine) -> Till:
     """A shop with a bank."""
     return Till(engine)
+
+
+# --- a payment for each of several shipments -----------------------------------------------------------
+
+
+def test_payments_are_asked_for_one_by_one_up_to_the_first_that_is_not_held(till: Till) -> None:
+    till.two()
+    both = AuthorizePayments(order_id="SO-1", attempt=1, groups=((FIRST,), (SECOND,)))
+    till.bank.declines = Declined(DeclineGroup.OTHER_METHOD, "card_declined")
+
+    declined = till.do.authorize_payments(both)
+    till.bank.declines = None
+    paid = till.do.authorize_payments(replace(both, attempt=3))
+
+    assert [answer.status for answer in declined] == ["declined"]
+    assert [(answer.payment_id, answer.confirmed) for answer in paid] == [
+        ("SO-1:authorize:SO-1-1:3", False),
+        ("SO-1:authorize:SO-1-2:4", True),
+    ]
+    repeated = till.do.authorize_payments(replace(both, attempt=3))
+    assert [answer.payment_id for answer in repeated] == [answer.payment_id for answer in paid]
+    assert len(till.bank.intents) == 2
+
+
+def test_what_was_held_before_a_stop_stays_held(till: Till) -> None:
+    till.two()
+    till.house.change(shipments, {"work_status": "cancelled"}, shipment_id=SECOND)
+    both = AuthorizePayments(order_id="SO-1", attempt=1, groups=((FIRST,), (SECOND,)))
+
+    assert refused(till.do.authorize_payments, both) == "Stop"
+
+    assert [row["status"] for row in till.house.rows(payments)] == ["authorized"]
 
 
 # --- one payment for several shipments ---------------------------------------------------------------

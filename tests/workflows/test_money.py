@@ -11,7 +11,7 @@ from fulfillment.domain.change import LineState
 from fulfillment.domain.holds import HoldReason
 from fulfillment.domain.payment import PaymentStatus
 from fulfillment.domain.policy import OnExpiry, Policy, SplitCapture
-from fulfillment.domain.shipment import InvalidTransition, WaitsFor, WorkStatus
+from fulfillment.domain.shipment import InvalidTransition, Stop, WaitsFor, WorkStatus
 from tests.workflows.conftest import PlaceOrder
 from tests.workflows.world import World, a_shipment, state_of
 
@@ -135,6 +135,64 @@ async def test_where_several_captures_are_wanted_one_authorization_covers_what_i
 
     assert world.did("authorize") == ["authorize SO-1-1 SO-1-2 1"]
     assert sorted(world.did("capture")) == ["capture SO-1-1", "capture SO-1-2"]
+
+
+async def test_each_shipment_has_a_payment_and_all_are_asked_for_by_one_deed(place: PlaceOrder) -> None:
+    world = World(a_shipment(1), a_shipment(2), a_shipment(3))
+
+    order, answer = await place(world)
+    for n in (1, 2, 3):
+        await order.goes_to_the_door(n)
+    await order.result()
+
+    assert answer.placed == "confirmed"
+    assert world.did("authorize") == ["authorize SO-1-1 1", "authorize SO-1-2 2", "authorize SO-1-3 3"]
+    history = await order.handle.fetch_history()
+    asked = [
+        event
+        for event in history.events
+        if event.activity_task_scheduled_event_attributes.activity_type.name == "authorize_payments"
+    ]
+    assert len(asked) == 1
+
+
+async def test_what_the_bank_declines_is_asked_for_again_and_what_it_agreed_to_is_not(
+    place: PlaceOrder,
+) -> None:
+    world = World(a_shipment(1), a_shipment(2), a_shipment(3))
+    world.before["authorize"] = lambda: world.before.update(authorize=lambda: world.declines.append("other"))
+
+    order, answer = await place(world)
+    await order.may("retry_payment")
+    await order.ask("retry_payment", method="pm_other")
+    await order.did("authorize SO-1-3 5")
+    for n in (1, 2, 3):
+        await order.goes_to_the_door(n)
+
+    assert answer.placed == "declined"
+    assert (await order.result()).outcome == "delivered"
+    asked = ["authorize SO-1-1 1", "authorize SO-1-2 2", "authorize SO-1-2 4", "authorize SO-1-3 5"]
+    assert world.did("authorize") == asked
+
+
+async def test_of_parts_paid_one_by_one_the_one_stopped_on_the_way_stops_no_other(place: PlaceOrder) -> None:
+    world = World(a_shipment(1), a_shipment(2), a_shipment(3))
+
+    def the_second_is_stopped() -> None:
+        world.states["SO-1-2"] = replace(world.states["SO-1-2"], work_status="cancelled")
+        raise refusal(Stop("SO-1-2", "it was cancelled: nothing is owed for it"))
+
+    world.before["authorize"] = lambda: world.before.update(authorize=the_second_is_stopped)
+
+    order, answer = await place(world)
+    for n in (1, 3):
+        await order.goes_to_the_door(n)
+
+    assert answer.placed == "confirmed"
+    assert (await order.result()).outcome == "delivered"
+    asked = ["authorize SO-1-1 1", "authorize SO-1-2 2", "authorize SO-1-3 4"]
+    assert world.did("authorize") == asked
+    assert world.did("void") == ["void SO-1-2"]
 
 
 async def test_what_one_capture_let_go_is_reserved_anew_before_the_rest_leaves(place: PlaceOrder) -> None:

@@ -409,6 +409,50 @@ async def test_a_parcel_that_did_not_come_by_its_promise_is_late_whatever_the_ca
     assert "case delayed SO-1-1" in world.done
 
 
+async def test_two_parcels_of_one_promise_are_late_by_one_timer(place: PlaceOrder) -> None:
+    world = World(a_shipment(1), a_shipment(2))
+    order, _ = await place(world)
+    start = (await order.handle.describe()).start_time
+    await order.ask("cancel", reason="only its clock was wanted")
+    await order.result()
+    world.promise = (start + timedelta(days=3)).date()
+    world.may_revise = False
+
+    order, _ = await place(world)
+    for n in (1, 2):
+        await order.packed(n)
+        await order.handed_over(n)
+        await order.did(f"capture SO-1-{n}")
+    await order.scanned("delivered", 2)
+    await order.pass_time(timedelta(days=5))
+    await order.until(lambda: bool(world.did("promise")))
+    await order.scanned("delivered", 1)
+
+    assert (await order.result()).outcome == "delivered"
+    history = await order.handle.fetch_history()
+    timers = [event for event in history.events if event.HasField("timer_started_event_attributes")]
+    assert len(timers) == 1 + len(world.did("promise"))
+
+
+async def test_facts_of_parcels_that_go_together_come_by_one_signal(place: PlaceOrder) -> None:
+    order, _ = await place(World(a_shipment(1), a_shipment(2)))
+    for n in (1, 2):
+        await order.packed(n)
+    left = [
+        {"fact_key": f"left-{n}", "shipment_id": f"SO-1-{n}", "carrier": "UPS", "tracking_number": f"1Z{n}"}
+        for n in (1, 2)
+    ]
+
+    await order.handle.signal("handed_over", left)
+    await order.handle.signal("handed_over", [*left, 42])
+    await order.did("capture SO-1-1", "capture SO-1-2", "case bad_signal SO-1")
+    for n in (1, 2):
+        await order.scanned("delivered", n)
+
+    assert (await order.result()).outcome == "delivered"
+    assert len(order.world.did("capture")) == 2
+
+
 MALFORMED = ([], [None], [7], ["text"], [[]], [{}], [{}, {}], [{"reason": 3, "by": "x"}])
 
 

@@ -9,7 +9,7 @@ from temporalio import activity
 from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
 
 from activities.errors import refusal
-from activities.payments import AuthorizePayment, CapturePayment
+from activities.payments import AuthorizePayments, CapturePayment
 from fulfillment.domain.cases import Case
 from fulfillment.domain.change import (
     AddLines,
@@ -129,7 +129,7 @@ class World:
     def activities(self) -> list[Callable[..., Any]]:
         return [
             self.reserve_stock,
-            self.authorize_payment,
+            self.authorize_payments,
             self.capture_payment,
             self.void_authorization,
             self.void_payment,
@@ -171,10 +171,18 @@ class World:
         )
 
     @activity.defn
-    def authorize_payment(self, request: AuthorizePayment) -> Authorization:
-        ids = " ".join(request.shipments)
-        self._note(f"authorize {ids} {request.attempt}")
-        payment_id = f"SO-1:authorize:{ids}:{request.attempt}"
+    def authorize_payments(self, request: AuthorizePayments) -> tuple[Authorization, ...]:
+        answers: list[Authorization] = []
+        for attempt, shipments in enumerate(request.groups, start=request.attempt):
+            answers.append(self._authorized(shipments, attempt))
+            if answers[-1].status is not PaymentStatus.AUTHORIZED:
+                break
+        return tuple(answers)
+
+    def _authorized(self, shipments: tuple[str, ...], attempt: int) -> Authorization:
+        ids = " ".join(shipments)
+        self._note(f"authorize {ids} {attempt}")
+        payment_id = f"SO-1:authorize:{ids}:{attempt}"
         if self.away:
             self.away -= 1
             raise ApplicationError("503", type="ProviderUnavailable")
@@ -201,13 +209,13 @@ class World:
                 due_at=self._now() + timedelta(hours=72),
             )
             holds = (self._hold(fraud),)
-        for shipment_id in request.shipments:
+        for shipment_id in shipments:
             if shipment_id in self.states:
                 self.states[shipment_id] = replace(self.states[shipment_id], covered=True)
         return Authorization(
             payment_id=payment_id,
             status=PaymentStatus.AUTHORIZED,
-            shipments=request.shipments,
+            shipments=shipments,
             confirmed=True,
             promise_date=self.promise,
             holds=holds,
