@@ -30,6 +30,7 @@ from fulfillment.storage import (
     locks,
     signals,
     transits,
+    unasked,
 )
 from fulfillment.storage import cases as case_rows
 from fulfillment.storage.advance import advance
@@ -55,6 +56,8 @@ _STANDS_STILL: Final = frozenset({Flag.CUSTOMS.value, Flag.ON_HOLD.value})
 _UNHEARD_AFTER: Final = timedelta(seconds=30)
 _UNSTARTED_AFTER: Final = timedelta(minutes=5)
 _IN_DOUBT_AFTER: Final = timedelta(seconds=30)
+# While a change asks for its money, it may still be taken back.
+_PAID_WITHIN: Final = timedelta(minutes=5)
 _UNDER_WAY: Final = (OperationState.CLAIMED, OperationState.ACCEPTED, OperationState.UNKNOWN)
 _IN_DOUBT: Final = (OperationState.CLAIMED, OperationState.UNKNOWN)
 _MONEY: Final = (OperationKind.AUTHORIZE, OperationKind.CAPTURE, OperationKind.VOID, OperationKind.REFUND)
@@ -87,13 +90,14 @@ class ReconciliationStore:
         """Find what was missed. Shipments past their ship-by are queued as facts for their orders at once.
 
         Claims that ran out are given back. Units that a claim or a cancel let go, or that were found, are given to
-        those who wait for them. What was sold ahead goes to the floor on its day, a vendor's late receipt is noted, so is
-        a parcel that will not come by its promised day, and a case that is due takes the next step of its playbook. Orders
-        that ended long ago are nobody's then.
+        those who wait for them; who still waits is sent an equal, where the policy does so by itself. What was sold ahead
+        goes to the floor on its day, a vendor's late receipt is noted, so is a parcel that will not come by its promised
+        day, and a case that is due takes the next step of its playbook. Orders that ended long ago are nobody's then.
         """
         now = self._now()
         self._expire_claims(now)
         self._serve_who_waits(now)
+        self._send_equals(now)
         self._let_go_whose_day_came(now)
         late_receipts.note(self._engine, now=now, at_most=_AT_MOST, policy=self._policy)
         late_parcels.note(self._engine, now=now, policy=self._policy)
@@ -183,6 +187,17 @@ class ReconciliationStore:
             with self._engine.begin() as conn:
                 # A moment is a key of its own: a line that was served in part is served again by a later sweep.
                 backorders.serve(conn, place, key=f"sweep:{now.isoformat()}", by="system", now=now)
+
+    def _send_equals(self, now: datetime) -> None:
+        """Each order in a transaction of its own, after those who wait got what they ordered where it is there."""
+        unasked.send(
+            self._engine,
+            now=now,
+            changed_before=now - self._shop_span(_PAID_WITHIN),
+            at_most=_AT_MOST,
+            at_once=_AT_ONCE,
+            policy=self._policy,
+        )
 
     def _let_go_whose_day_came(self, now: datetime) -> None:
         """Each order in a transaction of its own: what was sold ahead goes to the floor."""

@@ -1,4 +1,4 @@
-"""The customer's answer to an offer: listed equals are sent for what waits, and what waited only for it goes."""
+"""Listed equals for what waits: sent when the customer takes them; what waited only for their answer goes."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -48,14 +48,36 @@ def substitute(conn: Connection, request: Substitute, *, now: datetime, policy: 
     changes.check_confirmed(order)
     if policy.substitution is Substitution.OFF:
         raise ChangeRefused("nothing is sent instead of what was ordered: wait, split or drop")
-    waiting = _waiting(conn, order_id)
-    sent = reservations.instead(conn, order, [_range(unit) for unit in waiting], now=now, policy=policy)
-    if sent is None:
+    waiting = wait_for_stock(conn, order_id)
+    by, request_id = request.by, request.request_id
+    changed = send(conn, order, waiting, by=by, request_id=request_id, now=now, policy=policy)
+    if changed is None:
         missing = ", ".join(sorted({unit.sku for unit in waiting})) or "what was missing"
         raise ChangeRefused(f"nothing that is as good as {missing} is there any more: wait, split or drop")
+    return changed
+
+
+def send(
+    conn: Connection,
+    order: Row[Any],
+    waiting: Sequence[Placed],
+    *,
+    by: str,
+    request_id: str = "",
+    now: datetime,
+    policy: Policy,
+) -> Changed | None:
+    """Send listed equals for these waiting units of the locked, confirmed order, for as many as there are.
+
+    Their shipments wait for their money, and the units they stand for are cancelled. None where there are none.
+    """
+    order_id = order.order_id
+    sent = reservations.instead(conn, order, [_range(unit) for unit in waiting], now=now, policy=policy)
+    if sent is None:
+        return None
     change_id = changes.next_id(conn, order_id)
     gone = _replaced(waiting, sent.taken.lines)
-    taken = units.cancel(conn, order_id, gone, reason=SUBSTITUTED, key=change_id, by=request.by, now=now)
+    taken = units.cancel(conn, order_id, gone, reason=SUBSTITUTED, key=change_id, by=by, now=now)
     day = expected(conn, order, sent.added, now=now, policy=policy)
     told = Told(fact=Fact.SUBSTITUTED, subject=change_id, version=1)
     why, source = "an equal is sent", Source.STOCK
@@ -68,8 +90,8 @@ def substitute(conn: Connection, request: Substitute, *, now: datetime, policy: 
         instead_of=taken.worth + taken.fees,
         added=sent.added,
         stopped=taken.emptied,
-        by=request.by,
-        request_id=request.request_id,
+        by=by,
+        request_id=request_id,
         now=now,
     )
 
@@ -81,7 +103,7 @@ def give_up(conn: Connection, order: Row[Any], *, by: str, now: datetime, policy
     """
     if policy.substitution is not Substitution.CONSENT:
         return order
-    order_id, waiting = order.order_id, _waiting(conn, order.order_id)
+    order_id, waiting = order.order_id, wait_for_stock(conn, order.order_id)
     terms = sourcing.terms(conn, {unit.sku for unit in waiting})
     may_wait = sourcing.waitable(terms, now=now, policy=policy)
     if not (gone := [unit for unit in waiting if unit.sku not in may_wait]):
@@ -103,7 +125,7 @@ def give_up(conn: Connection, order: Row[Any], *, by: str, now: datetime, policy
     return lock_order(conn, order_id)
 
 
-def _waiting(conn: Connection, order_id: str) -> list[Placed]:
+def wait_for_stock(conn: Connection, order_id: str) -> list[Placed]:
     """Return the units of the locked order that wait for stock, without those that came."""
     missing = {
         (row.shipment_id, row.line_no): row.units for row in conn.execute(_WAITING, {"the_order": order_id})
