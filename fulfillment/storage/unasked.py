@@ -16,13 +16,7 @@ from fulfillment.storage.movements import AVAILABLE
 from fulfillment.storage.orders import lock_order
 
 _BY_POLICY: Final = shortages.BY_POLICY
-# What those who wait for it still lack is theirs.
-_FREE: Final = f"""
-    SELECT FROM stock_levels s WHERE s.sku = {{sku}} AND {AVAILABLE} > (
-        SELECT coalesce(sum(q.quantity - q.filled), 0) FROM backorders q
-        WHERE q.state = 'waiting' AND q.sku = s.sku AND q.location_id = s.location_id
-    )
-"""
+_THERE: Final = f"SELECT FROM stock_levels s WHERE s.sku = {{sku}} AND {AVAILABLE} > 0"
 # An order that the shop keeps together waits for nobody's word: an equal may be all it lacks.
 _KEPT_TOGETHER: Final = f"""
     h.reason = 'stock' AND h.placed_by = '{_BY_POLICY}'
@@ -37,11 +31,9 @@ _KEPT_TOGETHER: Final = f"""
 # What is sold ahead waits for its day, and what is sent again for nothing stands for paid units of its own SKU.
 _WAITS: Final = f"""
     FROM backorders b
-    JOIN shipments p ON p.shipment_id = b.shipment_id
     JOIN orders o ON o.order_id = b.order_id
     JOIN skus k ON k.sku = b.sku
-    WHERE b.state = 'waiting' AND p.work_status = 'scheduled' AND p.waits_for = 'stock'
-        AND o.status IN ('confirmed', 'in_fulfillment')
+    WHERE b.state = 'waiting' AND o.status IN ('confirmed', 'in_fulfillment')
         AND coalesce(k.available_from <= :today, true)
         AND NOT EXISTS (SELECT FROM replacements r WHERE r.order_id = b.order_id AND r.line_no = b.line_no)
         AND NOT EXISTS (
@@ -51,11 +43,11 @@ _WAITS: Final = f"""
         AND NOT EXISTS (
             SELECT FROM holds h WHERE h.order_id = b.order_id AND h.state = 'active' AND NOT ({_KEPT_TOGETHER})
         )
-        AND NOT EXISTS ({_FREE.format(sku="b.sku")})
+        AND NOT EXISTS ({_THERE.format(sku="b.sku")})
         AND EXISTS (
             SELECT FROM sku_substitutes e JOIN skus m ON m.sku = e.substitute
             WHERE e.sku = b.sku AND NOT m.archived AND coalesce(m.available_from <= :today, true)
-                AND EXISTS ({_FREE.format(sku="m.sku")})
+                AND EXISTS ({_THERE.format(sku="m.sku")})
         )
 """
 # In the order in which receipts serve those who wait.

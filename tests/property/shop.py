@@ -23,6 +23,7 @@ from fulfillment.domain.change import (
     LineQuantity,
     NewLine,
 )
+from fulfillment.domain.clock import ShopClock
 from fulfillment.domain.counts import CountState
 from fulfillment.domain.errors import FulfillmentError
 from fulfillment.domain.holds import HoldReason
@@ -39,6 +40,7 @@ from fulfillment.domain.refund import RefundCause, RefundState, RequestRefund
 from fulfillment.domain.shipment import WorkStatus
 from fulfillment.domain.tracking import CarrierStatus, Scan
 from fulfillment.storage.audit import AuditStore
+from fulfillment.storage.reconciliation import ReconciliationStore
 from fulfillment.storage.rejections import Reject, RejectionStore
 from fulfillment.storage.stock import StockStore
 from fulfillment.storage.tables import (
@@ -107,6 +109,9 @@ class Shop:
         policy = Policy(substitution=Substitution.AUTOMATIC if automatic else Substitution.OFF)
         self.house.stock = StockStore(self.house.engine, self.house.now, policy=policy)
         self.house.rejections = RejectionStore(self.house.engine, self.house.now, policy=policy)
+        self.house.reconciliation = ReconciliationStore(
+            self.house.engine, self.house.now, ShopClock(), policy=policy
+        )
         for sku, instead in ((MUG, [TEA, POT]), (TEA, [MUG]), (POT, [MUG])):
             self.house.stock.set_substitutes(sku, instead, by="test")
 
