@@ -64,6 +64,11 @@ SELECT hold_id, order_id, placed_by, state, released_by, placed_at, due_at, ende
 """
 _CASES: Final = "SELECT case_id, order_id, subject, kind, owner, state, due_at FROM cases"
 _CARRIER_CLAIMS: Final = "SELECT case_id, parcel_id, outcome, paid FROM carrier_claims"
+# A forgotten customer's record says nothing any more.
+_LOSSES: Final = """
+SELECT DISTINCT data ->> 'shipment_id' AS shipment_id, data ->> 'cause' AS cause FROM order_events
+WHERE kind IN ('reshipped', 'refund_decided') AND data ->> 'cause' IN ('lost', 'damaged')
+"""
 _PROMISES: Final = """
 SELECT order_id, n, promised_date, reason, told_at, told_fact, told_subject, told_version FROM promises
 """
@@ -205,6 +210,7 @@ def read(conn: Connection, *, now: datetime, since: datetime, speed: float = 1.0
         holds=_all(conn, _HOLDS, facts.HoldFact),
         cases=_all(conn, _CASES, facts.CaseFact),
         carrier_claims=_all(conn, _CARRIER_CLAIMS, facts.CarrierClaimFact),
+        losses=_all(conn, _LOSSES, facts.LossFact),
         promises=_all(conn, _PROMISES, facts.PromiseFact),
         acts=_all(conn, _ACTS, facts.ActFact),
         payments=_all(conn, _PAYMENTS, facts.PaymentFact),

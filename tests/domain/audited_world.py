@@ -25,6 +25,7 @@ from fulfillment.domain.invariants.facts import (
     LedgerPayment,
     LevelFact,
     LineFact,
+    LossFact,
     ManifestFact,
     MessageFact,
     MovementFact,
@@ -267,6 +268,7 @@ CASES = (
 CARRIER_CLAIMS = (
     CarrierClaimFact(case_id="SO-5-P1:carrier_claim:1", parcel_id="SO-5-P1", outcome=None, paid=0),
 )
+LOSSES = (LossFact(shipment_id="SO-5-1", cause="lost"),)
 
 
 def promise(n: int, number: int = 1, day: date = DAY, reason: str = "", **more: Any) -> PromiseFact:
@@ -616,6 +618,7 @@ BOOKS = Books(
     holds=HOLDS,
     cases=CASES,
     carrier_claims=CARRIER_CLAIMS,
+    losses=LOSSES,
     promises=PROMISES,
     acts=ACTS,
     payments=PAYMENTS,

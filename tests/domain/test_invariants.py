@@ -29,6 +29,7 @@ from fulfillment.domain.invariants.facts import (
     Effect,
     ForgottenFact,
     LedgerText,
+    LossFact,
     RejectionFact,
     RepeatedMovementFact,
     ReplacementFact,
@@ -636,8 +637,29 @@ BREAKS: tuple[tuple[Invariant, str, Put, str], ...] = (
     (
         money.carrier_claims_kept,
         "a case without its claim",
-        drop("carrier_claims", "SO-5-P1"),
-        "SO-5-P1:carrier_claim:1: is a case without a claim",
+        add("cases", case("SO-1", "carrier_claim", "SO-1-P1")),
+        "SO-1-P1:carrier_claim:1: is a case without a claim",
+    ),
+    (
+        money.no_loss_goes_unclaimed,
+        "a loss that nobody claims",
+        together(drop("carrier_claims", "SO-5-P1"), drop("cases", "carrier_claim")),
+        "SO-5-1: is lost, and nobody claims it from the carrier",
+    ),
+    (
+        money.no_loss_goes_unclaimed,
+        "lost once more after it was found",
+        together(
+            edit("carrier_claims", "SO-5-P1", outcome="found"),
+            edit("cases", "carrier_claim", state="resolved"),
+        ),
+        "SO-5-1: is lost, and nobody claims it from the carrier",
+    ),
+    (
+        money.no_loss_goes_unclaimed,
+        "damaged, made good, and not claimed",
+        add("losses", LossFact(shipment_id="SO-1-1", cause="damaged")),
+        "SO-1-1: is damaged, and nobody claims it from the carrier",
     ),
     (
         parcels.attempts_told,
@@ -975,6 +997,12 @@ INNOCENT: dict[str, Put] = {
         edit("shipments", "SO-5-1", outcome="delivered"),
         edit("orders", "SO-5", outcome="delivered"),
     ),
+    "found after it was claimed": together(
+        edit("carrier_claims", "SO-5-P1", outcome="found"),
+        edit("cases", "carrier_claim", state="resolved"),
+        edit("shipments", "SO-5-1", outcome="returned"),
+    ),
+    "lost and claimed, and its customer forgotten": drop("losses", "SO-5-1"),
     "expired by itself, without an act": together(
         drop("acts", "cancel"), edit("orders", "SO-4", status="expired", outcome="expired")
     ),

@@ -4,14 +4,15 @@ from datetime import date, timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import Engine
+from sqlalchemy import Engine, delete
 from sqlalchemy.exc import IntegrityError
 
 from fulfillment.domain.carrier_claims import ClaimOutcome, ClaimRefused
 from fulfillment.domain.cases import CaseKind
 from fulfillment.domain.explanation import explain
-from fulfillment.domain.invariants import Evidence, judge
+from fulfillment.domain.invariants import Evidence, money
 from fulfillment.domain.order import Outcome
+from fulfillment.domain.policy import DEFAULT
 from fulfillment.domain.record import CloseOrder, DeclareLost, OpenCase
 from fulfillment.domain.settlement import Cause, Found, Settle, Settlement
 from fulfillment.domain.tracking import CarrierStatus
@@ -23,6 +24,8 @@ from fulfillment.storage.tables import (
     carrier_claims,
     cases,
     order_events,
+    order_lines,
+    orders,
     outbox,
     shipments,
     signals,
@@ -59,9 +62,24 @@ def the_case(house: House, kind: CaseKind = CaseKind.CARRIER_CLAIM) -> dict[str,
 
 
 def check_kept(house: House) -> None:
-    evidence = Evidence(books=AuditStore(house.engine, house.now).books())
-    (kept,) = [check for check in judge(evidence) if check.name == "claims against carriers are kept"]
-    assert kept.violations == ()
+    assert unclaimed(house) == ()
+    assert money.carrier_claims_kept(books_of(house)).violations == ()
+
+
+def unclaimed(house: House) -> tuple[str, ...]:
+    """What the audit says of losses that nobody claims."""
+    return money.no_loss_goes_unclaimed(books_of(house)).violations
+
+
+def books_of(house: House) -> Evidence:
+    return Evidence(books=AuditStore(house.engine, house.now).books())
+
+
+def forget_claims(house: House) -> None:
+    """Take the claims out of the books, as if nobody had opened one."""
+    with house.engine.begin() as conn:
+        conn.execute(delete(carrier_claims))
+        conn.execute(delete(cases).where(cases.c.kind == "carrier_claim"))
 
 
 @pytest.mark.parametrize(
@@ -188,6 +206,60 @@ def test_a_parcel_that_turns_up_ends_its_claim(engine: Engine) -> None:
     assert (the_case(house)["state"], the_case(house)["resolution"]) == ("resolved", "found")
     assert house.row(carrier_claims)["outcome"] == "found"
     check_kept(house)
+
+
+# --- no loss goes unclaimed --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("cause", [Cause.LOST, Cause.DAMAGED])
+@pytest.mark.parametrize("wanted", [Settlement.RESHIP, Settlement.REFUND])
+def test_a_loss_that_was_made_good_and_is_not_claimed_is_named_by_the_audit(
+    engine: Engine, cause: Cause, wanted: Settlement
+) -> None:
+    house = lost(engine)
+    settle(house, cause, wanted)
+
+    forget_claims(house)
+
+    assert unclaimed(house) == (f"{FIRST}: is {cause}, and nobody claims it from the carrier",)
+
+
+def test_an_order_that_ended_as_lost_is_named_whatever_its_goods_were_made_good_for(engine: Engine) -> None:
+    house = lost(engine)
+    settle(house, Cause.NOT_RECEIVED, Settlement.REFUND)
+    before = unclaimed(house)
+
+    house.records.close(CloseOrder(order_id="SO-1", outcome=Outcome.LOST, reason=""))
+
+    assert (before, len(unclaimed(house))) == ((), 1)
+
+
+def test_what_cost_nothing_was_no_loss(engine: Engine) -> None:
+    house = lost(engine)
+    house.change(shipments, {"value": 0}, shipment_id=FIRST)
+    house.change(order_lines, {"unit_price": 0}, order_id="SO-1")
+
+    settle(house)
+
+    assert house.rows(carrier_claims) == []
+    check_kept(house)
+
+
+def test_a_loss_of_a_customer_who_was_forgotten_is_told_by_its_claim_alone(engine: Engine) -> None:
+    house = lost(engine)
+    settle(house, wanted=Settlement.REFUND)
+    end(house, ClaimOutcome.REFUSED)
+    house.records.close(CloseOrder(order_id="SO-1", outcome=Outcome.LOST, reason=""))
+    told = books_of(house).books.losses
+    house.wait(DEFAULT.retention + timedelta(days=1))
+    house.reconciliation.sweep()
+
+    assert [(loss.shipment_id, loss.cause) for loss in told] == [(FIRST, "lost")]
+    assert house.row(orders)["erased_at"] is not None
+    assert books_of(house).books.losses == ()
+    check_kept(house)
+    forget_claims(house)
+    assert len(unclaimed(house)) == 1
 
 
 # --- traces -----------------------------------------------------------------------------------------

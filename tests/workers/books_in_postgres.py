@@ -102,6 +102,10 @@ def _write_record(conn: Connection, books: Books) -> None:
         for at in (order.accepted_at, order.last_event_at)
     ]
     _insert(conn, t.order_events, events)
+    whose = {shipment.shipment_id: shipment.order_id for shipment in books.shipments}
+    told = {"kind": "refund_decided", "text": "It is lost.", "at": AT}
+    lost = [told | {"order_id": whose[loss.shipment_id], "data": asdict(loss)} for loss in books.losses]
+    _insert(conn, t.order_events, lost)
     more = {"reason": "fraud", "scope": "both"}
     _insert(conn, t.holds, [asdict(h) | more | {"reason": h.hold_id.split(":")[1]} for h in books.holds])
     _insert(conn, t.cases, [asdict(c) | {"severity": 2, "opened_at": AT} for c in books.cases])

@@ -404,6 +404,10 @@ SQL: dict[str, tuple[tuple[str, ...], Put]] = {
         ("UPDATE cases SET state = 'resolved' WHERE kind = 'carrier_claim'",),
         ALL_IS_RIGHT,
     ),
+    "no loss goes unclaimed": (
+        ("DELETE FROM carrier_claims", "DELETE FROM cases WHERE kind = 'carrier_claim'"),
+        ALL_IS_RIGHT,
+    ),
     "each attempt is told": (
         (
             "UPDATE parcels SET carrier_status = 'attempted' WHERE parcel_id = 'SO-2-P1'",

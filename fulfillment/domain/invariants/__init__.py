@@ -37,6 +37,7 @@ ALL: Final[tuple[Invariant, ...]] = (
     money.nothing_left_in_doubt,
     money.never_both,
     money.carrier_claims_kept,
+    money.no_loss_goes_unclaimed,
     ledgers.both_books_agree,
     ledgers.one_live_label,
     ledgers.one_parcel_per_number,

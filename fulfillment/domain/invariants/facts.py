@@ -265,6 +265,14 @@ class CarrierClaimFact:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LossFact:
+    """What became of a shipment with its carrier, `lost` or `damaged`, as it was decided and told."""
+
+    shipment_id: str
+    cause: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PromiseFact:
     """The n-th date an order was promised for; the message that told it, where it is known which."""
 
@@ -589,6 +597,7 @@ class Books:
     holds: tuple[HoldFact, ...] = ()
     cases: tuple[CaseFact, ...] = ()
     carrier_claims: tuple[CarrierClaimFact, ...] = ()
+    losses: tuple[LossFact, ...] = ()
     promises: tuple[PromiseFact, ...] = ()
     acts: tuple[ActFact, ...] = ()
     payments: tuple[PaymentFact, ...] = ()

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterator
 
+from fulfillment.domain.carrier_claims import ClaimOutcome
 from fulfillment.domain.invariants.check import Found, invariant
 from fulfillment.domain.invariants.facts import (
     Books,
@@ -258,6 +259,11 @@ class _Owed:
             worth = sum(self._lines[order_id, n].worth(unit, 1) for order_id, n, unit in kept)
             return worth + (shipment.fee if kept else 0)
         return 0 if was_lost and refunded == shipment.value else shipment.value
+
+    def worth(self, shipment: ShipmentFact) -> int:
+        """Return what a shipment's goods cost the customer: sent again for nothing, what they stand for did."""
+        units = self._paid_units(shipment)
+        return shipment.value or sum(self._lines[order_id, n].worth(unit, 1) for order_id, n, unit in units)
 
     def _paid_units(self, shipment: ShipmentFact) -> Iterator[tuple[str, int, int]]:
         """Yield its units under the numbers of those that were paid."""
@@ -543,3 +549,29 @@ def carrier_claims_kept(evidence: Evidence) -> Found:
         if (claim.outcome == "paid") != (claim.paid > 0):
             violations.append(f"{case_id}: is {claim.outcome}, and {claim.paid} were paid")
     return Found(len(claims), violations)
+
+
+@invariant(
+    "no loss goes unclaimed",
+    "I14",
+    sees="shipments that a carrier lost or broke",
+    claim="each that cost something is claimed from the carrier, was, or turned up again",
+    remedy="file it with the carrier named on the label while it still takes claims, and find out who settled it",
+)
+def no_loss_goes_unclaimed(evidence: Evidence) -> Found:
+    books, owed = evidence.books, _Owed(evidence.books)
+    ended = {order.order_id for order in books.orders if order.ended}
+    parcels, told = books.parcel_of(), {loss.shipment_id: loss.cause for loss in books.losses}
+    claims = grouped(books.carrier_claims, lambda claim: claim.parcel_id)
+    lost, violations = 0, []
+    for shipment in books.shipments:
+        is_lost = shipment.outcome == Outcome.LOST and shipment.order_id in ended
+        if not (is_lost or shipment.shipment_id in told) or not owed.worth(shipment):
+            continue
+        lost += 1
+        of_it = claims.get(parcels[shipment.shipment_id].parcel_id, [])
+        # What turned up and is lost all the same was lost once more.
+        if all(is_lost and claim.outcome == ClaimOutcome.FOUND for claim in of_it):
+            cause = told.get(shipment.shipment_id, Outcome.LOST)
+            violations.append(f"{shipment.shipment_id}: is {cause}, and nobody claims it from the carrier")
+    return Found(lost, violations)
