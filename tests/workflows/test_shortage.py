@@ -70,6 +70,40 @@ async def test_a_customer_who_takes_what_is_as_good_gets_it_beside_the_rest(plac
     assert (await order.result()).outcome == "delivered"
 
 
+async def test_an_equal_that_the_books_sent_unasked_makes_an_order_whole_that_is_kept_together(
+    place: PlaceOrder,
+) -> None:
+    policy = Policy(substitution=Substitution.AUTOMATIC, shortage=Shortage.SHIP_COMPLETE)
+    order = await _asked(place, policy)
+    order.world.states["SO-1-1"] = state_of(a_shipment(1), covered=True)
+    order.world.states["SO-1-2"] = state_of(a_shipment(2, waits_for=WaitsFor.STOCK), "cancelled")
+    order.world.states["SO-1-3"] = state_of(a_shipment(3))
+
+    await order.tell("replanned", why="substituted")
+    await order.did("release stock by policy", "authorize SO-1-3 2")
+    await order.goes_to_the_door(1)
+    await order.goes_to_the_door(3)
+
+    assert (await order.result()).outcome == "delivered"
+
+
+async def test_money_held_for_what_the_books_replaced_is_let_go_and_the_equal_is_paid_once(
+    place: PlaceOrder,
+) -> None:
+    world = World(a_shipment(1))
+    world.policy = Policy(substitution=Substitution.AUTOMATIC)
+    order, _ = await place(world)
+    world.states["SO-1-1"] = state_of(a_shipment(1, waits_for=WaitsFor.STOCK), "cancelled", covered=True)
+    world.states["SO-1-2"] = state_of(a_shipment(2, value=1000))
+
+    await order.tell("replanned", why="substituted")
+    await order.did("void SO-1-1", "authorize SO-1-2 2")
+    await order.goes_to_the_door(2)
+
+    assert (await order.result()).outcome == "delivered"
+    assert len(world.did("authorize")) == 2
+
+
 async def test_an_equal_that_is_gone_is_refused_and_another_answer_still_counts(place: PlaceOrder) -> None:
     order = await _asked(place, Policy(substitution=Substitution.CONSENT))
 
