@@ -116,6 +116,19 @@ def test_what_a_count_takes_away_is_replaced_by_the_sweep(shop: Callable[..., Ho
     check_books(house)
 
 
+def test_who_was_not_told_yet_that_units_wait_hears_of_the_equal_alone(shop: Callable[..., House]) -> None:
+    house = shop(mugs=3, cups=5)
+    house.released(mugs=3, teas=0)
+    StockStore(house.engine, house.now, policy=AUTOMATIC).adjust(
+        MUG, "wh-reno", -1, key="count-1", by="ann", reason="cycle count"
+    )
+
+    sweep(house)
+    house.wait(timedelta(hours=12))  # until it is day where they live
+
+    assert {message.fact for message in house.outbox.lease(50)} == {"confirmed", "substituted"}
+
+
 def test_money_that_was_held_for_what_a_count_took_away_is_let_go_and_nothing_is_paid_twice(
     shop: Callable[..., House],
 ) -> None:
