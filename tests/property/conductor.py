@@ -35,6 +35,7 @@ from fulfillment.domain.record import (
     StopShipments,
 )
 from fulfillment.domain.refund import RefundState
+from fulfillment.domain.settlement import Cause, Settle, Settlement
 from fulfillment.domain.shipment import Stop, WaitsFor, WorkStatus
 from fulfillment.domain.tracking import ENDED as PARCEL_ENDED
 from fulfillment.domain.tracking import CarrierStatus
@@ -434,9 +435,12 @@ class Conductor:
 
     def _buy_label(self, process: Process, shipment_id: str) -> None:
         process.labels[shipment_id] = process.packed[shipment_id]
+        self._purchase(process, shipment_id)
+
+    def _purchase(self, process: Process, shipment_id: str) -> None:
         process.buying.add(shipment_id)
         try:
-            self.shipping.buy_label(process.packed[shipment_id])
+            self.shipping.buy_label(process.labels[shipment_id])
         except ApplicationError as refusal:
             if refusal.type != Stop.__name__:
                 raise
@@ -445,7 +449,7 @@ class Conductor:
     def _void_label(self, process: Process, shipment_id: str) -> None:
         """Give its label back; a purchase whose answer was lost is tried until it is known, as the activity is."""
         if shipment_id in process.buying:
-            self._buy_label(process, shipment_id)
+            self._purchase(process, shipment_id)
         if parcel_id := process.labels.get(shipment_id):
             self.shipping.void_label(parcel_id)
 
@@ -495,11 +499,18 @@ class Conductor:
         if status is CarrierStatus.DELIVERED:
             process.outcomes[shipment_id] = Outcome.DELIVERED
             return
+        lost = status in (CarrierStatus.LOST, CarrierStatus.DESTROYED)
+        self._make_good(process, shipment_id, Cause.LOST if lost else Cause.RETURNED)
         if not self._give_back(shipment_id):
             process.refund_tried_at[shipment_id] = self.house.now()
             return
-        lost = status in (CarrierStatus.LOST, CarrierStatus.DESTROYED)
         process.outcomes[shipment_id] = Outcome.LOST if lost else Outcome.RETURNED
+
+    def _make_good(self, process: Process, shipment_id: str, cause: Cause) -> None:
+        """Decide that the money goes back; decided before, it stays so."""
+        said = {"by": "policy", "request_id": f"{shipment_id}:{cause}", "wanted": Settlement.REFUND}
+        request = Settle(order_id=process.order_id, shipment_id=shipment_id, cause=cause, **said)
+        self.house.records.settle(request)
 
     def _may_try(self, process: Process, shipment_id: str) -> bool:
         tried = process.refund_tried_at.get(shipment_id)
