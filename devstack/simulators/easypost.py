@@ -247,7 +247,8 @@ class EasyPost:
     # Scan forms
 
     def _ask_for_form(self, call: Call) -> Answer:
-        sent = call.params.get("shipments")
+        asked = call.params.get("scan_form")  # as EasyPost's own clients send it; its examples send it bare
+        sent = (asked if isinstance(asked, dict) else call.params).get("shipments")
         if not isinstance(sent, list) or not sent:
             _refuse(422, "PARAMETER.REQUIRED", "Missing required parameter.", _field("shipments"))
         shipments = [

@@ -148,7 +148,8 @@ class EasyPostCarrier:
         Raises:
             Rejected: the carrier makes none of these.
         """
-        reply = self._http.post("/scan_forms", {"shipments": [{"id": shipment} for shipment in shipments]})
+        asked = {"shipments": [{"id": shipment} for shipment in shipments]}
+        reply = self._http.post("/scan_forms", {"scan_form": asked})
         crashpoint("scan_form.after_effect")
         with legible(reply):
             return _form(reply.body)
