@@ -48,7 +48,7 @@ def substitute(conn: Connection, request: Substitute, *, now: datetime, policy: 
     changes.check_confirmed(order)
     if policy.substitution is Substitution.OFF:
         raise ChangeRefused("nothing is sent instead of what was ordered: wait, split or drop")
-    waiting = wait_for_stock(conn, order_id)
+    waiting = units_waiting(conn, order_id)
     by, request_id = request.by, request.request_id
     changed = send(conn, order, waiting, by=by, request_id=request_id, now=now, policy=policy)
     if changed is None:
@@ -103,7 +103,7 @@ def give_up(conn: Connection, order: Row[Any], *, by: str, now: datetime, policy
     """
     if policy.substitution is not Substitution.CONSENT:
         return order
-    order_id, waiting = order.order_id, wait_for_stock(conn, order.order_id)
+    order_id, waiting = order.order_id, units_waiting(conn, order.order_id)
     terms = sourcing.terms(conn, {unit.sku for unit in waiting})
     may_wait = sourcing.waitable(terms, now=now, policy=policy)
     if not (gone := [unit for unit in waiting if unit.sku not in may_wait]):
@@ -125,7 +125,7 @@ def give_up(conn: Connection, order: Row[Any], *, by: str, now: datetime, policy
     return lock_order(conn, order_id)
 
 
-def wait_for_stock(conn: Connection, order_id: str) -> list[Placed]:
+def units_waiting(conn: Connection, order_id: str) -> list[Placed]:
     """Return the units of the locked order that wait for stock, without those that came."""
     missing = {
         (row.shipment_id, row.line_no): row.units for row in conn.execute(_WAITING, {"the_order": order_id})

@@ -86,7 +86,7 @@ def _send(conn: Connection, order_id: str, asked: dict[str, Any], *, now: dateti
     """Look once more while the order is locked, and send what is there; return whether anything was."""
     order = lock_order(conn, order_id)
     missing = set(conn.execute(_FOR_WHAT, asked | {"the_order": order_id}).scalars())
-    units = [unit for unit in substitutions.wait_for_stock(conn, order_id) if unit.sku in missing]
+    units = [unit for unit in substitutions.units_waiting(conn, order_id) if unit.sku in missing]
     sent = substitutions.send(conn, order, units, by=_BY_POLICY, now=now, policy=policy)
     if sent is None:
         return False

@@ -271,6 +271,23 @@ def test_of_what_waits_as_many_are_replaced_as_there_are_equals_and_the_rest_lat
     check_books(house)
 
 
+def test_what_came_by_the_queue_stays_and_leaves_without_waiting_for_what_is_replaced(
+    shop: Callable[..., House],
+) -> None:
+    house = shop(mugs=0)
+    placed(house)
+    receive(house, MUG, units=1)
+    receive(house)
+
+    sweep(house)
+
+    assert carried(house) == {("SO-1-1", MUG): 1, ("SO-1-2", CUP): 2, ("substituted", MUG): 2}
+    waits = {row["shipment_id"]: (row["waits_for"], row["value"]) for row in house.rows(shipments)}
+    assert waits == {"SO-1-1": ("payment", 1200), "SO-1-2": ("payment", 2000)}
+    assert house.row(stock_levels, sku=MUG)["allocated"] == 1
+    check_books(house)
+
+
 def test_who_was_promised_first_is_sent_the_equal_first(shop: Callable[..., House]) -> None:
     house = shop(mugs=0)
     for name in ("SO-2", "SO-1"):
