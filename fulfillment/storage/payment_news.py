@@ -56,6 +56,14 @@ _BEING_TAKEN: Final = select(
         provider_operations.c.state.in_([OperationState.CLAIMED.value, OperationState.UNKNOWN.value]),
     )
 )
+# What the provider let go for us is never reserved again: news of that is old.
+_LET_GO: Final = select(
+    exists().where(
+        provider_operations.c.payment_id == bindparam("the_payment"),
+        provider_operations.c.kind == OperationKind.VOID.value,
+        provider_operations.c.state == OperationState.SUCCEEDED.value,
+    )
+)
 _REFUND: Final = select(provider_operations.c.operation_key).where(
     or_(
         provider_operations.c.operation_key == bindparam("the_key"),
@@ -182,9 +190,15 @@ def _payment_news(
             said = {"payment_id": payment.payment_id}
             journal.signal(conn, order.order_id, signals.PAYMENT_NEWS, said, fact_key=key, at=now)
         return "the order asks what became of the attempt"
+    if hint.status is _S.AUTHORIZED and _was_let_go(conn, payment):
+        return "it was let go since"
     if hint.status in (_S.AUTHORIZED, _S.CAPTURED) and not payment.authorized:
         return _stands_after_all(conn, order, payment, hint.reference, now)
     return f"the payment is {payment.status}"
+
+
+def _was_let_go(conn: Connection, payment: Row[Any]) -> bool:
+    return bool(conn.execute(_LET_GO, {"the_payment": payment.payment_id}).scalar_one())
 
 
 def _authorized_news(

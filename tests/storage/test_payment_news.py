@@ -10,7 +10,7 @@ from fulfillment.domain.payment import PaymentStatus
 from fulfillment.domain.payment_news import PaymentHint
 from fulfillment.storage.tables import cases, inbox, order_events, payments, signals
 from tests.storage.house import MORNING, House
-from tests.storage.paying import claim
+from tests.storage.paying import a_snapshot, claim, void
 
 
 def news(
@@ -23,6 +23,14 @@ def news(
     return PaymentHint(
         kind="payment.news", reference=reference, operation=operation, status=status, expires_at=expires_at
     )
+
+
+def being_confirmed(house: House) -> str:
+    """An order's shipment whose customer is asked by their bank."""
+    (shipment_id,) = house.reserved()
+    asked = a_snapshot(0, status=PaymentStatus.ACTION_REQUIRED, reference="pi_SO-1-1")
+    house.payments.authorized(claim(house, shipment_id).key, asked)
+    return shipment_id
 
 
 def test_an_authorization_that_ran_out_is_noted_once(engine: Engine) -> None:
@@ -62,6 +70,27 @@ def test_what_a_webhook_says_about_money_is_not_believed(engine: Engine, status:
 
     assert house.row(payments) == before
     assert house.row(inbox)["state"] == "applied"
+
+
+def test_news_that_a_customer_confirmed_is_old_once_the_money_was_let_go(engine: Engine) -> None:
+    """Seen to fail when it was believed: the attempt stood for good, because it is let go only once."""
+    house = House(engine).stocked()
+    void(house, being_confirmed(house))
+
+    house.payment_news.record("stripe", "evt_1", news(PaymentStatus.AUTHORIZED), {})
+
+    assert house.row(payments)["status"] == "voided"
+    assert (house.row(inbox)["state"], house.row(inbox)["why"]) == ("applied", "it was let go since")
+
+
+def test_an_attempt_that_was_declined_and_is_confirmed_after_all_stands_to_be_let_go(engine: Engine) -> None:
+    house = House(engine).stocked()
+    being_confirmed(house)
+    house.change(payments, {"status": "declined"})
+
+    house.payment_news.record("stripe", "evt_1", news(PaymentStatus.AUTHORIZED), {})
+
+    assert house.row(payments)["status"] == "authorized"
 
 
 def test_when_an_authorization_ends_is_taken_from_the_news(engine: Engine) -> None:
