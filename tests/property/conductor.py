@@ -301,7 +301,7 @@ class Conductor:
             blocked = any(SCOPE[h.reason] in (HoldScope.CAPTURE, HoldScope.BOTH) for h in standing)
             return [] if blocked else [lambda: self._capture(process, shipment_id)]
         news = process.milestones[shipment_id]
-        while news and news[0] not in _ENDS:
+        while news and (len(news) > 1 or news[0] not in _ENDS):  # what it is now counts
             news.popleft()
         arrives = bool(news) and self._may_try(process, shipment_id)
         return [lambda: self._arrive(process, shipment_id)] if arrives else []
