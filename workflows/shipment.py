@@ -23,7 +23,7 @@ from fulfillment.domain.policy import OnExpiry, Policy
 from fulfillment.domain.provider_errors import LabelRefused
 from fulfillment.domain.record import DeclareLost, RevisePromise
 from fulfillment.domain.reservation import PlannedShipment
-from fulfillment.domain.settlement import Cause, Found, Settle, Settled, Settlement
+from fulfillment.domain.settlement import GIVEN_UP, Cause, Found, Settle, Settled, Settlement
 from fulfillment.domain.shipment import InvalidTransition, Stop, WaitsFor, WorkStatus
 from fulfillment.domain.tracking import ENDED, PHYSICAL, CarrierStatus, Flag
 from fulfillment.domain.troubles import troubles
@@ -592,7 +592,7 @@ class ShipmentProcess:
 
     async def _settled(self, settled: Settled) -> None:
         """Take over what was decided about its goods. The cases that asked for it are over."""
-        self.settlement, self._given_up = settled.settlement, settled.cause is Cause.LOST
+        self.settlement, self._given_up = settled.settlement, settled.cause in GIVEN_UP
         self._order.replan(settled.state)
         if settled.settlement is Settlement.REFUND:
             await self._refund()

@@ -18,7 +18,7 @@ from fulfillment.domain.policy import Policy
 from fulfillment.domain.settlement import Cause
 
 # What a carrier answers for. Of what it calls delivered it has proof, which a trace questions first.
-CLAIMABLE: Final = frozenset({Cause.LOST, Cause.DAMAGED})
+CLAIMABLE: Final = frozenset({Cause.LOST, Cause.SILENT, Cause.DAMAGED})
 
 
 class ClaimOutcome(StrEnum):

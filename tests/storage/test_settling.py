@@ -22,6 +22,7 @@ from fulfillment.storage.missing import MissingStore
 from fulfillment.storage.tables import (
     audit_entries,
     cases,
+    order_events,
     order_lines,
     orders,
     outbox,
@@ -275,7 +276,8 @@ def test_what_turns_up_after_its_replacement_left_is_asked_back(engine: Engine) 
     came_to = house.records.found(Found(order_id="SO-1", shipment_id=FIRST))
 
     assert (came_to.stopped, came_to.settlement) == ((), RESHIP)
-    assert "send one of them back" in only(house.rows(outbox, fact="found"))["data"]["text"]
+    assert only(house.rows(outbox, fact="found"))["data"]["then"] == "comes"
+    assert "send one of them back" in house.rows(order_events, kind="found")[-1]["text"]
     assert refund_of(house, FIRST) is None
     check_money(house)
 
