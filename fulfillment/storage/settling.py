@@ -185,6 +185,8 @@ def found(conn: Connection, request: Found, *, now: datetime) -> Unsettled:
     order = lock_order(conn, request.order_id)
     shipment = _read(conn, request.order_id, request.shipment_id)
     carrier_claims.found(conn, request.shipment_id, now=now)
+    if shipment.settled is None:  # it was found before
+        return Unsettled(stopped=(), settlement=None, state=state.read(conn, request.order_id, now=now))
     instead = conn.execute(_INSTEAD, {"the_shipment": request.shipment_id}).all()
     gone = any(row.work_status in _LEFT for row in instead)
     here = () if gone else tuple(s.shipment_id for s in instead if s.work_status in BEFORE_HAND_OVER)

@@ -37,6 +37,7 @@ from fulfillment.domain.cases import (
     most_urgent,
 )
 from fulfillment.domain.errors import FulfillmentError, UnknownOrder
+from fulfillment.domain.events import EventKind
 from fulfillment.domain.holds import Hold, HoldReason
 from fulfillment.domain.notifications import NotificationState
 from fulfillment.domain.order import Order, OrderLine, OrderStatus, UnitRange
@@ -408,8 +409,18 @@ def _parcel(row: Row[Any], parcel: dict[str, Any]) -> ParcelView:
         handed_over_at=_moment(parcel["handed_over_at"]),
         latest_scan_at=_moment(parcel["latest_scan_at"]),
         delivered_at=_moment(parcel["delivered_at"]),
+        again_on=_again_on(row, parcel["shipment_id"]),
         scans=tuple(_scan(scan) for scan in scans),
     )
+
+
+def _again_on(row: Row[Any], shipment_id: str) -> date | None:
+    """Return the day that the latest failed attempt was told with."""
+    attempts = (e["data"] for e in row.order_events or () if e["kind"] == EventKind.FAILED_ATTEMPT)
+    days = [
+        data["again_on"] for data in attempts if data.get("subject") == shipment_id and "again_on" in data
+    ]
+    return date.fromisoformat(days[-1]) if days else None
 
 
 def _scan(row: dict[str, Any]) -> ScanView:

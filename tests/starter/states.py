@@ -157,7 +157,12 @@ def in_two_parts() -> OrderView:
 
 
 def attempted() -> OrderView:
-    parcel = a_parcel(carrier_status=CarrierStatus.ATTEMPTED, reason="consignee_not_home", place="Boise, ID")
+    parcel = a_parcel(
+        carrier_status=CarrierStatus.ATTEMPTED,
+        reason="consignee_not_home",
+        place="Boise, ID",
+        again_on=FRIDAY + timedelta(days=3),
+    )
     return a_view(a_shipment(parcel=parcel), events=told("received", "confirmed", "packed", "shipped"))
 
 
@@ -247,7 +252,7 @@ STATES = {
         NOON + 4 * DAY,
     ),
     "out_for_delivery": (out_for_delivery, "Arriving today", "Out for delivery", NOON + 4 * DAY),
-    "attempted": (attempted, "They missed you", "UPS tries again", NOON + 4 * DAY),
+    "attempted": (attempted, "They missed you", "UPS tries again on Mon 30 Nov", NOON + 4 * DAY),
     "last_attempt": (
         not_brought_again,
         "They could not deliver it",
