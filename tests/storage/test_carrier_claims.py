@@ -66,15 +66,15 @@ def check_kept(house: House) -> None:
 
 @pytest.mark.parametrize(
     ("cause", "claimed"),
-    [("lost", 1), ("damaged", 1), ("returned", 0), ("not_received", 0), ("not_brought", 0)],
+    [(cause, int(cause in (Cause.LOST, Cause.SILENT, Cause.DAMAGED))) for cause in Cause],
 )
 def test_what_the_carrier_lost_or_broke_is_claimed_from_it_once(
-    engine: Engine, cause: str, claimed: int
+    engine: Engine, cause: Cause, claimed: int
 ) -> None:
     house = lost(engine)
 
-    settle(house, Cause(cause))
-    settle(house, Cause(cause))
+    settle(house, cause)
+    settle(house, cause)
 
     assert len(house.rows(carrier_claims)) == len(house.rows(cases, kind="carrier_claim")) == claimed
     check_kept(house)
