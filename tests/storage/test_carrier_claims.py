@@ -58,6 +58,9 @@ def the_case(house: House, kind: CaseKind = CaseKind.CARRIER_CLAIM) -> dict[str,
     return house.row(cases, kind=kind.value)
 
 
+CLAIMED = (Cause.LOST, Cause.SILENT, Cause.CARRIER_PROBLEM, Cause.DAMAGED)
+
+
 def check_kept(house: House) -> None:
     evidence = Evidence(books=AuditStore(house.engine, house.now).books())
     (kept,) = [check for check in judge(evidence) if check.name == "claims against carriers are kept"]
@@ -66,7 +69,7 @@ def check_kept(house: House) -> None:
 
 @pytest.mark.parametrize(
     ("cause", "claimed"),
-    [(cause, int(cause in (Cause.LOST, Cause.SILENT, Cause.DAMAGED))) for cause in Cause],
+    [(cause, int(cause in CLAIMED)) for cause in Cause],
 )
 def test_what_the_carrier_lost_or_broke_is_claimed_from_it_once(
     engine: Engine, cause: Cause, claimed: int
