@@ -123,6 +123,20 @@ def expected_on(view: OrderView, parcel: ParcelView | None) -> date | None:
     return (parcel.edd_date if parcel else None) or view.promise_date
 
 
+def still_expected_on(view: OrderView, shipment: ShipmentSummary) -> date | None:
+    """Return the day one shipment should come; None for what comes back, is gone or was made good."""
+    parcel = shipment.parcel
+    if shipment.settled or (parcel and parcel.carrier_status in _COMES_NO_MORE):
+        return None
+    return expected_on(view, parcel)
+
+
+_COMES_NO_MORE: Final = (
+    CarrierStatus.RETURN_TO_SENDER,
+    CarrierStatus.RETURNED,
+    CarrierStatus.LOST,
+    CarrierStatus.DESTROYED,
+)
 _WHOLE_ORDER: Final = (
     OrderStatus.RECEIVED,
     OrderStatus.RESERVED,
@@ -261,9 +275,10 @@ def _after_hand_over(
             return Headline(text="Coming back to us", line=_coming_back(parcel), tone=Tone.TROUBLE)
         case CarrierStatus.RETURNED:
             return Headline(text="Came back to us", line=_refund_line(view), tone=Tone.ENDED)
-        case CarrierStatus.LOST | CarrierStatus.DESTROYED:
+        case CarrierStatus.LOST | CarrierStatus.DESTROYED as gone:
             line = f"We are sorry: it will not arrive. {_refund_line(view)}"
-            return Headline(text="Lost on the way", line=line, tone=Tone.TROUBLE)
+            became = "Lost" if gone is CarrierStatus.LOST else "Destroyed"
+            return Headline(text=f"{became} on the way", line=line, tone=Tone.TROUBLE)
         case CarrierStatus.CANCELLED:
             line = "The carrier says that its label was cancelled. We are asking; you need do nothing."
             return Headline(text="Your parcel is slower than usual", line=line, tone=Tone.TROUBLE)

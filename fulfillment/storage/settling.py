@@ -153,6 +153,8 @@ def settle(conn: Connection, request: Settle, *, now: datetime, policy: Policy) 
     order = lock_order(conn, request.order_id)
     shipment = _read(conn, request.order_id, request.shipment_id)
     request = _as_it_stands(request, shipment)
+    if request.cause is Cause.RETURNED:
+        carrier_claims.found(conn, request.shipment_id, now=now)
     if shipment.settled is not None:  # its carrier may have lost it since
         carrier_claims.claim(conn, order, request.shipment_id, request.cause, now=now, policy=policy)
         return _as_before(conn, shipment, request, now=now)
@@ -176,8 +178,11 @@ def settle(conn: Connection, request: Settle, *, now: datetime, policy: Policy) 
 
 def _as_it_stands(request: Settle, shipment: Row[Any]) -> Settle:
     """Return the request with a cause that is true now: its return is booked before its order hears of it."""
-    is_back = shipment.outcome == Outcome.RETURNED
-    return replace(request, cause=Cause.RETURNED) if is_back and request.cause in COMING_BACK else request
+    if shipment.outcome == Outcome.RETURNED and request.cause in COMING_BACK:
+        return replace(request, cause=Cause.RETURNED)
+    if shipment.carrier_status == CarrierStatus.DESTROYED and request.cause is Cause.LOST:
+        return replace(request, cause=Cause.DAMAGED)
+    return request
 
 
 def found(conn: Connection, request: Found, *, now: datetime) -> Unsettled:

@@ -3,12 +3,13 @@
 import re
 from dataclasses import replace
 from datetime import date, timedelta
+from typing import Any
 
 import pytest
 
 from fulfillment.domain.cases import CaseKind, Owner
 from fulfillment.domain.explanation import allowed_actions, explain
-from fulfillment.domain.headline import Tone, headline, shipment_headline
+from fulfillment.domain.headline import Tone, headline, shipment_headline, still_expected_on
 from fulfillment.domain.holds import HoldReason
 from fulfillment.domain.order import ENDED, OrderStatus
 from fulfillment.domain.payment import OrderPayment
@@ -280,6 +281,21 @@ def test_nothing_is_promised_of_a_parcel_whose_money_goes_back(status: CarrierSt
 
     assert not re.search("rriving|again|UPS|when it is here|pick up", news.sentence)
     assert "We will write to you about your money." in news.line
+
+
+@pytest.mark.parametrize(
+    ("changes", "day"),
+    [
+        ({}, FRIDAY),
+        ({"settled": Settlement.REFUND}, None),
+        ({"parcel": a_parcel(carrier_status=CarrierStatus.RETURN_TO_SENDER)}, None),
+        ({"parcel": None}, FRIDAY),
+    ],
+)
+def test_no_day_is_named_for_what_does_not_come(changes: dict[str, Any], day: date | None) -> None:
+    shipment = replace(a_shipment(parcel=a_parcel()), **changes)
+
+    assert still_expected_on(a_view(shipment), shipment) == day
 
 
 def test_what_arrives_after_its_money_went_back_is_not_told_without_that() -> None:

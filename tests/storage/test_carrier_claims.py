@@ -182,6 +182,21 @@ def test_an_outcome_that_does_not_fit_is_refused_with_why(engine: Engine) -> Non
         house.change(carrier_claims, {"paid": 100}, parcel_id=PARCEL)
 
 
+@pytest.mark.parametrize(("cause", "came"), [(Cause.LOST, "found"), (Cause.DAMAGED, None)])
+def test_what_is_back_with_us_is_claimed_only_for_its_damage(
+    engine: Engine, cause: Cause, came: str | None
+) -> None:
+    house = lost(engine)
+    settle(house, cause)
+    house.wait(timedelta(days=2))
+    house.shipping.scanned(PARCEL, (a_scan(CarrierStatus.RETURNED, 280),), None, source="asked")
+
+    settle(house, Cause.RETURNED)
+
+    assert house.row(carrier_claims)["outcome"] == came
+    check_kept(house)
+
+
 def test_a_parcel_that_turns_up_ends_its_claim(engine: Engine) -> None:
     house = lost(engine)
     settle(house)

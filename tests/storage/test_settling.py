@@ -429,6 +429,19 @@ def test_what_nobody_lost_for_sure_is_not_told_as_lost(engine: Engine, cause: Ca
     assert house.row(refunds)["cause"] == only(house.rows(outbox, fact="lost"))["data"]["cause"] == cause
 
 
+def test_what_was_destroyed_is_not_told_as_lost(engine: Engine) -> None:
+    house = left(engine)
+    house.wait(timedelta(days=4))
+    house.shipping.scanned("SO-1-P1", (a_scan(CarrierStatus.DESTROYED, 90),), None, source="asked")
+
+    text = settle(house, REFUND).text
+    refund_of(house, FIRST)
+
+    assert text == "Your parcel was damaged on its way. We give you your money back."
+    assert house.row(refunds)["cause"] == house.row(carrier_claims)["cause"] == "damaged"
+    check_money(house)
+
+
 @pytest.mark.parametrize("kind", [CaseKind.RETURN_TO_SENDER, CaseKind.REFUSED])
 def test_what_is_lost_on_its_way_back_is_not_sent_again_by_itself(engine: Engine, kind: CaseKind) -> None:
     """Guard: who was told that the money comes with the parcel, or refused it, would get another one."""

@@ -148,6 +148,23 @@ async def test_what_was_given_up_for_its_silence_and_is_seen_again_keeps_its_rep
     assert order.world.did("settle") == ["settle SO-1-1 silent reship"]
 
 
+async def test_what_was_given_up_and_is_seen_on_its_way_back_stops_nothing_that_was_sent_instead(
+    place: PlaceOrder,
+) -> None:
+    """Guard: it does not reach its customer. Found, it would keep here what does, and they would be asked again."""
+    order = await on_its_way(place, a_world())
+    await order.scanned("lost")
+    await order.did("resolved lost sent again with SO-1-2")
+
+    await order.scanned("return_to_sender")
+    await order.scanned("returned")
+    await order.goes_to_the_door(2)
+
+    assert (await order.result()).outcome == "delivered"
+    assert order.world.did("found") == []
+    assert order.world.did("case") == ["case lost SO-1-1"]
+
+
 async def test_a_parcel_on_its_way_back_whose_money_went_back_is_explained_as_that(place: PlaceOrder) -> None:
     order = await on_its_way(place, a_world(sends_again=False))
     await order.scanned("return_to_sender", reason="consignee_refused")
