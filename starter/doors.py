@@ -47,6 +47,7 @@ from fulfillment.domain.policy import ShortageChoice
 from fulfillment.domain.promise import CartPromise
 from fulfillment.domain.refund import Refund, RequestRefund
 from fulfillment.domain.replenishment import Ordered, ShelfPoint, StockRow
+from fulfillment.domain.scan_forms import FormDocument
 from fulfillment.domain.tracking import Scan
 from fulfillment.domain.transfers import Transfer
 from fulfillment.domain.view import EventView, OrderRow, OrderView
@@ -122,6 +123,10 @@ class Processes(Protocol):
 
     async def start_refund(self, refund_id: str) -> None:
         """Let an approved refund be paid, as far as Temporal answers; the sweep does the rest."""
+        ...
+
+    async def get_scan_form(self, form_id: str) -> None:
+        """Let a form be asked for, as far as Temporal answers; the sweep does the rest."""
         ...
 
     async def hold(
@@ -219,6 +224,14 @@ class Manifests(Protocol):
     def latest(self) -> tuple[Manifest, ...]: ...
 
     def hand_over(self, manifest_id: str, codes: Sequence[str], *, by: str, proof: Proof) -> Manifest: ...
+
+
+class ScanForms(Protocol):
+    """The carriers' codes for what they take together."""
+
+    def ask(self, manifest_id: str, *, by: str) -> str: ...
+
+    def document(self, form_id: str) -> FormDocument: ...
 
 
 class Rejections(Protocol):
@@ -587,6 +600,7 @@ class Doors:
     benches: Benches
     labels: Labels
     manifests: Manifests
+    scan_forms: ScanForms
     stock: Stock
     conditions: Conditions
     returns: Returns

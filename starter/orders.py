@@ -37,6 +37,7 @@ from workflows import contract
 from workflows.contract import OrderStart, PlaceAnswer, RefundStart, VerbAnswer
 from workflows.order import OrderWorkflow
 from workflows.refund import RefundWorkflow
+from workflows.scan_form import ScanFormWorkflow
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -304,6 +305,22 @@ class Orders:
             if isinstance(error, RuntimeError):
                 _check_never_reached(error)
             log.warning("a refund waits for Temporal", refund_id=refund_id, why=str(error))
+
+    async def get_scan_form(self, form_id: str) -> None:
+        """Let a form be asked for; harmless to repeat. With Temporal away the sweep starts it later."""
+        try:
+            await self._client.start_workflow(
+                ScanFormWorkflow.run,
+                form_id,
+                id=contract.scan_form_workflow_id(form_id),
+                task_queue=contract.ORDERS_QUEUE,
+                id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
+                static_summary=f"scan form {form_id}",
+            )
+        except (RPCError, RuntimeError) as error:
+            if isinstance(error, RuntimeError):
+                _check_never_reached(error)
+            log.warning("a scan form waits for Temporal", form_id=form_id, why=str(error))
 
     async def hold(
         self, order_id: str, *, reason: str, by: str, request_id: str, note: str = ""

@@ -249,6 +249,7 @@ def _label(row: Mapping[str, Any]) -> LedgerLabel:
         state=row["state"],
         carrier=row["carrier"],
         to=row["to"],
+        form=row["form"],
     )
 
 

@@ -7,6 +7,7 @@ from typing import Final
 
 from sqlalchemy import Engine
 
+from activities.dock import DockActivities, FormMaker
 from activities.inventory import InventoryActivities
 from activities.payments import PaymentActivities, PaymentGateway
 from activities.reconciliation import ReconciliationActivities
@@ -30,6 +31,7 @@ from fulfillment.storage.payments import PaymentStore
 from fulfillment.storage.reconciliation import ReconciliationStore
 from fulfillment.storage.records import RecordStore
 from fulfillment.storage.replenishment import ReplenishmentStore
+from fulfillment.storage.scan_forms import ScanFormStore
 from fulfillment.storage.shipping import ShippingBooks
 from fulfillment.storage.stock import StockStore
 from fulfillment.storage.views import OrderViews
@@ -51,12 +53,14 @@ class World:
 
     gateway: PaymentGateway
     carrier: Carrier
+    forms: FormMaker | None
     public_url: str
 
 
 def world(settings: Settings) -> World:
     """Return the adapters of the providers in use."""
     settings.needed(*NEEDED[settings.carrier])
+    carrier = _carrier(settings)
     return World(
         gateway=StripeGateway(
             key=settings.stripe_key,
@@ -64,12 +68,13 @@ def world(settings: Settings) -> World:
             base_url=settings.stripe_url,
             return_url=settings.public_url,
         ),
-        carrier=_carrier(settings),
+        carrier=carrier,
+        forms=carrier if isinstance(carrier, EasyPostCarrier) else None,
         public_url=settings.public_url,
     )
 
 
-def _carrier(settings: Settings) -> Carrier:
+def _carrier(settings: Settings) -> KarrioCarrier | EasyPostCarrier:
     if settings.carrier == "karrio":
         return KarrioCarrier(key=settings.karrio_key, base_url=settings.karrio_url)
     return EasyPostCarrier(key=settings.easypost_key, base_url=settings.easypost_url)
@@ -91,6 +96,7 @@ def deeds(books: Engine, outside: World, clock: ShopClock) -> Deeds:
         outside.gateway, PaymentStore(books, now, real_now), public_url=outside.public_url
     )
     shipping = ShippingActivities(outside.carrier, shipping_books)
+    dock = DockActivities(outside.forms, ScanFormStore(books, now))
     replenishment = ReplenishmentActivities(ReplenishmentStore(books, now), DriftStore(books, now))
     reconciliation = ReconciliationActivities(ReconciliationStore(books, now, clock))
     return Deeds(
@@ -135,7 +141,7 @@ def deeds(books: Engine, outside: World, clock: ShopClock) -> Deeds:
             payments.ask_for_method,
             payments.ask_about_operation,
         ],
-        carriers=[shipping.buy_label, shipping.void_label, shipping.ask_carrier],
+        carriers=[shipping.buy_label, shipping.void_label, shipping.ask_carrier, dock.make_scan_form],
     )
 
 

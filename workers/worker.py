@@ -17,8 +17,9 @@ from workflows.order import OrderWorkflow
 from workflows.reconciliation import ReconciliationWorkflow
 from workflows.refund import RefundWorkflow
 from workflows.replenishment import ReplenishmentWorkflow
+from workflows.scan_form import ScanFormWorkflow
 
-WORKFLOWS = (OrderWorkflow, RefundWorkflow, ReplenishmentWorkflow, ReconciliationWorkflow)
+WORKFLOWS = (OrderWorkflow, RefundWorkflow, ScanFormWorkflow, ReplenishmentWorkflow, ReconciliationWorkflow)
 
 # Few threads cost least: with sixteen of them Python spends a quarter more CPU on handing over its lock.
 DATABASE_THREADS = 4

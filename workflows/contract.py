@@ -16,6 +16,7 @@ ORDER: Final = "Order"
 REPLENISHMENT: Final = "Replenishment"
 RECONCILIATION: Final = "Reconciliation"
 REFUND: Final = "Refund"
+SCAN_FORM: Final = "ScanForm"
 
 ORDERS_QUEUE: Final = "orders"
 PAYMENTS_QUEUE: Final = "payments-stripe"
@@ -73,6 +74,11 @@ def order_workflow_id(order_id: str) -> str:
 def refund_workflow_id(refund_id: str) -> str:
     """Return the workflow id of a refund."""
     return f"refund-{refund_id}"
+
+
+def scan_form_workflow_id(form_id: str) -> str:
+    """Return the workflow id of a scan form."""
+    return f"scan-form-{form_id}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

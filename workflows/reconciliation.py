@@ -16,6 +16,7 @@ from workflows import contract, options, steps
 from workflows.contract import OrderStart, ReconciliationStart, RefundStart
 from workflows.order import OrderWorkflow
 from workflows.refund import RefundWorkflow
+from workflows.scan_form import ScanFormWorkflow
 
 
 @workflow.defn(name=contract.RECONCILIATION)
@@ -34,6 +35,8 @@ class ReconciliationWorkflow:
         await asyncio.gather(*(self._let_go(payment_id) for payment_id in found.surplus_payments))
         for refund_id in found.due_refunds:
             await self._pay(refund_id, start)
+        for form_id in found.due_forms:
+            await self._get(form_id)
         return _summary(found)
 
     async def _hand_on(self, unheard: tuple[Unheard, ...]) -> None:
@@ -107,10 +110,23 @@ class ReconciliationWorkflow:
         except (WorkflowAlreadyStartedError, ChildWorkflowError):
             workflow.logger.info("%s runs already", refund_id)
 
+    async def _get(self, form_id: str) -> None:
+        """Start what gets a form that was asked for while Temporal was away; harmless if it runs already."""
+        try:
+            await workflow.start_child_workflow(
+                ScanFormWorkflow.run,
+                form_id,
+                id=contract.scan_form_workflow_id(form_id),
+                parent_close_policy=ParentClosePolicy.ABANDON,
+            )
+        except (WorkflowAlreadyStartedError, ChildWorkflowError):
+            workflow.logger.info("%s runs already", form_id)
+
 
 def _summary(found: Findings) -> str:
     return (
         f"{len(found.unheard)} facts handed on, {len(found.unstarted)} orders started, "
         f"{len(found.silent_parcels)} parcels asked about, {len(found.doubtful_operations)} requests in doubt, "
-        f"{len(found.surplus_payments)} payments let go, {len(found.due_refunds)} refunds started"
+        f"{len(found.surplus_payments)} payments let go, {len(found.due_refunds)} refunds started, "
+        f"{len(found.due_forms)} scan forms asked for"
     )

@@ -12,6 +12,7 @@ from temporalio.exceptions import (
 )
 from temporalio.types import MethodSyncSingleParam
 
+from activities.dock import DockActivities
 from activities.errors import is_refusal
 from activities.inventory import InventoryActivities
 from activities.payments import AuthorizePayments, CapturePayment, PaymentActivities
@@ -56,6 +57,7 @@ from fulfillment.domain.record import (
 )
 from fulfillment.domain.refund import RefundState
 from fulfillment.domain.reservation import Reservation
+from fulfillment.domain.scan_forms import FormState
 from fulfillment.domain.settlement import Found, Settle, Settled, Unsettled
 from fulfillment.domain.shipment import Stop
 from fulfillment.domain.tracking import CarrierStatus
@@ -171,6 +173,13 @@ async def void_label(parcel_id: str) -> bool:
     """Give a label back; False when the carrier refuses."""
     return await workflow.execute_activity_method(
         ShippingActivities.void_label, parcel_id, summary=f"void the label of {parcel_id}", **options.CARRIER
+    )
+
+
+async def make_scan_form(form_id: str) -> FormState | None:
+    """Get a form and keep it; None when that had ended before."""
+    return await workflow.execute_activity_method(
+        DockActivities.make_scan_form, form_id, summary=f"form {form_id}", **options.CARRIER
     )
 
 

@@ -93,6 +93,7 @@ class Control:
             ("GET", "/stripe/checkout/{session}", self.card_choice),
             ("POST", "/stripe/checkout/{session}", self.card_chosen),
             ("GET", "/easypost/labels/{code}.{kind}", self.label),
+            ("GET", "/easypost/forms/{form}.pdf", self.form),
         ]
         return [Route(path, self._guarded(deed), methods=[method]) for method, path, deed in table]
 
@@ -378,6 +379,10 @@ class Control:
         code, kind = request.path_params["code"], request.path_params["kind"]
         self._world.parcels.tracker(code)
         return Response(label_file(code, kind), media_type=LABEL_TYPES[kind.upper()])
+
+    async def form(self, request: Request) -> Response:
+        """What is printed of a scan form."""
+        return Response(label_file(request.path_params["form"], "pdf"), media_type=LABEL_TYPES["PDF"])
 
 
 async def _body(request: Request) -> Json:

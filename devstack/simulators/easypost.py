@@ -49,6 +49,8 @@ class EasyPost:
                 ("POST", "/v2/shipments/*/rerate", self._rerate),
                 ("POST", "/v2/shipments/*/buy", self._buy),
                 ("POST", "/v2/shipments/*/refund", self._refund),
+                ("POST", "/v2/scan_forms", self._ask_for_form),
+                ("GET", "/v2/scan_forms/*", self._form),
                 ("GET", "/v2/trackers", self._trackers),
                 ("POST", "/v2/trackers", self._follow),
                 ("GET", "/v2/trackers/*", self._tracker),
@@ -242,6 +244,46 @@ class EasyPost:
             _refuse(404, "NOT_FOUND", "The requested resource could not be found.")
         return row
 
+    # Scan forms
+
+    def _ask_for_form(self, call: Call) -> Answer:
+        asked = call.params.get("scan_form")  # as EasyPost's own clients send it; its examples send it bare
+        sent = (asked if isinstance(asked, dict) else call.params).get("shipments")
+        if not isinstance(sent, list) or not sent:
+            _refuse(422, "PARAMETER.REQUIRED", "Missing required parameter.", _field("shipments"))
+        shipments = [
+            self._now(self._row(str(one.get("id") if isinstance(one, dict) else one))) for one in sent
+        ]
+        why = _no_form(shipments)
+        form = self._new_form(shipments, why)
+        self._store.run("INSERT INTO scan_forms (id, asked, doc) VALUES (?, 0, ?)", form["id"], dump(form))
+        for shipment in shipments if not why else ():
+            kept = dump(load(self._row(shipment["id"])["doc"]) | {"scan_form": form})
+            self._store.run("UPDATE shipments SET doc = ? WHERE id = ?", kept, shipment["id"])
+        return as_json(form, 201)
+
+    def _new_form(self, shipments: list[Json], why: str) -> Json:
+        now = iso(self._clock.now())
+        return {
+            "id": "sf_" + uuid4().hex, "object": "ScanForm", "created_at": now, "updated_at": now,
+            "status": "failed" if why else "creating", "message": why or None,
+            "address": shipments[0]["from_address"], "form_url": None, "form_file_type": None,
+            "tracking_codes": [shipment["tracking_code"] for shipment in shipments], "batch_id": None,
+        }  # fmt: skip
+
+    def _form(self, call: Call, identity: str) -> Answer:
+        """Answer with a form; one that is asked about for the second time has been made meanwhile."""
+        row = self._store.row("SELECT * FROM scan_forms WHERE id = ?", identity)
+        if row is None:
+            _refuse(404, "NOT_FOUND", "The requested resource could not be found.")
+        form = load(row["doc"])
+        if form["status"] == "creating" and row["asked"]:
+            url = f"{call.base_url}/easypost/forms/{identity}.pdf"
+            form |= {"status": "created", "form_url": url, "form_file_type": "application/pdf"}
+        sql = "UPDATE scan_forms SET asked = asked + 1, doc = ? WHERE id = ?"
+        self._store.run(sql, dump(form), identity)
+        return as_json(form)
+
     # Trackers
 
     def _trackers(self, call: Call) -> Answer:
@@ -308,6 +350,18 @@ class EasyPost:
             _refuse(422, "ADDRESS.VERIFY.FAILURE", "Unable to verify address.", *errors)
         address = self._kept_address(fields) | {"verifications": _verifications([])}
         return as_json({"address": address}, 201)
+
+
+def _no_form(shipments: list[Json]) -> str:
+    """Return why these shipments cannot be on one form."""
+    if any(not shipment["tracking_code"] or shipment["refund_status"] for shipment in shipments):
+        return "Every shipment must have postage that was not refunded."
+    if any(shipment["scan_form"] for shipment in shipments):
+        return "A shipment may only be added to one scan form."
+    if len({shipment["selected_rate"]["carrier"] for shipment in shipments}) > 1:
+        return "All shipments must be of the same carrier account."
+    places = {(one["from_address"]["street1"], one["from_address"]["zip"]) for one in shipments}
+    return "All shipments must have the same origin address." if len(places) > 1 else ""
 
 
 def _parcel(sent: Any, now: str) -> Json | None:

@@ -50,6 +50,7 @@ class Ledger:
             "tracking_number": row["tracking_code"], "carrier": rate["carrier"], "service": rate["service"],
             "to": f"{to['street1']}, {to['zip']} {to['city']}",
             "cost": row["cost"], "currency": rate["currency"], "state": state, "at": iso(row["bought"]),
+            "form": (doc["scan_form"] or {}).get("id", ""),
         }  # fmt: skip
 
     def _messages(self, start: float) -> list[Json]:

@@ -37,6 +37,7 @@ CREATE TABLE IF NOT EXISTS shipments (
     id TEXT PRIMARY KEY, reference TEXT NOT NULL, tracking_code TEXT, cost INTEGER, bought REAL,
     refund_at REAL, created REAL NOT NULL, doc TEXT NOT NULL);
 CREATE INDEX IF NOT EXISTS shipments_bought ON shipments (bought) WHERE bought IS NOT NULL;
+CREATE TABLE IF NOT EXISTS scan_forms (id TEXT PRIMARY KEY, asked INTEGER NOT NULL, doc TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS parcels (
     tracking_code TEXT PRIMARY KEY, tracker TEXT NOT NULL UNIQUE, shipment TEXT, reference TEXT NOT NULL,
     carrier TEXT NOT NULL, lane TEXT NOT NULL, days INTEGER NOT NULL, created REAL NOT NULL,

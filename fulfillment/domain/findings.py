@@ -29,7 +29,7 @@ class Findings:
 
     `silent_parcels` are those whose carrier should be asked, `doubtful_operations` the keys of payment
     requests that stayed open longer than the policy allows. `surplus_payments` hold money that nobody needs,
-    `due_refunds` were allowed and nobody pays them.
+    `due_refunds` were allowed and nobody pays them, `due_forms` asked for and nobody gets them.
     """
 
     unheard: tuple[Unheard, ...]
@@ -38,3 +38,4 @@ class Findings:
     doubtful_operations: tuple[str, ...]
     surplus_payments: tuple[str, ...] = ()
     due_refunds: tuple[str, ...] = ()
+    due_forms: tuple[str, ...] = ()

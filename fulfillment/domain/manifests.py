@@ -7,6 +7,7 @@ from enum import StrEnum
 
 from fulfillment.domain.errors import FulfillmentError
 from fulfillment.domain.hand_over import Proof
+from fulfillment.domain.scan_forms import ScanForm
 
 
 class Departure(StrEnum):
@@ -40,6 +41,7 @@ class Manifest:
     by: str
     at: datetime
     lines: tuple[ManifestLine, ...]
+    forms: tuple[ScanForm, ...] = ()
     proof: Proof | None = None
     handed_over_by: str = ""
     handed_over_at: datetime | None = None

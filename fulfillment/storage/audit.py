@@ -131,7 +131,10 @@ FROM manifests m JOIN manifest_parcels p ON p.manifest_id = m.manifest_id
 """
 _LABELS: Final = """
 SELECT label_id, parcel_id, state, provider_shipment_ref, carrier, tracking_number, cost, quoted_price, dearer,
-    address_hash, created_at
+    address_hash, created_at, (
+        SELECT CASE f.state WHEN 'made' THEN f.provider_ref ELSE '' END
+        FROM manifest_parcels p JOIN scan_forms f ON f.form_id = p.form_id WHERE p.label_id = labels.label_id
+    ) AS form
 FROM labels
 """
 _SCANS: Final = """

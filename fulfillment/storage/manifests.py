@@ -20,8 +20,9 @@ from fulfillment.domain.manifests import (
     UnknownManifest,
 )
 from fulfillment.domain.policy import DEFAULT, Policy
+from fulfillment.domain.scan_forms import ScanForm
 from fulfillment.domain.shipment import WorkStatus
-from fulfillment.storage import journal, locks
+from fulfillment.storage import journal, locks, scan_forms
 from fulfillment.storage.tables import (
     holds,
     labels,
@@ -130,10 +131,7 @@ class ManifestStore:
         """Return the latest manifests, the newest first."""
         with self._engine.connect() as conn:
             rows = conn.execute(_LATEST).all()
-            lines = _lines(conn, *(row.manifest_id for row in rows))
-        return tuple(
-            _from(row, [line for line in lines if line.manifest_id == row.manifest_id]) for row in rows
-        )
+            return _manifests(conn, rows)
 
     def hand_over(self, manifest_id: str, codes: Sequence[str], *, by: str, proof: Proof) -> Manifest:
         """Hand over what the driver took, by parcel or tracking number, and find what he did not. A repeat is harmless.
@@ -214,10 +212,20 @@ def _lines(conn: Connection, *manifest_ids: str) -> Sequence[Row[Any]]:
 
 
 def _manifest(conn: Connection, manifest_id: str) -> Manifest:
-    return _from(_row(conn, manifest_id), _lines(conn, manifest_id))
+    (manifest,) = _manifests(conn, [_row(conn, manifest_id)])
+    return manifest
 
 
-def _from(row: Row[Any], lines: Sequence[Row[Any]]) -> Manifest:
+def _manifests(conn: Connection, rows: Sequence[Row[Any]]) -> tuple[Manifest, ...]:
+    ids = [row.manifest_id for row in rows]
+    lines, forms = _lines(conn, *ids), scan_forms.of_manifests(conn, ids)
+    return tuple(
+        _from(row, [line for line in lines if line.manifest_id == row.manifest_id], forms[row.manifest_id])
+        for row in rows
+    )
+
+
+def _from(row: Row[Any], lines: Sequence[Row[Any]], forms: tuple[ScanForm, ...]) -> Manifest:
     return Manifest(
         manifest_id=row.manifest_id,
         location_id=row.location_id,
@@ -235,6 +243,7 @@ def _from(row: Row[Any], lines: Sequence[Row[Any]]) -> Manifest:
             )
             for line in lines
         ),
+        forms=forms,
         proof=Proof(evidence=Evidence(row.evidence), ref=row.evidence_ref) if row.evidence else None,
         handed_over_by=row.handed_over_by or "",
         handed_over_at=row.handed_over_at,

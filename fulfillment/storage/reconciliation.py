@@ -28,6 +28,7 @@ from fulfillment.storage import (
     late_parcels,
     late_receipts,
     locks,
+    scan_forms,
     signals,
     transits,
 )
@@ -113,6 +114,9 @@ class ReconciliationStore:
                 doubtful_operations=_doubtful(conn, now - doubtful),
                 surplus_payments=_surplus(conn, now - doubtful),
                 due_refunds=_due_refunds(conn, now - doubtful),
+                due_forms=scan_forms.left_lying(
+                    conn, asked_before=now - self._shop_span(_UNSTARTED_AFTER), at_most=_AT_MOST
+                ),
             )
 
     def heard(self, signal_ids: tuple[int, ...]) -> None:

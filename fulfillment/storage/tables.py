@@ -942,15 +942,40 @@ manifests = Table(
     ),
 )
 
+# A carrier's own code for a list: scanned once, it takes every parcel on it.
+scan_forms = Table(
+    "scan_forms",
+    metadata,
+    Column("form_id", Text, primary_key=True),
+    Column("manifest_id", Text, ForeignKey("manifests.manifest_id"), nullable=False),
+    Column("state", Text, nullable=False, server_default="asked"),
+    Column("sends", Integer, nullable=False, server_default="0"),
+    Column("provider_ref", Text),
+    Column("said", Text, nullable=False, server_default=""),  # why the carrier made none
+    Column("content", LargeBinary),
+    Column("sha256", Text),
+    Column("by", Text, nullable=False),
+    _moment("at"),
+    CheckConstraint("state IN ('asked', 'made', 'refused')", name="state"),
+    CheckConstraint(
+        "(state = 'made') = (content IS NOT NULL AND sha256 IS NOT NULL AND provider_ref IS NOT NULL)",
+        name="made_with_document",
+    ),
+    Index("uq_scan_forms_asked", "manifest_id", unique=True, postgresql_where=text("state = 'asked'")),
+)
+
 manifest_parcels = Table(
     "manifest_parcels",
     metadata,
     Column("manifest_id", Text, ForeignKey("manifests.manifest_id"), primary_key=True),
     Column("parcel_id", Text, ForeignKey("parcels.parcel_id"), primary_key=True),
     Column("label_id", Text, ForeignKey("labels.label_id"), nullable=False),
+    Column("form_id", Text, ForeignKey("scan_forms.form_id")),
     Column("outcome", Text, nullable=False, server_default="listed"),
     Column("why", Text, nullable=False, server_default=""),
     CheckConstraint("outcome IN ('listed', 'left', 'missing', 'refused')", name="outcome"),
+    # A carrier takes a label onto one form, whatever list it is on.
+    Index("uq_manifest_parcels_form", "label_id", unique=True, postgresql_where=text("form_id IS NOT NULL")),
     Index(
         "uq_manifest_parcels_listed", "parcel_id", unique=True, postgresql_where=text("outcome = 'listed'")
     ),

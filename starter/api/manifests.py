@@ -3,11 +3,13 @@
 from datetime import datetime
 from typing import Annotated, Self
 
-from fastapi import APIRouter, BackgroundTasks, Path
+from fastapi import APIRouter, BackgroundTasks, Path, Response
+from fastapi.concurrency import run_in_threadpool
 from pydantic import BaseModel, Field
 
 from fulfillment.domain.hand_over import Evidence
 from fulfillment.domain.manifests import Departure, Manifest
+from fulfillment.domain.scan_forms import FormState, ScanForm
 from starter.api import patterns
 from starter.api.delivery import tell_orders
 from starter.api.schemas import ManifestIn, TakenIn
@@ -17,6 +19,7 @@ from starter.doors import Standing
 router = APIRouter(prefix="/v1/warehouse", tags=["warehouse"])
 
 ManifestId = Annotated[str, Path(max_length=200, pattern=patterns.MANIFEST)]
+FormId = Annotated[str, Path(max_length=200, pattern=patterns.SCAN_FORM)]
 
 
 class ManifestLineOut(BaseModel):
@@ -28,6 +31,29 @@ class ManifestLineOut(BaseModel):
     weight_g: int
     outcome: Departure
     why: str
+
+
+class ScanFormOut(BaseModel):
+    """A carrier's own code for parcels of the list: scanned once, it takes them all. `said` is why there is none."""
+
+    form_id: str
+    state: FormState
+    said: str
+    parcels: list[str] = Field(description="What is on it and still on the list.")
+    asked_by: str
+    asked_at: datetime
+
+    @classmethod
+    def of(cls, form: ScanForm) -> Self:
+        """Return the answer for a form."""
+        return cls(
+            form_id=form.form_id,
+            state=form.state,
+            said=form.said,
+            parcels=list(form.parcels),
+            asked_by=form.by,
+            asked_at=form.at,
+        )
 
 
 class ManifestOut(BaseModel):
@@ -42,6 +68,7 @@ class ManifestOut(BaseModel):
     missing: list[str] = Field(
         description="Parcels that were listed, and that nobody took: look for them now."
     )
+    scan_forms: list[ScanFormOut]
     evidence: Evidence | None
     evidence_ref: str
     handed_over_by: str
@@ -68,6 +95,7 @@ class ManifestOut(BaseModel):
                 for line in manifest.lines
             ],
             missing=[line.parcel_id for line in manifest.of(Departure.MISSING)],
+            scan_forms=[ScanFormOut.of(form) for form in manifest.forms],
             evidence=manifest.proof.evidence if manifest.proof else None,
             evidence_ref=manifest.proof.ref if manifest.proof else "",
             handed_over_by=manifest.handed_over_by,
@@ -97,6 +125,39 @@ def latest(doors: Standing, _caller: Working) -> ManifestsOut:
 def show(manifest_id: ManifestId, doors: Standing, _caller: Working) -> ManifestOut:
     """Read who took which parcels, and what was missing."""
     return ManifestOut.of(doors.manifests.show(manifest_id))
+
+
+@router.post(
+    "/manifests/{manifest_id}/scan_forms",
+    response_model=ManifestOut,
+    status_code=202,
+    summary="Ask the carrier for its code for the list",
+)
+async def ask_for_form(manifest_id: ManifestId, doors: Standing, caller: Working) -> ManifestOut:
+    """Ask for one code for what waits on the list and is on no form yet; it is printed once it is `made`.
+
+    Carriers take a parcel onto one form for good, so ask when the list is whole. What is labeled later needs another.
+    """
+    form_id = await run_in_threadpool(doors.scan_forms.ask, manifest_id, by=caller.name)
+    await doors.processes.get_scan_form(form_id)
+    return ManifestOut.of(await run_in_threadpool(doors.manifests.show, manifest_id))
+
+
+@router.get(
+    "/scan_forms/{form_id}",
+    response_class=Response,
+    responses={200: {"content": {"application/pdf": {}}}},
+    summary="The form, as the carrier sent it",
+)
+def scan_form(form_id: FormId, doors: Standing, _caller: Working) -> Response:
+    """Give out a form byte for byte."""
+    document = doors.scan_forms.document(form_id)
+    headers = {
+        "Content-Disposition": f'inline; filename="{form_id}.pdf"',
+        "ETag": f'"{document.sha256}"',
+        "X-Content-Type-Options": "nosniff",
+    }
+    return Response(document.content, media_type="application/pdf", headers=headers)
 
 
 @router.post(

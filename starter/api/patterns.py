@@ -20,6 +20,7 @@ CURRENCY: Final = r"^[A-Z]{3}$"
 LOCALE: Final = r"^[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8}){0,4}$"
 WEB_ADDRESS: Final = r"^https?://[^\s/?#@]+([/?][^\s#]*)?$"
 MANIFEST: Final = r"^M-[A-Za-z0-9._-]+$"
+SCAN_FORM: Final = r"^M-[A-Za-z0-9._-]+-F[0-9]+$"
 ENDPOINT: Final = r"^we_[0-9a-f]+$"
 
 IN_WORDS: Final[Mapping[str, str]] = MappingProxyType(
@@ -36,6 +37,7 @@ IN_WORDS: Final[Mapping[str, str]] = MappingProxyType(
         LOCALE: "must be a language tag such as en or de-CH",
         WEB_ADDRESS: "must be an http or https address without user name and fragment",
         MANIFEST: "must be the id of a manifest, which begins with M-",
+        SCAN_FORM: "must be the id of a scan form, which begins with its manifest's and ends with -F and a number",
         ENDPOINT: "must be the id of an endpoint, such as we_5f0c2a9b11d07e3c",
     }
 )

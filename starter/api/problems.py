@@ -35,6 +35,7 @@ from fulfillment.domain.picking import (
     WrongScan,
 )
 from fulfillment.domain.refund import UnknownRefund
+from fulfillment.domain.scan_forms import UnknownForm
 from fulfillment.domain.shipment import Stop
 from fulfillment.domain.transfers import TransferRefused, UnknownTransfer
 from fulfillment.domain.webhooks import UnknownEndpoint
@@ -208,6 +209,11 @@ CODES: Final[Mapping[str, Meaning]] = MappingProxyType(
             title="Nothing is ready for this carrier",
             instead="Look at `GET /v1/warehouse/work`: what is labeled, and not held, may leave.",
         ),
+        "nothing_for_a_form": Meaning(
+            status=409,
+            title="Every parcel is on a form, or has left",
+            instead="Print the forms of the manifest, or make the list again if more was labeled.",
+        ),
         "not_on_manifest": Meaning(
             status=409,
             title="This is not on the list",
@@ -334,6 +340,7 @@ def of_business(error: FulfillmentError) -> Problem:
             | UnknownTransfer()
             | UnknownRejection()
             | UnknownManifest()
+            | UnknownForm()
             | UnknownEndpoint()
         ):
             return Problem("not_found", _sentence(error))

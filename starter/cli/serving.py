@@ -35,6 +35,7 @@ from fulfillment.storage.refunds import RefundStore
 from fulfillment.storage.rejections import RejectionStore
 from fulfillment.storage.replenishment import ReplenishmentStore
 from fulfillment.storage.returns import ReturnStore
+from fulfillment.storage.scan_forms import ScanFormStore
 from fulfillment.storage.shipping import ShippingBooks
 from fulfillment.storage.signals import SignalStore
 from fulfillment.storage.sourcing import SourcingStore
@@ -163,6 +164,7 @@ def _doors(
         benches=PackingStore(engine, now),
         labels=ShippingBooks(engine, now, real_now),
         manifests=ManifestStore(engine, now),
+        scan_forms=ScanFormStore(engine, now),
         stock=StockStore(engine, now),
         conditions=ConditionStore(engine, now),
         returns=ReturnStore(engine, now),

@@ -506,6 +506,18 @@ BREAKS: tuple[tuple[Invariant, str, Put, str], ...] = (
     (ledgers.both_books_agree, "a label nobody knows", add("ledger.labels", printed(3)), "940031"),
     (
         ledgers.both_books_agree,
+        "a scan form nobody asked for",
+        edit("ledger.labels", "shp_71", form="sf_1"),
+        "on form None in our books, on sf_1 at the carrier",
+    ),
+    (
+        ledgers.both_books_agree,
+        "a scan form that the carrier does not know",
+        edit("labels", "SO-7:buy_label:SO-7-P1:1", form="sf_1"),
+        "on form sf_1 in our books, on none at the carrier",
+    ),
+    (
+        ledgers.both_books_agree,
         "a label still paid for that we gave back",
         edit("ledger.labels", "shp_41", state="purchased"),
         "voided in our books, purchased at the carrier",

@@ -11,6 +11,7 @@ from PIL import Image, ImageDraw
 
 from fulfillment.domain.hand_over import Evidence, Proof
 from fulfillment.domain.manifests import Departure
+from fulfillment.domain.scan_forms import FormState, ScanForm
 from fulfillment.storage.warehouse import Item
 from starter.pages.codes import Code, code128, qr
 from tests.starter.views import NOON, TOKEN, a_shipment, a_view
@@ -126,6 +127,20 @@ async def test_a_manifest_that_was_handed_over_says_by_whom_to_whom_and_what_was
 
     assert "by pia: driver_scan, J. Doe" in page
     assert "it was not among what was taken" in page
+
+
+async def test_a_manifest_says_which_scan_forms_belong_to_it(paper: Any, world: World) -> None:
+    asked = {"manifest_id": "M-1", "by": "pia", "at": NOON}
+    made = ScanForm(
+        form_id="M-1-F1", state=FormState.MADE, parcels=("SO-10483-P1", "SO-10484-P1"), said="", **asked
+    )
+    no = ScanForm(form_id="M-1-F2", state=FormState.REFUSED, parcels=(), said="not today", **asked)
+    world.books.manifests["M-1"] = a_manifest(forms=(made, no))
+
+    page = (await paper.get("/warehouse/print/manifests/M-1")).text
+
+    assert "Scan form M-1-F1: made, 2 parcels" in page
+    assert "Scan form M-1-F2: refused, 0 parcels (not today)" in page
 
 
 async def test_a_pick_list_has_a_code_for_each_shipment_and_each_sku_and_leaves_out_what_is_held(

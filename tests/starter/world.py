@@ -37,6 +37,7 @@ from fulfillment.domain.payment_news import PaymentHint
 from fulfillment.domain.picking import PutBack, Rejected, SetAside, Settled, UnknownWalk, Walk
 from fulfillment.domain.promise import CartPart, CartPromise
 from fulfillment.domain.replenishment import Ordered, ShelfPoint, StockRow
+from fulfillment.domain.scan_forms import FormDocument, UnknownForm
 from fulfillment.domain.shipment import InvalidTransition, Stop, WorkStatus
 from fulfillment.domain.tracking import Scan
 from fulfillment.domain.transfers import Transfer
@@ -124,6 +125,9 @@ class Processes:
 
     async def retry_payment(self, order_id: str, *, method: str, by: str, request_id: str) -> VerbAnswer:
         return self._do("retry_payment", order_id, method=method, by=by, request_id=request_id)
+
+    async def get_scan_form(self, form_id: str) -> None:
+        self.asked.append(("get_scan_form", form_id, {}))
 
     async def deliver(self, facts: Sequence[Unheard]) -> int:
         self.delivered.extend(facts)
@@ -310,6 +314,12 @@ class Books:
 
     def latest(self) -> tuple[Manifest, ...]:
         return tuple(self.manifests.values())
+
+    def ask(self, manifest_id: str, *, by: str) -> str:
+        return f"{self.show(manifest_id).manifest_id}-F1"
+
+    def document(self, form_id: str) -> FormDocument:
+        raise UnknownForm(form_id)
 
     def documents(self, parcel_id: str) -> tuple[LabelDocument, ...]:
         return tuple(self.printed.get(parcel_id, ()))
@@ -631,6 +641,7 @@ class World:
             benches=EmptyBenches(),
             labels=books,
             manifests=books,
+            scan_forms=books,
             stock=books,
             conditions=books,
             returns=books,

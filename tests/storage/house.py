@@ -34,6 +34,7 @@ from fulfillment.storage.refunds import RefundStore
 from fulfillment.storage.rejections import RejectionStore
 from fulfillment.storage.replenishment import ReplenishmentStore
 from fulfillment.storage.returns import ReturnStore
+from fulfillment.storage.scan_forms import ScanFormStore
 from fulfillment.storage.shipping import ShippingBooks
 from fulfillment.storage.signals import SignalStore
 from fulfillment.storage.stock import StockStore
@@ -62,6 +63,7 @@ class House:
         self.picking = PickingStore(engine, self.now, self.floor)
         self.rejections = RejectionStore(engine, self.now)
         self.benches, self.manifests = PackingStore(engine, self.now), ManifestStore(engine, self.now)
+        self.scan_forms = ScanFormStore(engine, self.now)
         self.shipping = ShippingBooks(engine, self.now, self.now)
         self.signals, self.outbox = SignalStore(engine, self.now), OutboxStore(engine, self.now, clock)
         self.payment_news = PaymentInbox(engine, self.now)

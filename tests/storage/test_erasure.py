@@ -90,6 +90,7 @@ NO_PEOPLE: Final = frozenset(
         "replenishment_orders",
         "reservations",
         "returned_units",
+        "scan_forms",
         "shipments",
         "sku_substitutes",
         "skus",

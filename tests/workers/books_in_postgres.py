@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import Connection, Table, insert
 
 from fulfillment.domain.invariants import Books, Evidence, Ledger, Runs
-from fulfillment.domain.invariants.facts import BenchFact
+from fulfillment.domain.invariants.facts import BenchFact, LabelFact
 from fulfillment.domain.inventory import BUCKETS, EFFECT, Movement
 from fulfillment.storage import tables as t
 from tests.domain.audited_world import HOME, MOVES, NOW, RENO, ago, is_forgotten, mailbox
@@ -72,10 +72,14 @@ def _write_parcels(conn: Connection, books: Books) -> None:
     _insert(
         conn,
         t.labels,
-        [asdict(x) | {"order_id": order_of[x.parcel_id], "order_service": "standard"} for x in books.labels],
+        [_label(x) | {"order_id": order_of[x.parcel_id], "order_service": "standard"} for x in books.labels],
     )
     _write_manifests(conn, books)
     _insert(conn, t.tracking_events, [_scan(n, asdict(scan)) for n, scan in enumerate(books.scans)])
+
+
+def _label(label: LabelFact) -> Row:
+    return {name: value for name, value in asdict(label).items() if name != "form"}
 
 
 def _write_manifests(conn: Connection, books: Books) -> None:

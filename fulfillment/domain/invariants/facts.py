@@ -456,7 +456,10 @@ class ManifestFact:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LabelFact:
-    """A label of a parcel. `dearer` is whether it was decided to pay more than `quoted_price` allows."""
+    """A label of a parcel. `dearer` is whether it was decided to pay more than `quoted_price` allows.
+
+    `form` is the carrier's scan form that it is on, empty while that is being asked for, None where it is on none.
+    """
 
     label_id: str
     parcel_id: str
@@ -469,6 +472,7 @@ class LabelFact:
     dearer: bool
     address_hash: str
     created_at: datetime
+    form: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -673,7 +677,7 @@ class LedgerPayment:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LedgerLabel:
-    """A label in the carrier's own ledger; `to` are street, postal code and city as printed."""
+    """A label in the carrier's own ledger; `to` are street, postal code and city as printed, `form` a scan form."""
 
     ref: str
     reference: str
@@ -682,6 +686,7 @@ class LedgerLabel:
     state: str
     carrier: str = ""
     to: str = ""
+    form: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -144,6 +144,8 @@ def _label_unlike(label: LabelFact, there: LedgerLabel) -> Iterator[str]:
         yield f"{label.label_id}: number {label.tracking_number} in our books, {there.tracking_number} there"
     if label.state != "failed" and label.cost != there.cost:
         yield f"{label.label_id}: cost {label.cost} in our books, {there.cost} at the carrier"
+    if label.state in ("live", "used") and label.form != "" and (label.form or "") != there.form:
+        yield f"{label.label_id}: on form {label.form} in our books, on {there.form or 'none'} at the carrier"
 
 
 # --- labels ------------------------------------------------------------------------------------------

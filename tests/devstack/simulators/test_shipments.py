@@ -178,3 +178,37 @@ def test_an_address_is_verified(client: Any) -> None:
     with pytest.raises(easypost.errors.InvalidRequestError) as refused:
         client.address.create_and_verify(street1="5 Elm St", country="US")
     assert "ADDRESS.VERIFY.FAILURE" in refused.value.http_body
+
+
+def bought(client: Any, reference: str, **where: Any) -> Any:
+    shipment = quote(client, reference, **where)
+    return client.shipment.buy(shipment.id, rate=next(r for r in shipment.rates if r.carrier == "USPS"))
+
+
+def test_a_scan_form_is_made_in_a_while_and_holds_every_number(client: Any, simulator: Any) -> None:
+    shipments = [bought(client, f"SO-22{n}:buy_label:P1:1") for n in (1, 2)]
+
+    form = client.scan_form.create(shipments=[{"id": shipment.id} for shipment in shipments])
+    seen = [client.scan_form.retrieve(form.id) for _ in range(2)]
+
+    assert [form.status, *(one.status for one in seen)] == ["creating", "creating", "created"]
+    assert seen[-1].tracking_codes == [shipment.tracking_code for shipment in shipments]
+    printed = httpx.get(seen[-1].form_url)
+    assert (printed.headers["content-type"], printed.content[:4]) == ("application/pdf", b"%PDF")
+    assert client.shipment.retrieve(shipments[0].id).scan_form.id == form.id
+    on = {label["form"] for label in simulator.ledger()["labels"] if label["reference"].startswith("SO-22")}
+    assert on == {form.id}
+
+
+def test_a_shipment_is_on_one_scan_form_and_needs_postage(client: Any) -> None:
+    shipment, unpaid = bought(client, "SO-223:buy_label:P1:1"), quote(client, "SO-224:buy_label:P1:1")
+    client.scan_form.create(shipments=[{"id": shipment.id}])
+
+    twice = client.scan_form.create(shipments=[{"id": shipment.id}])
+    without = client.scan_form.create(shipments=[{"id": unpaid.id}])
+
+    assert (twice.status, without.status) == ("failed", "failed")
+    assert "one scan form" in twice.message
+    assert "must have postage" in without.message
+    with pytest.raises(easypost.errors.InvalidRequestError):
+        client.scan_form.create(shipments=[])

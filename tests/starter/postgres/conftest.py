@@ -48,6 +48,7 @@ def app(desk: Desk) -> FastAPI:
             benches=house.benches,
             labels=house.shipping,
             manifests=house.manifests,
+            scan_forms=house.scan_forms,
             stock=house.stock,
             conditions=house.conditions,
             returns=house.returns,

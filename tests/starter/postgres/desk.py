@@ -18,6 +18,7 @@ class Desk:
         self.house = house
         self.heard: list[str] = []
         self.refunds: list[str] = []
+        self.forms: list[str] = []
         self.forgotten: list[str] = []
 
     async def forget(self, order_ids: Sequence[str]) -> None:
@@ -52,6 +53,9 @@ class Desk:
 
     async def start_refund(self, refund_id: str) -> None:
         self.refunds.append(refund_id)
+
+    async def get_scan_form(self, form_id: str) -> None:
+        self.forms.append(form_id)
 
     async def cancel(self, order_id: str, **what: Any) -> VerbAnswer:
         raise NotImplementedError

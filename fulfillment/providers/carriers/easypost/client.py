@@ -1,9 +1,10 @@
 """Labels and tracking at EasyPost. It knows no idempotency key, but sells postage once per shipment."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import date, timedelta
 from decimal import ROUND_CEILING, Decimal
+from types import MappingProxyType
 from typing import Any, Final
 
 from fulfillment.crashpoints import crashpoint
@@ -24,6 +25,7 @@ from fulfillment.domain.provider_errors import (
     StateConflict,
     VoidRefused,
 )
+from fulfillment.domain.scan_forms import FormDocument, FormSnapshot, FormState
 from fulfillment.domain.tracking import Scan
 from fulfillment.http import ProviderHttp, Reply, legible
 from fulfillment.providers.carriers.easypost.statuses import arrival_of, scans_of
@@ -47,6 +49,9 @@ _CANNOT_TELL: Final = ("E.TIMEOUT.", "E.SERVER.", "E.QUERY.UNANSWERABLE", "E.COU
 _IS_NOT_SURE: Final = ("E.ADDRESS.MULTIPLE",)
 # How a carrier's message reads that gave no answer at all; the others answered that they do not take the parcel.
 _SILENT: Final = ("did not respond", "timed out", "timeout", "unavailable at this time", "try again later")
+_FORM_STATES: Final = MappingProxyType(
+    {"creating": FormState.ASKED, "created": FormState.MADE, "failed": FormState.REFUSED}
+)
 _GIVEN_BACK: Final = frozenset({"submitted", "refunded"})
 
 
@@ -135,6 +140,44 @@ class EasyPostCarrier:
     def is_void(self, reference: str) -> bool:
         """Test whether the postage was given back, or will be."""
         return self._http.read(f"/shipments/{reference}").body.get("refund_status") in _GIVEN_BACK
+
+    def ask_for_form(self, shipments: Sequence[str]) -> FormSnapshot:
+        """Ask for one code for these shipments (https://docs.easypost.com/docs/scan-form): of one place and one
+        carrier, none of them refunded or on a form already.
+
+        Raises:
+            Rejected: the carrier makes none of these.
+        """
+        asked = {"shipments": [{"id": shipment} for shipment in shipments]}
+        reply = self._http.post("/scan_forms", {"scan_form": asked})
+        crashpoint("scan_form.after_effect")
+        with legible(reply):
+            return _form(reply.body)
+
+    def form(self, reference: str) -> FormSnapshot:
+        """Return how far a form is."""
+        reply = self._http.read(f"/scan_forms/{reference}")
+        with legible(reply):
+            return _form(reply.body)
+
+    def form_of(self, shipment: str) -> FormSnapshot | None:
+        """Return the form that a shipment is on, or None."""
+        reply = self._http.read(f"/shipments/{shipment}")
+        with legible(reply):
+            found = reply.body.get("scan_form")
+            return _form(found) if found else None
+
+    def form_document(self, form: FormSnapshot) -> FormDocument:
+        """Return what is printed, byte for byte.
+
+        Raises:
+            ProviderUnavailable: it is not there yet, or is no PDF.
+        """
+        content = self._http.download(form.url)
+        try:
+            return FormDocument.of(content)
+        except ValueError as error:
+            raise ProviderUnavailable(f"EasyPost: {form.url}: {error}") from error
 
     def track(self, carrier: str, tracking_number: str) -> tuple[tuple[Scan, ...], date | None]:
         """Return the parcel's whole scan history and its estimated delivery date; nothing if it is unknown."""
@@ -288,6 +331,15 @@ def _label(shipment: Mapping[str, Any]) -> Label:
         currency=rate["currency"],
         label_url=shipment["postage_label"]["label_url"],
         edd=arrival_of(shipment.get("tracker") or {}),
+    )
+
+
+def _form(scan_form: Mapping[str, Any]) -> FormSnapshot:
+    return FormSnapshot(
+        reference=scan_form["id"],
+        state=_FORM_STATES[scan_form["status"]],
+        said=scan_form.get("message") or "",
+        url=scan_form.get("form_url") or "",
     )
 
 

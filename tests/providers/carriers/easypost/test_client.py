@@ -24,6 +24,7 @@ from fulfillment.domain.provider_errors import (
     StateConflict,
     VoidRefused,
 )
+from fulfillment.domain.scan_forms import FormState
 from fulfillment.domain.tracking import CarrierStatus
 from fulfillment.http import Reply
 from fulfillment.providers.carriers.easypost.client import (
@@ -433,3 +434,39 @@ def test_a_label_that_is_no_label_is_asked_for_again(carrier: EasyPostCarrier, j
     for url in (elsewhere.replace("/easypost", "/_sim/clock"), f"{elsewhere}/labels"):
         with pytest.raises(ProviderUnavailable):
             carrier.document(replace(label, label_url=url))
+
+
+def test_a_scan_form_is_asked_for_once_and_kept_as_it_comes(
+    carrier: EasyPostCarrier, world: Simulator, job: LabelJob
+) -> None:
+    shipment, _ = bought(carrier, job)
+
+    asked = carrier.ask_for_form([shipment])
+    made = [carrier.form(asked.reference) for _ in range(2)][-1]
+
+    assert (asked.state, made.state) == (FormState.ASKED, FormState.MADE)
+    assert carrier.form_of(shipment) == asked
+    assert carrier.form_document(made).content.startswith(b"%PDF")
+    assert carrier.ask_for_form([shipment]).state is FormState.REFUSED
+    assert [label["form"] for label in labels(world, job)] == [asked.reference]
+
+
+def test_a_scan_form_whose_answer_is_lost_is_found_by_its_shipment(
+    carrier: EasyPostCarrier, world: Simulator, job: LabelJob
+) -> None:
+    shipment, _ = bought(carrier, job)
+    world.fault("reset", when="after_commit", match={"route": "POST /v2/scan_forms"})
+
+    with pytest.raises(OutcomeUnknown):
+        carrier.ask_for_form([shipment])
+
+    assert carrier.form_of(shipment) is not None
+
+
+def test_what_was_never_paid_is_on_no_scan_form(carrier: EasyPostCarrier, job: LabelJob) -> None:
+    reference = carrier.quote(job).reference
+
+    refused = carrier.ask_for_form([reference])
+
+    assert (refused.state, "postage" in refused.said) == (FormState.REFUSED, True)
+    assert carrier.form_of(reference) is None
