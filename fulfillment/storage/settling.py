@@ -143,7 +143,7 @@ _WHY: Final = {
 _THEN: Final = {
     Meanwhile.STAYS: "So we send no other one.",
     Meanwhile.COMES: "What we send instead comes all the same: please send one of them back, or do not accept it.",
-    Meanwhile.REFUNDED: "Your money was on its way back already: please do not accept it, or send it back.",
+    Meanwhile.REFUNDED: "Your money was on its way back already: please do not accept the parcel, or send it back.",
 }
 _NAMED_AGAIN: Final = " (sent again)"
 

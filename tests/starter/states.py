@@ -9,6 +9,7 @@ from fulfillment.domain.notifications import NotificationState
 from fulfillment.domain.order import OrderStatus
 from fulfillment.domain.payment import OrderPayment
 from fulfillment.domain.promise import Promise, Source, Telling
+from fulfillment.domain.settlement import Settlement
 from fulfillment.domain.shipment import WaitsFor, WorkStatus
 from fulfillment.domain.tracking import CarrierStatus, Flag
 from fulfillment.domain.view import EventView, OrderView, PaymentSummary
@@ -182,6 +183,18 @@ def coming_back() -> OrderView:
     return a_view(a_shipment(parcel=parcel), events=told("received", "confirmed", "packed", "shipped"))
 
 
+def refused() -> OrderView:
+    parcel = a_parcel(carrier_status=CarrierStatus.ATTEMPTED, reason="consignee_refused")
+    return a_view(a_shipment(parcel=parcel), events=told("received", "confirmed", "packed", "shipped"))
+
+
+def refunded_on_its_way_back() -> OrderView:
+    view = coming_back()
+    given_back = PaymentSummary(status=OrderPayment.REFUNDED, authorized=6600, captured=6600, refunded=6600)
+    shipment = replace(view.shipments[0], settled=Settlement.REFUND)
+    return replace(view, shipments=(shipment,), payment=given_back)
+
+
 def lost() -> OrderView:
     parcel = a_parcel(carrier_status=CarrierStatus.LOST)
     return a_view(
@@ -261,6 +274,14 @@ STATES = {
     ),
     "counter": (waiting_at_the_counter, "Ready to pick up", "Bring an ID", NOON + 4 * DAY),
     "coming_back": (coming_back, "Coming back to us", "was not accepted at the door", NOON + 4 * DAY),
+    "attempt_overdue": (attempted, "They missed you", "was to try again on Mon 30 Nov", NOON + 9 * DAY),
+    "refused": (refused, "It was not accepted at the door", "brings it back to us", NOON + 4 * DAY),
+    "refunded_on_its_way_back": (
+        refunded_on_its_way_back,
+        "Coming back to us",
+        "accepted at the door. Your money is on its way back",
+        NOON + 4 * DAY,
+    ),
     "lost": (lost, "Lost on the way", "Your money is on its way back", NOON + 14 * DAY),
     "delivered": (delivered, "Delivered Fri 27 Nov, 2:15 pm", "In Boise, ID", NOON + 5 * DAY),
     "two_parts": (in_two_parts, "Now arriving Sat 28 Nov", "one day late", NOON + 3 * DAY),
