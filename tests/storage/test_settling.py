@@ -77,10 +77,18 @@ def given_back(house: House) -> int:
     return sum(row["amount"] for row in house.rows(refunds) if row["state"] == "succeeded")
 
 
+_MONEY = (
+    money.captured_what_shipped,
+    money.sent_again_once,
+    money.nothing_shipped_unpaid,
+    money.given_back_for_what_happened,
+)
+
+
 def check_money(house: House) -> None:
     house.wait(timedelta(hours=1))  # nothing is on its way any more
     evidence = Evidence(books=AuditStore(house.engine, house.now).books())
-    for check in (money.captured_what_shipped, money.sent_again_once, money.nothing_shipped_unpaid):
+    for check in _MONEY:
         assert check.judge(evidence).violations == []
     check_books(house)
 
