@@ -89,6 +89,10 @@ class Till:
         """Whether another way to pay would help now."""
         return self._waiting > 0
 
+    def goes_on_after(self, attempts: int) -> None:
+        """Count on from the attempts of before: a number used twice would find the answer of the first."""
+        self._attempts = attempts
+
     def another_method(self) -> None:
         """Note that the customer gave another way to pay."""
         self._methods += 1

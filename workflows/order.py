@@ -154,6 +154,7 @@ class OrderWorkflow(Desk):
         """Go on where the books are: somebody did not get what was delivered."""
         state = await steps.read_state(self.order_id)
         self.promise_date = state.promise_date
+        self.till.goes_on_after(state.attempts)
         for part in state.shipments:
             self._shipments[part.plan.shipment_id] = shipment = ShipmentProcess(self, part.plan)
             shipment.resumed(part)

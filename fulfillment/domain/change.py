@@ -142,7 +142,7 @@ class LineState:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OrderState:
-    """The order as the books have it now."""
+    """The order as the books have it now. `attempts` is the number of the latest payment that was tried."""
 
     order_id: str
     shipments: tuple[ShipmentState, ...]
@@ -151,6 +151,7 @@ class OrderState:
     promise_date: date | None = None
     cases: tuple[Case, ...] = ()
     outcome: str | None = None  # how it ended, once it has
+    attempts: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,7 +10,7 @@ from fulfillment.domain.reservation import PlannedShipment
 from fulfillment.domain.shipment import WaitsFor
 from fulfillment.storage import cases, holds
 from fulfillment.storage.coverage import covered, runs_out
-from fulfillment.storage.tables import labels, order_lines, orders, parcels, shipments, unit_ranges
+from fulfillment.storage.tables import labels, order_lines, orders, parcels, payments, shipments, unit_ranges
 
 _UNITS: Final = (
     select(func.coalesce(func.sum(unit_ranges.c.quantity), 0))
@@ -49,7 +49,12 @@ _LINES: Final = (
     .group_by(order_lines.c.order_id, order_lines.c.line_no)
     .order_by(order_lines.c.line_no)
 )
-_ORDER: Final = select(*orders.c["promise_date", "outcome"]).where(
+_ATTEMPTS: Final = (
+    select(func.coalesce(func.max(payments.c.attempt), 0))
+    .where(payments.c.order_id == orders.c.order_id)
+    .scalar_subquery()
+)
+_ORDER: Final = select(*orders.c["promise_date", "outcome"], _ATTEMPTS.label("attempts")).where(
     orders.c.order_id == bindparam("the_order")
 )
 
@@ -66,6 +71,7 @@ def read(conn: Connection, order_id: str, *, now: datetime) -> OrderState:
         promise_date=order.promise_date,
         cases=cases.of_order(conn, order_id),
         outcome=order.outcome,
+        attempts=order.attempts,
     )
 
 

@@ -175,7 +175,9 @@ def test_p30_the_rest_of_a_payment_that_runs_out_is_asked_for_anew(till: Till) -
     assert [part.covered for part in state.shipments] == [True, False]
     assert (till.share(FIRST), till.share(SECOND)) == ((12000, 0, 0), (0, 0, 1200))
     assert till.house.row(payments)["status"] == "captured"
+    assert state.attempts == 1
     assert till.pay(SECOND, attempt=2).payment_id == "SO-1:authorize:SO-1-2:2"
+    assert till.house.records.read_state("SO-1").attempts == 2
 
 
 def test_p30_news_of_our_own_last_capture_ends_nothing_before_its_answer(till: Till) -> None:

@@ -361,6 +361,27 @@ async def test_where_much_is_at_stake_the_trace_is_waited_for_before_the_money_g
     assert order.world.did("settle") == ["settle SO-1-1 not_received"]
 
 
+async def test_what_is_added_after_its_end_is_paid_by_an_attempt_of_its_own(
+    environment: WorkflowEnvironment, workers: Workers
+) -> None:
+    """Guard: `Till.goes_on_after`. Without it the number finds the payment of before, which is long captured."""
+    world = a_world(value=1200)
+    world.tried_before = 3
+    order = await gone_on(environment, workers, world)
+    await due(order, K.NOT_RECEIVED, "decide")
+    await order.did("settle SO-1-1 not_received")
+    await order.may("change_items")
+    world.states["SO-1-3"] = state_of(a_shipment(3, value=1800))
+    world.changes("add", added=("SO-1-3",), delta=1800)
+
+    await order.ask("change_items", add=[{"sku": "MUG-12", "quantity": 1}])
+    await order.goes_to_the_door(2)
+    await order.goes_to_the_door(3)
+
+    assert (await order.result()).outcome == "delivered"
+    assert world.did("authorize") == ["authorize SO-1-3 4"]
+
+
 async def test_what_turned_up_after_all_ends_the_order_again(
     environment: WorkflowEnvironment, workers: Workers
 ) -> None:

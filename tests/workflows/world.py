@@ -82,6 +82,7 @@ class World:
         self.short = short
         self.states = {plan.shipment_id: state_of(plan) for plan in shipments}
         self.lines = (LineState(line_no=1, sku="MUG", quantity=3, unit_price=2200),)
+        self.tried_before = 0
         self.waiting: list[
             PaymentStatus
         ] = []  # what the provider says when asked about an attempt that waits
@@ -274,6 +275,7 @@ class World:
             holds=tuple(self.holds.values()),
             promise_date=self.promised_later,
             cases=tuple(self.cases),
+            attempts=self.tried_before,
         )
 
     def changes(self, deed: str, *, then: ShipmentState | None = None, **came_to: Any) -> None:
