@@ -267,10 +267,7 @@ def _after_hand_over(
                 text="Arriving today", line="Out for delivery.", tone=Tone.LATE if was else Tone.CALM, was=was
             )
         case CarrierStatus.AVAILABLE_FOR_PICKUP:
-            where = f"At {_carrier(parcel)}, {parcel.place}." if parcel.place else f"At {_carrier(parcel)}."
-            return Headline(
-                text="Ready to pick up", line=f"{where} Bring an ID and the number below.", tone=Tone.TROUBLE
-            )
+            return _at_a_counter(view, parcel, now)
         case CarrierStatus.RETURN_TO_SENDER:
             return Headline(text="Coming back to us", line=_coming_back(parcel), tone=Tone.TROUBLE)
         case CarrierStatus.RETURNED:
@@ -318,6 +315,19 @@ def _comes_again(view: OrderView, parcel: ParcelView, now: datetime) -> str:
     if day_in(zone_of(view.order.ship_to), now) > again:
         return f"{carrier} was to try again on {day(again)} and has not told us more. {_NOTHING_TO_DO}"
     return f"{carrier} tries again on {day(again)}. {_NOTHING_TO_DO}"
+
+
+def _at_a_counter(view: OrderView, parcel: ParcelView, now: datetime) -> Headline:
+    """Return the news of a parcel that waits for its customer, with the last day that they were told."""
+    where = f"At {_carrier(parcel)}, {parcel.place}." if parcel.place else f"At {_carrier(parcel)}."
+    until = parcel.pick_up_until
+    last = day(day_in(zone_of(view.order.ship_to), until)) if until else ""
+    if until and now > until:
+        line = f"The last day was {last}, so we expect it back. If it is still there, bring an ID and the number below."
+        return Headline(text="It was not picked up", line=line, tone=Tone.TROUBLE)
+    stays = f" The last day is {last}." if last else ""
+    line = f"{where}{stays} Bring an ID and the number below."
+    return Headline(text="Ready to pick up", line=line, tone=Tone.TROUBLE)
 
 
 def _money_instead(view: OrderView, parcel: ParcelView) -> Headline:

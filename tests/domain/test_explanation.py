@@ -255,6 +255,22 @@ def test_the_day_of_the_next_attempt_is_named_until_it_is_over_where_the_custome
     assert news.line.startswith(f"UPS {said}")
 
 
+@pytest.mark.parametrize(
+    ("days", "text", "line"),
+    [
+        (0, "Ready to pick up", "The last day is Mon 30 Nov. Bring an ID"),  # there; in UTC it is Tuesday
+        (8, "It was not picked up", "The last day was Mon 30 Nov, so we expect it back"),
+    ],
+)
+def test_a_counter_is_named_with_the_last_day_that_was_told(days: int, text: str, line: str) -> None:
+    waits = a_parcel(carrier_status=CarrierStatus.AVAILABLE_FOR_PICKUP, pick_up_until=NOON + 7.6 * DAY)
+
+    news = headline(a_view(a_shipment(parcel=waits)), NOON + days * DAY)
+
+    assert news.text == text
+    assert line in news.line
+
+
 @pytest.mark.parametrize("status", [CarrierStatus.ATTEMPTED, CarrierStatus.IN_TRANSIT])
 @pytest.mark.parametrize(
     ("reason", "text"),

@@ -592,10 +592,14 @@ def test_who_does_not_pick_up_a_parcel_is_reminded_twice_of_its_last_day_then_it
     sweep(house, timedelta(days=2))
     sweep(house, timedelta(days=4))
     told = {row["version"]: row["data"]["until"] for row in house.rows(outbox, fact="pickup_waiting")}
+    shown = house.views.view("SO-1").shipments[0].parcel
     before = house.rows(outbox, fact="not_collected")
     sweep(house, timedelta(days=1, hours=2))
 
     assert told == dict.fromkeys((1, 2, 3), last_day)
+    assert shown
+    assert shown.pick_up_until
+    assert shown.pick_up_until.isoformat() == last_day
     assert before == []
     assert only(house.rows(outbox, fact="not_collected"))["data"]["reason"] == ""
     case = house.row(cases, kind="pickup_waiting")
