@@ -345,6 +345,9 @@ def _has(view: OrderView, shipment: ShipmentSummary, kind: CaseKind) -> bool:
 def _delivered(view: OrderView, shipment: ShipmentSummary, parcel: ParcelView) -> Headline:
     at = parcel.delivered_at
     text = f"Delivered {day(at)}, {clock_time(at)}" if at else "Delivered"
+    if _has(view, shipment, CaseKind.NOT_RECEIVED):
+        line = f"{parcel.carrier or 'The carrier'} says so. You told us that it did not reach you, and we look into it."
+        return Headline(text=text, line=line, tone=Tone.TROUBLE)
     where = f"In {parcel.place}." if parcel.place else "It has arrived."
     if shipment.settled == Settlement.REFUND:
         where = f"{where} {_refund_line(view)}"

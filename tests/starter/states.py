@@ -145,6 +145,12 @@ def delivered() -> OrderView:
     )
 
 
+def not_received() -> OrderView:
+    view = replace(delivered(), status=OrderStatus.IN_FULFILLMENT, outcome=None, completed_at=None)
+    case = a_case(CaseKind.NOT_RECEIVED, view.shipments[0].shipment_id)
+    return replace(view, cases=(case,))
+
+
 def in_two_parts() -> OrderView:
     here = a_parcel(1, carrier_status=CarrierStatus.DELIVERED, place="Boise, ID", delivered_at=NOON + 3 * DAY)
     under_way = replace(late().shipments[0].parcel or a_parcel(), parcel_id="SO-10483-P2", n=2)
@@ -283,6 +289,12 @@ STATES = {
         NOON + 4 * DAY,
     ),
     "lost": (lost, "Lost on the way", "Your money is on its way back", NOON + 14 * DAY),
+    "not_received": (
+        not_received,
+        "Delivered Fri 27 Nov, 2:15 pm",
+        "You told us that it did not reach you",
+        NOON + 6 * DAY,
+    ),
     "delivered": (delivered, "Delivered Fri 27 Nov, 2:15 pm", "In Boise, ID", NOON + 5 * DAY),
     "two_parts": (in_two_parts, "Now arriving Sat 28 Nov", "one day late", NOON + 3 * DAY),
     "declined": (declined, "Your payment did not go through", "by Tue 24 Nov", NOON + HOUR),
