@@ -285,7 +285,7 @@ def _wants_another(conn: Connection, request: Settle, shipment: Row[Any], policy
 
 
 def _was_coming_back(conn: Connection, shipment: Row[Any]) -> bool:
-    """Whether its customer was told that their money comes with it: lost on that way it is still not sent again."""
+    """Whether its customer was told that their money comes with it: lost or damaged then, it is not sent again."""
     return any(cases.find(conn, kind, subject=shipment.shipment_id) for kind in _COMES_BACK)
 
 

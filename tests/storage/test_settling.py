@@ -462,6 +462,12 @@ def test_what_is_lost_on_its_way_back_is_not_sent_again_by_itself(engine: Engine
     assert len(house.rows(carrier_claims)) == 1
 
 
+def test_what_is_damaged_on_its_way_back_is_not_sent_again_by_itself(engine: Engine) -> None:
+    house = on_its_way_back(engine, CaseKind.REFUSED)
+
+    assert settle(house, cause=Cause.DAMAGED).settlement is REFUND
+
+
 @pytest.mark.parametrize("kind", [CaseKind.RETURN_TO_SENDER, CaseKind.REFUSED])
 def test_nobody_is_asked_or_promised_about_a_parcel_that_was_made_good(
     engine: Engine, kind: CaseKind
