@@ -10,6 +10,7 @@ from temporalio.common import SearchAttributeKey, SearchAttributeUpdate
 
 from fulfillment.domain.cases import Case, attention
 from fulfillment.domain.holds import Hold
+from fulfillment.domain.tracking import CarrierStatus
 from workflows import contract
 from workflows.shipment import ShipmentProcess
 from workflows.verbs import (
@@ -125,11 +126,17 @@ def explain(panel: Panel) -> str:
             f"{panel.order_id}: {case.kind} about {case.subject} since {case.opened_at:%a %d %b %H:%M}. "
             f"{case.owner} acts until {case.due_at:%a %d %b %H:%M}. {case.note}".strip()
         )
-    busy = [f"{s.id} {s.doing}" for s in panel.shipments if s.outcome is None]
+    busy = [shipment for shipment in panel.shipments if shipment.outcome is None]
     if not busy:
         return f"{panel.order_id} is {panel.stage}. Nothing for you to do."
-    promised = f" Promised for {panel.promise_date:%a %d %b}." if panel.promise_date else ""
-    return f"{'; '.join(busy)}.{promised} Nothing for you to do."
+    expected = panel.promise_date and any(shipment.settlement is None for shipment in busy)
+    promised = f" Promised for {panel.promise_date:%a %d %b}." if expected else ""
+    return f"{'; '.join(f'{s.id} {_doing(s)}' for s in busy)}.{promised} Nothing for you to do."
+
+
+def _doing(shipment: ShipmentProcess) -> str:
+    comes_back = shipment.carrier_status is CarrierStatus.RETURN_TO_SENDER
+    return "is on its way back" if comes_back else shipment.doing
 
 
 def details(panel: Panel) -> str:

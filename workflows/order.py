@@ -32,7 +32,7 @@ from fulfillment.domain.playbooks import PLAYBOOKS, Answer, why_not
 from fulfillment.domain.policy import ShortageChoice, SplitCapture
 from fulfillment.domain.record import AnswerCase as AnswerCaseRequest
 from fulfillment.domain.record import ChangePaymentMethod, CloseOrder, StopShipments
-from fulfillment.domain.settlement import Cause, Settle, Settlement
+from fulfillment.domain.settlement import Settle, Settlement
 from fulfillment.domain.shipment import BEFORE_HAND_OVER, WaitsFor
 from workflows import cockpit, contract, facts, steps
 from workflows.casebook import Casebook
@@ -566,7 +566,7 @@ class OrderWorkflow(Desk):
             Settle(
                 order_id=self.order_id,
                 shipment_id=case.subject,
-                cause=CAUSE.get(case.kind, Cause.LOST),
+                cause=CAUSE[case.kind],
                 wanted=Settlement(verb.answer),
                 by=verb.by,
                 request_id=verb.request_id,

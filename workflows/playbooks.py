@@ -37,12 +37,17 @@ ABOUT_THE_GOODS: Final = frozenset(
 )
 # Nobody expects a scan of what waits so: its silence is no news, and promises nobody another one.
 NO_SCAN_EXPECTED: Final = (_K.LAST_ATTEMPT, _K.PICKUP_WAITING, _K.CUSTOMS)
+# Why something is made good when this is answered: each kind that may be has one, and says no more than is known.
 CAUSE: Final[Mapping[CaseKind, Cause]] = MappingProxyType(
     {
+        _K.NO_FIRST_SCAN: Cause.SILENT,
+        _K.NO_SCAN: Cause.SILENT,
+        _K.CARRIER_PROBLEM: Cause.CARRIER_PROBLEM,
+        _K.LOST: Cause.LOST,
         _K.DAMAGED: Cause.DAMAGED,
         _K.NOT_RECEIVED: Cause.NOT_RECEIVED,
-        _K.RETURN_TO_SENDER: Cause.RETURNED,
-        _K.REFUSED: Cause.RETURNED,
+        _K.RETURN_TO_SENDER: Cause.RETURNING,
+        _K.REFUSED: Cause.REFUSED,
         _K.LAST_ATTEMPT: Cause.NOT_BROUGHT,
     }
 )

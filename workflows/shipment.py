@@ -23,9 +23,9 @@ from fulfillment.domain.policy import OnExpiry, Policy
 from fulfillment.domain.provider_errors import LabelRefused
 from fulfillment.domain.record import DeclareLost, RevisePromise
 from fulfillment.domain.reservation import PlannedShipment
-from fulfillment.domain.settlement import Cause, Found, Settle, Settled, Settlement
+from fulfillment.domain.settlement import GIVEN_UP, Cause, Found, Settle, Settled, Settlement
 from fulfillment.domain.shipment import InvalidTransition, Stop, WaitsFor, WorkStatus
-from fulfillment.domain.tracking import ENDED, PHYSICAL, CarrierStatus, Flag
+from fulfillment.domain.tracking import ENDED, MOVING, PHYSICAL, CarrierStatus, Flag
 from fulfillment.domain.troubles import troubles
 from workflows import options, steps
 from workflows.casebook import Casebook
@@ -558,10 +558,13 @@ class ShipmentProcess:
             self._order.cases.take_over((case,))
 
     def _turned_up(self, news: Milestone) -> bool:
-        """Whether what was given up is there after all. What is damaged was never given up: it travels on."""
+        """Whether what was given up comes after all. What is damaged was never given up: it travels on.
+
+        What turns up on its way back, or destroyed, does not reach its customer: what was sent instead still does.
+        """
         if self.settlement is None or Flag.DAMAGED in news.flags:
             return False
-        return news.status is CarrierStatus.DELIVERED or (self._given_up and news.status in PHYSICAL)
+        return news.status is CarrierStatus.DELIVERED or (self._given_up and news.status in MOVING)
 
     async def _found(self) -> None:
         """Let what was to replace it stay here, where it has not left."""
@@ -592,7 +595,7 @@ class ShipmentProcess:
 
     async def _settled(self, settled: Settled) -> None:
         """Take over what was decided about its goods. The cases that asked for it are over."""
-        self.settlement, self._given_up = settled.settlement, settled.cause is Cause.LOST
+        self.settlement, self._given_up = settled.settlement, settled.cause in GIVEN_UP
         self._order.replan(settled.state)
         if settled.settlement is Settlement.REFUND:
             await self._refund()

@@ -6,9 +6,11 @@ goods' value it was told when they were bought (https://docs.easypost.com/docs/i
 https://docs.easypost.com/guides/carrier-claims-guide), and we do neither; it has no call for a trace.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 from enum import StrEnum
+from types import MappingProxyType
 from typing import Final
 
 from fulfillment.domain.cases import Owner
@@ -17,8 +19,17 @@ from fulfillment.domain.money import format_minor
 from fulfillment.domain.policy import Policy
 from fulfillment.domain.settlement import Cause
 
-# What a carrier answers for. Of what it calls delivered it has proof, which a trace questions first.
-CLAIMABLE: Final = frozenset({Cause.LOST, Cause.DAMAGED})
+# What a carrier answers for. Of what it calls delivered it has proof, which a trace questions first; what nobody took
+# comes back, and is no loss before it does not.
+_BECAME: Final[Mapping[Cause, str]] = MappingProxyType(
+    {
+        Cause.LOST: "is lost",
+        Cause.SILENT: "was silent for too long",
+        Cause.CARRIER_PROBLEM: "was given up for a problem there",
+        Cause.DAMAGED: "is damaged",
+    }
+)
+CLAIMABLE: Final = frozenset(_BECAME)
 
 
 class ClaimOutcome(StrEnum):
@@ -67,5 +78,5 @@ def task(
     """Return what is to be done, in a sentence."""
     return (
         f"file a claim with {carrier} until {last:%a} {last.day} {last:%b}: {parcel_id} ({tracking_number}) "
-        f"is {cause}, {format_minor(amount, currency)}"
+        f"{_BECAME[cause]}, {format_minor(amount, currency)}"
     )

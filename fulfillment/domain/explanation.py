@@ -11,6 +11,7 @@ from fulfillment.domain.holds import Hold, HoldDefault, HoldReason
 from fulfillment.domain.order import ENDED, OrderStatus
 from fulfillment.domain.payment import OrderPayment
 from fulfillment.domain.playbooks import PLAYBOOKS
+from fulfillment.domain.settlement import Settlement
 from fulfillment.domain.shipment import BEFORE_HAND_OVER, WaitsFor, WorkStatus
 from fulfillment.domain.tracking import CarrierStatus
 from fulfillment.domain.view import OrderView, ParcelView, ShipmentSummary
@@ -169,7 +170,7 @@ _CASES: Final[Mapping[CaseKind, tuple[str, str]]] = MappingProxyType(
         ),
         CaseKind.REFUSED: (
             "a parcel that was refused at the door and comes back",
-            "it counts as lost, and is made good",
+            "it counts as lost, and the money goes back",
         ),
         CaseKind.CUSTOMS: ("customs to let a parcel through", "it escalates"),
         CaseKind.DAMAGED: (
@@ -245,7 +246,8 @@ def _under_way(view: OrderView, now: datetime) -> _Wait:
                 waits_for="its labels and money to be taken back", since=None, next="Then it is cancelled."
             )
         case _:
-            behind = next((s for s in view.shipments if s.stage is view.stage), None)
+            standing = (s for s in view.shipments if s.settled != Settlement.RESHIP)
+            behind = next((s for s in standing if s.stage is view.stage), None)
             return _of_shipment(view, behind, now) if behind else _closing(view)
 
 
@@ -257,7 +259,7 @@ def _of_shipment(view: OrderView, shipment: ShipmentSummary, now: datetime) -> _
     if shipment.work_status is WorkStatus.SCHEDULED:
         return _scheduled(view, shipment)
     if shipment.parcel and shipment.parcel.handed_over_at:
-        return _with_the_carrier(view, shipment.parcel, now)
+        return _with_the_carrier(view, shipment, shipment.parcel, now)
     return _on_the_floor(view, shipment, now)
 
 
@@ -322,18 +324,21 @@ def _on_the_floor(view: OrderView, shipment: ShipmentSummary, now: datetime) -> 
     )
 
 
-def _with_the_carrier(view: OrderView, parcel: ParcelView, now: datetime) -> _Wait:
+def _with_the_carrier(view: OrderView, shipment: ShipmentSummary, parcel: ParcelView, now: datetime) -> _Wait:
     carrier = parcel.carrier or "the carrier"
     seen = parcel.latest_scan_at
     last = f"Last scan {_at(seen, now)}{f' in {parcel.place}' if parcel.place else ''}. " if seen else ""
     if parcel.carrier_status is CarrierStatus.DELIVERED:
         return _closing(view)
-    comes = parcel.edd_date or view.promise_date
+    comes_back = parcel.carrier_status is CarrierStatus.RETURN_TO_SENDER
+    made_good = shipment.settled is not None
+    comes = None if comes_back or made_good else parcel.edd_date or view.promise_date
     expected = f"Expected {comes:%a} {_day(comes)}. " if comes else ""
+    owed = "Its money goes back already. " if made_good else ""
     return _Wait(
-        waits_for=f"{carrier} to deliver {parcel.parcel_id}",
+        waits_for=f"{carrier} to {'bring back' if comes_back else 'deliver'} {parcel.parcel_id}",
         since=parcel.handed_over_at,
-        next=f"{last}{expected}If it goes silent we ask the carrier.",
+        next=f"{last}{expected}{owed}If it goes silent we ask the carrier.",
     )
 
 

@@ -17,8 +17,10 @@ from fulfillment.domain.payment import OrderPayment
 from fulfillment.domain.settlement import Settlement
 from fulfillment.domain.shipment import BEFORE_HAND_OVER, WorkStatus
 from fulfillment.domain.stage import Stage
-from fulfillment.domain.tracking import CarrierStatus, Flag
+from fulfillment.domain.tracking import JOURNEY_OVER, MOVING, CarrierStatus, Flag
+from fulfillment.domain.troubles import troubles
 from fulfillment.domain.view import OrderView, ParcelView, ShipmentSummary
+from fulfillment.domain.zones import day_in, zone_of
 
 
 class Tone(StrEnum):
@@ -111,8 +113,8 @@ def shipment_headline(view: OrderView, shipment: ShipmentSummary, now: datetime)
     if shipment.work_status in BEFORE_HAND_OVER:
         return _held(view) or _before_hand_over(view, shipment, now)
     if shipment.settled == Settlement.RESHIP:
-        line = "This one did not serve you, so we sent it again for nothing."
-        return Headline(text="A new one is on its way", line=line, tone=Tone.ENDED)
+        line = "This one did not serve you, so we send it again for nothing."
+        return Headline(text="You get a new one", line=line, tone=Tone.ENDED)
     return _after_hand_over(view, shipment, shipment.parcel, now) if shipment.parcel else _of_status(view)
 
 
@@ -121,6 +123,20 @@ def expected_on(view: OrderView, parcel: ParcelView | None) -> date | None:
     return (parcel.edd_date if parcel else None) or view.promise_date
 
 
+def still_expected_on(view: OrderView, shipment: ShipmentSummary) -> date | None:
+    """Return the day one shipment should come; None for what comes back, is gone or was made good."""
+    parcel = shipment.parcel
+    if shipment.settled or (parcel and parcel.carrier_status in _COMES_NO_MORE):
+        return None
+    return expected_on(view, parcel)
+
+
+_COMES_NO_MORE: Final = (
+    CarrierStatus.RETURN_TO_SENDER,
+    CarrierStatus.RETURNED,
+    CarrierStatus.LOST,
+    CarrierStatus.DESTROYED,
+)
 _WHOLE_ORDER: Final = (
     OrderStatus.RECEIVED,
     OrderStatus.RESERVED,
@@ -237,33 +253,29 @@ def _before_hand_over(view: OrderView, shipment: ShipmentSummary, now: datetime)
 def _after_hand_over(
     view: OrderView, shipment: ShipmentSummary, parcel: ParcelView, now: datetime
 ) -> Headline:
+    if parcel.carrier_status not in JOURNEY_OVER and shipment.settled == Settlement.REFUND:
+        return _money_instead(view, parcel)
+    if parcel.carrier_status in _TO_THE_DOOR and (news := _at_the_door(view, shipment, parcel, now)):
+        return news
     match parcel.carrier_status:
         case CarrierStatus.DELIVERED:
-            return _delivered(parcel)
+            return _delivered(view, shipment, parcel)
         case CarrierStatus.OUT_FOR_DELIVERY:
             comes = expected_on(view, parcel)
             was = _first_promise(view, comes)
             return Headline(
                 text="Arriving today", line="Out for delivery.", tone=Tone.LATE if was else Tone.CALM, was=was
             )
-        case CarrierStatus.ATTEMPTED if _has(view, shipment, CaseKind.LAST_ATTEMPT):
-            line = f"{parcel.carrier or 'The carrier'} will not come again. It waits at a counter, or comes back to us."
-            return Headline(text="They could not deliver it", line=line, tone=Tone.TROUBLE)
-        case CarrierStatus.ATTEMPTED:
-            line = f"{parcel.carrier or 'The carrier'} tries again on the next working day. {_NOTHING_TO_DO}"
-            return Headline(text="They missed you", line=line, tone=Tone.TROUBLE)
         case CarrierStatus.AVAILABLE_FOR_PICKUP:
-            where = f"At {_carrier(parcel)}, {parcel.place}." if parcel.place else f"At {_carrier(parcel)}."
-            return Headline(
-                text="Ready to pick up", line=f"{where} Bring an ID and the number below.", tone=Tone.TROUBLE
-            )
+            return _at_a_counter(view, parcel, now)
         case CarrierStatus.RETURN_TO_SENDER:
             return Headline(text="Coming back to us", line=_coming_back(parcel), tone=Tone.TROUBLE)
         case CarrierStatus.RETURNED:
             return Headline(text="Came back to us", line=_refund_line(view), tone=Tone.ENDED)
-        case CarrierStatus.LOST | CarrierStatus.DESTROYED:
+        case CarrierStatus.LOST | CarrierStatus.DESTROYED as gone:
             line = f"We are sorry: it will not arrive. {_refund_line(view)}"
-            return Headline(text="Lost on the way", line=line, tone=Tone.TROUBLE)
+            became = "Lost" if gone is CarrierStatus.LOST else "Destroyed"
+            return Headline(text=f"{became} on the way", line=line, tone=Tone.TROUBLE)
         case CarrierStatus.CANCELLED:
             line = "The carrier says that its label was cancelled. We are asking; you need do nothing."
             return Headline(text="Your parcel is slower than usual", line=line, tone=Tone.TROUBLE)
@@ -271,14 +283,74 @@ def _after_hand_over(
             return _slow(view, shipment, parcel) or _on_its_way(view, parcel, now)
 
 
+# The carrier brings it, or tries to; why it could not is told at any of these.
+_TO_THE_DOOR: Final = MOVING - {CarrierStatus.AVAILABLE_FOR_PICKUP}
+
+
+def _at_the_door(
+    view: OrderView, shipment: ShipmentSummary, parcel: ParcelView, now: datetime
+) -> Headline | None:
+    """Return what kept it from being delivered; None for nothing that stands."""
+    kinds = troubles(parcel.carrier_status, frozenset(parcel.flags), parcel.reason)
+    carrier = parcel.carrier or "The carrier"
+    if CaseKind.REFUSED in kinds:
+        line = f"{carrier} says so, and brings it back to us. We will write to you when it is here."
+        return Headline(text="It was not accepted at the door", line=line, tone=Tone.TROUBLE)
+    if CaseKind.ADDRESS_PROBLEM in kinds:
+        line = "Please check the address and answer our e-mail."
+        return Headline(text=f"{carrier} cannot find your address", line=line, tone=Tone.TROUBLE)
+    if CaseKind.FAILED_ATTEMPT not in kinds:
+        return None
+    if _has(view, shipment, CaseKind.LAST_ATTEMPT):
+        line = f"{carrier} will not come again. It waits at a counter, or comes back to us."
+        return Headline(text="They could not deliver it", line=line, tone=Tone.TROUBLE)
+    return Headline(text="They missed you", line=_comes_again(view, parcel, now), tone=Tone.TROUBLE)
+
+
+def _comes_again(view: OrderView, parcel: ParcelView, now: datetime) -> str:
+    """Say on which day the carrier comes again, as the customer was told, until that day is over where they are."""
+    carrier, again = parcel.carrier or "The carrier", parcel.again_on
+    if again is None:
+        return f"{carrier} could not deliver it yet. {_NOTHING_TO_DO}"
+    if day_in(zone_of(view.order.ship_to), now) > again:
+        return f"{carrier} was to try again on {day(again)} and has not told us more. {_NOTHING_TO_DO}"
+    return f"{carrier} tries again on {day(again)}. {_NOTHING_TO_DO}"
+
+
+def _at_a_counter(view: OrderView, parcel: ParcelView, now: datetime) -> Headline:
+    """Return the news of a parcel that waits for its customer, with the last day that they were told."""
+    where = f"At {_carrier(parcel)}, {parcel.place}." if parcel.place else f"At {_carrier(parcel)}."
+    until = parcel.pick_up_until
+    last = day(day_in(zone_of(view.order.ship_to), until)) if until else ""
+    if until and now > until:
+        line = f"The last day was {last}, so we expect it back. If it is still there, bring an ID and the number below."
+        return Headline(text="It was not picked up", line=line, tone=Tone.TROUBLE)
+    stays = f" The last day is {last}." if last else ""
+    line = f"{where}{stays} Bring an ID and the number below."
+    return Headline(text="Ready to pick up", line=line, tone=Tone.TROUBLE)
+
+
+def _money_instead(view: OrderView, parcel: ParcelView) -> Headline:
+    """Return the news of a parcel whose money goes back while it is still out: nothing of it is promised any more."""
+    if parcel.carrier_status is CarrierStatus.RETURN_TO_SENDER:
+        line = f"{_why_back(parcel)}{_refund_line(view)}"
+        return Headline(text="Coming back to us", line=line, tone=Tone.ENDED)
+    return Headline(text="You get your money back", line=_refund_line(view), tone=Tone.ENDED)
+
+
 def _has(view: OrderView, shipment: ShipmentSummary, kind: CaseKind) -> bool:
     return any(case.kind is kind and case.subject == shipment.shipment_id for case in view.cases)
 
 
-def _delivered(parcel: ParcelView) -> Headline:
+def _delivered(view: OrderView, shipment: ShipmentSummary, parcel: ParcelView) -> Headline:
     at = parcel.delivered_at
     text = f"Delivered {day(at)}, {clock_time(at)}" if at else "Delivered"
+    if _has(view, shipment, CaseKind.NOT_RECEIVED):
+        line = f"{parcel.carrier or 'The carrier'} says so. You told us that it did not reach you, and we look into it."
+        return Headline(text=text, line=line, tone=Tone.TROUBLE)
     where = f"In {parcel.place}." if parcel.place else "It has arrived."
+    if shipment.settled == Settlement.REFUND:
+        where = f"{where} {_refund_line(view)}"
     return Headline(text=text, line=where, tone=Tone.DONE)
 
 
@@ -334,9 +406,12 @@ def _whereabouts(parcel: ParcelView) -> str:
 
 
 def _coming_back(parcel: ParcelView) -> str:
+    return f"{_why_back(parcel)}We will write to you when it is here."
+
+
+def _why_back(parcel: ParcelView) -> str:
     reason = _RETURN_REASONS.get(parcel.reason, "")
-    because = f"The carrier sends it back: {reason}. " if reason else ""
-    return f"{because}We will write to you when it is here."
+    return f"The carrier sends it back: {reason}. " if reason else ""
 
 
 def _refund_line(view: OrderView) -> str:

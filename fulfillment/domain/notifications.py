@@ -22,7 +22,7 @@ class Fact(StrEnum):
     SHIPPED = "shipped"
     DELAYED = "delayed"
     DELIVERED = "delivered"
-    LOST = "lost"
+    LOST = "lost"  # it is lost, or waited for no longer: their money goes back
     CANCELLED = "cancelled"
     PAYMENT_ACTION = "payment_action"  # the bank asks the customer to confirm; the link is in the data
     SHORTAGE_ASKED = "shortage_asked"

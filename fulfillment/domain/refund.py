@@ -9,6 +9,7 @@ from typing import Final
 
 from fulfillment.domain.errors import FulfillmentError
 from fulfillment.domain.order import UnitRange
+from fulfillment.domain.settlement import Cause
 
 
 class RefundCause(StrEnum):
@@ -16,11 +17,21 @@ class RefundCause(StrEnum):
 
     CANCELLED = "cancelled"  # captured before it left, then cancelled
     LOST = "lost"
+    SILENT = "silent"  # this one and those below: as `settlement.Cause` has them
+    CARRIER_PROBLEM = "carrier_problem"
     RETURNED = "returned"
+    RETURNING = "returning"
+    REFUSED = "refused"
+    NOT_RECEIVED = "not_received"
+    NOT_BROUGHT = "not_brought"
     DAMAGED = "damaged"
     PRICE = "price"
     GOODWILL = "goodwill"
     OVERPAID = "overpaid"  # paid twice, or paid after we gave up
+
+
+# What the customer did not get, or not as it should be: the goods or the money.
+FOR_GOODS: Final = frozenset(RefundCause(cause.value) for cause in Cause)
 
 
 class RefundState(StrEnum):

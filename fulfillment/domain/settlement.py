@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Final
 
 from fulfillment.domain.change import OrderState
 from fulfillment.domain.errors import FulfillmentError
@@ -18,10 +19,20 @@ class Cause(StrEnum):
     """Why they get it."""
 
     LOST = "lost"
+    SILENT = "silent"  # nobody has seen it for too long, and it is waited for no longer
+    CARRIER_PROBLEM = "carrier_problem"
     DAMAGED = "damaged"
-    RETURNED = "returned"
+    RETURNED = "returned"  # it is back with us
+    RETURNING = "returning"  # it is on its way back
+    REFUSED = "refused"  # at the door: it is on its way back
     NOT_RECEIVED = "not_received"
     NOT_BROUGHT = "not_brought"  # the carrier tries no more, and has not brought it back yet
+
+
+# What is said so of a parcel is true until it is back.
+COMING_BACK: Final = frozenset({Cause.RETURNING, Cause.REFUSED, Cause.NOT_BROUGHT})
+# Nobody knows whether it ever comes: a scan of it is news.
+GIVEN_UP: Final = frozenset({Cause.LOST, Cause.SILENT, Cause.CARRIER_PROBLEM})
 
 
 class NotSettled(FulfillmentError):
@@ -54,6 +65,14 @@ class Settled:
     def resolution(self) -> str:
         """With what its cases are closed."""
         return f"sent again with {', '.join(self.added)}" if self.added else "the money goes back"
+
+
+class Meanwhile(StrEnum):
+    """What becomes of what the customer was to get instead, once the first one has turned up."""
+
+    STAYS = "stays"  # it has not left, and stays here
+    COMES = "comes"
+    REFUNDED = "refunded"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -56,6 +56,8 @@ class ParcelView:
     handed_over_at: datetime | None
     latest_scan_at: datetime | None
     delivered_at: datetime | None
+    again_on: date | None = None  # the day on which the customer was told that the carrier comes again
+    pick_up_until: datetime | None = None  # how long they were told that it waits at a counter
     decision: Mapping[str, Any] | None = None  # why this carrier, with every offer there was
     scans: tuple[ScanView, ...] = ()
 

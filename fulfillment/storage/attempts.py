@@ -189,15 +189,15 @@ def _tell(
         "reason": made.reason,
         "tracking_token": order.tracking_token,
     }
+    about: dict[str, Any] = {"subject": case.subject, "attempt": made.number}
     text = f"The carrier tried {_times(made.number)} to deliver your parcel"
     if case.kind is _K.LAST_ATTEMPT:
         text += " and will not come again: it waits at a counter, or comes back to us."
     else:
         calendar = _calendar(conn, order, case.subject)
         day = comes_again(made.at, calendar, now)
-        told |= {"again_on": day.isoformat()}
+        told, about = (said | {"again_on": day.isoformat()} for said in (told, about))
         text += f" and could not; it comes again on {day:%A, %B} {day.day}."
-    about = {"subject": case.subject, "attempt": made.number}
     journal.event(conn, order_id, EventKind(case.kind), text, at=now, data=about)
     journal.tell(conn, order_id, fact, subject=case.subject, version=made.number, data=told, now=now)
 

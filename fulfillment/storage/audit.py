@@ -82,7 +82,7 @@ _SHARES: Final = """
 SELECT payment_id, shipment_id, asked, captured, refunded, released FROM payment_shares
 """
 _REFUNDS: Final = """
-SELECT refund_id, order_id, shipment_id, amount, state, by_hand_ref IS NOT NULL AS by_hand, at,
+SELECT refund_id, order_id, shipment_id, cause, amount, state, by_hand_ref IS NOT NULL AS by_hand, at,
     CASE WHEN cause = 'overpaid' THEN substr(request_id, length('overpaid:') + 1) END AS payment_id,
     ARRAY(SELECT DISTINCT u.shipment_id FROM refund_units u
         WHERE u.refund_id = refunds.refund_id AND u.shipment_id IS NOT NULL ORDER BY 1) AS of_shipments

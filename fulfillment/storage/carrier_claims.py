@@ -142,10 +142,10 @@ def _was_claimed(conn: Connection, parcel_id: str) -> bool:
 
 
 def found(conn: Connection, shipment_id: str, *, now: datetime) -> None:
-    """End what is claimed for a shipment that has turned up."""
+    """End what is claimed for a shipment that has turned up; what is damaged is that wherever it is."""
     parcel = conn.execute(_PARCEL, {"the_shipment": shipment_id}).one_or_none()
     row = conn.execute(_OF_PARCEL, {"the_parcel": parcel.parcel_id}).one_or_none() if parcel else None
-    if row is not None and row.outcome is None:
+    if row is not None and row.outcome is None and row.cause != Cause.DAMAGED:
         _end(conn, row, ClaimOutcome.FOUND, ClaimOutcome.FOUND, paid=0, by=_SYSTEM, now=now)
 
 

@@ -93,16 +93,16 @@ def tell(
     """Tell the customer of a case, and until when they may act; each telling is a version of its own."""
     token: str = conn.execute(_TOKEN, {"the_order": order_id}).scalar_one()
     version = journal.next_version(conn, order_id, fact, subject=case.subject)
+    last = {"until": until.isoformat()} if until else {}
     told = {
         "case_id": case.case_id,
         "reason": case.note,
         "due_at": case.due_at.isoformat(),
         "tracking_token": token,
         "again": version > 1,
-    } | ({"until": until.isoformat()} if until else {})
-    journal.event(
-        conn, order_id, EventKind(case.kind), _SENTENCE[fact], at=now, data={"subject": case.subject}
-    )
+    } | last
+    about = {"subject": case.subject} | last
+    journal.event(conn, order_id, EventKind(case.kind), _SENTENCE[fact], at=now, data=about)
     journal.tell(conn, order_id, fact, subject=case.subject, version=version, data=told, now=now)
 
 

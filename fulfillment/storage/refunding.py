@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import Connection, Row, bindparam, case, func, select, update
+from sqlalchemy import Connection, Row, bindparam, case, func, select, text, update
 
 from fulfillment.domain.cases import CaseKind
 from fulfillment.domain.events import EventKind
@@ -22,13 +22,12 @@ from fulfillment.domain.payment import (
 from fulfillment.domain.playbooks import due_at
 from fulfillment.domain.policy import Policy
 from fulfillment.domain.refund import NEXT, Refund, RefundCause, RefundState, RequestRefund
-from fulfillment.domain.tracking import Flag
+from fulfillment.domain.settlement import COMING_BACK, Cause
 from fulfillment.storage import cases, journal, owed, refund_rows, shares
 from fulfillment.storage.coverage import TAKEN
 from fulfillment.storage.operations import Operations, read
 from fulfillment.storage.orders import lines_of, lock_order, order_from
 from fulfillment.storage.tables import (
-    parcels,
     payment_shares,
     payments,
     provider_operations,
@@ -41,6 +40,20 @@ _S, _O = RefundState, OperationState
 _UNDER_WAY: Final = (_O.CLAIMED, _O.ACCEPTED, _O.UNKNOWN)
 # The carrier's word is written with the scan, before the order hears of it.
 _CAUSE: Final = {Outcome.LOST: RefundCause.LOST, Outcome.RETURNED: RefundCause.RETURNED}
+# What was decided last about the goods of a shipment, or about those that were sent for it, and where they are now.
+_DECIDED: Final = text(
+    """
+    WITH RECURSIVE below AS (
+        SELECT shipment_id, outcome FROM shipments WHERE shipment_id = :the_shipment
+        UNION ALL
+        SELECT s.shipment_id, s.outcome FROM shipments s JOIN below b ON s.replaces = b.shipment_id
+    )
+    SELECT e.data ->> 'cause' AS cause, below.outcome
+    FROM order_events e JOIN below ON e.data ->> 'shipment_id' = below.shipment_id
+    WHERE e.order_id = :the_order AND e.kind IN ('reshipped', 'refund_decided')
+    ORDER BY e.seq DESC LIMIT 1
+    """
+)
 
 _CHANGE: Final = update(refunds).where(refunds.c.refund_id == bindparam("the_refund"))
 _UNITS_IN: Final = (
@@ -48,10 +61,8 @@ _UNITS_IN: Final = (
     .where(unit_ranges.c.shipment_id == bindparam("the_shipment"))
     .order_by(unit_ranges.c.line_no, unit_ranges.c.first_unit)
 )
-_SHIPMENT: Final = (
-    select(*shipments.c["outcome", "settled"], func.coalesce(parcels.c.flags, []).label("flags"))
-    .outerjoin(parcels, parcels.c.shipment_id == shipments.c.shipment_id)
-    .where(shipments.c.shipment_id == bindparam("the_shipment"))
+_SHIPMENT: Final = select(*shipments.c["shipment_id", "outcome"]).where(
+    shipments.c.shipment_id == bindparam("the_shipment")
 )
 _TAKEN_FOR: Final = (
     select(
@@ -143,7 +154,7 @@ class Refunds:
         return self.by_system(
             conn,
             order,
-            _cause(shipment),
+            _cause(conn, order.order_id, shipment),
             kept,
             request_id=f"{shipment_id}:{refund_rows.next_n(conn, order.order_id)}",
             shipment_id=shipment_id,
@@ -350,11 +361,15 @@ def _not_back(conn: Connection, order_id: str, units: tuple[UnitRange, ...]) -> 
     return tuple(part for part in units if not refund_rows.numbers((part,)) & back)
 
 
-def _cause(shipment: Row[*tuple[Any, ...]]) -> RefundCause:
-    if shipment.settled and Flag.DAMAGED in shipment.flags:
-        return RefundCause.DAMAGED
-    otherwise = RefundCause.LOST if shipment.settled else RefundCause.CANCELLED
-    return _CAUSE.get(shipment.outcome, otherwise)
+def _cause(conn: Connection, order_id: str, shipment: Row[*tuple[Any, ...]]) -> RefundCause:
+    """Return why its money goes back: as it was decided, unless what was on its way back is here by now."""
+    about = {"the_order": order_id, "the_shipment": shipment.shipment_id}
+    decided = conn.execute(_DECIDED, about).one_or_none()
+    if decided is None:
+        return _CAUSE.get(shipment.outcome, RefundCause.CANCELLED)
+    cause = Cause(decided.cause)
+    is_back = decided.outcome == Outcome.RETURNED and cause in COMING_BACK
+    return RefundCause.RETURNED if is_back else RefundCause(cause.value)
 
 
 def _in_shipment(conn: Connection, refund: Refund, shipment_id: str) -> set[tuple[int, int]]:

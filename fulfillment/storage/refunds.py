@@ -9,7 +9,7 @@ from sqlalchemy import Connection, Engine, Row, bindparam, func, select, update
 from fulfillment.domain.money import format_minor
 from fulfillment.domain.order import UnitRange
 from fulfillment.domain.policy import DEFAULT, Policy
-from fulfillment.domain.refund import Refund, RefundCause, RefundNotAllowed, RefundState, RequestRefund
+from fulfillment.domain.refund import FOR_GOODS, Refund, RefundNotAllowed, RefundState, RequestRefund
 from fulfillment.storage import journal, locks, owed, refund_rows
 from fulfillment.storage.operations import Operations
 from fulfillment.storage.orders import lines_of, lock_order, order_from
@@ -17,8 +17,6 @@ from fulfillment.storage.refunding import Refunds, tell_paid
 from fulfillment.storage.tables import orders, payment_shares, payments, refunds, unit_ranges
 
 _S = RefundState
-# What the customer did not get, or not as it should be: the goods or the money.
-_FOR_GOODS: Final = frozenset({RefundCause.LOST, RefundCause.RETURNED, RefundCause.DAMAGED})
 _CHANGE: Final = update(refunds).where(refunds.c.refund_id == bindparam("the_refund"))
 _BY_HAND: Final = select(refunds.c.by_hand_ref).where(refunds.c.refund_id == bindparam("the_refund"))
 _CHARGED: Final = (
@@ -210,7 +208,7 @@ class RefundStore:
 def _checked_amount(conn: Connection, order: Row[Any], request: RequestRefund) -> int:
     refundable = refund_rows.refundable(conn, order.order_id)
     _check_units(conn, order.order_id, request.units)
-    if request.cause in _FOR_GOODS:
+    if request.cause in FOR_GOODS:
         _check_not_sent_again(conn, order.order_id, request.units)
     worth = order_from(order, lines_of(conn, order.order_id)).worth(request.units)
     amount = request.amount if request.amount is not None else worth if request.units else refundable

@@ -6,7 +6,6 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, Engine, Row, bindparam, func, insert, select, update
 
-from fulfillment.crashpoints import crashpoint
 from fulfillment.domain.manifests import Departure, UnknownManifest
 from fulfillment.domain.scan_forms import (
     FormDocument,
@@ -105,7 +104,6 @@ class ScanFormStore:
         with self._engine.begin() as conn:
             row = conn.execute(_FORM, {"the_form": form_id}).one()
             shipments = tuple(conn.execute(_SHIPMENTS, {"the_form": form_id}).scalars())
-        crashpoint("scan_form.after_claim")
         if row.state != _S.ASKED.value:
             return None
         return ScanFormJob(
@@ -124,7 +122,6 @@ class ScanFormStore:
         """Keep what is printed, as it came."""
         kept = {"content": document.content, "sha256": document.sha256, "provider_ref": form.reference}
         self._note(form_id, state=_S.MADE.value, **kept)
-        crashpoint("scan_form.after_record")
 
     def refused(self, form_id: str, said: str) -> None:
         """Note why the carrier makes none; its parcels may be on another one."""

@@ -5,22 +5,25 @@ twice, and stock is claimed and consumed for it as for any other line.
 """
 
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import date, datetime
 from typing import Any, Final
 
 from sqlalchemy import Connection, Row, bindparam, exists, func, insert, select, update
 
+from fulfillment.domain.cases import CaseKind
 from fulfillment.domain.events import EventKind
 from fulfillment.domain.inventory import InsufficientStock
 from fulfillment.domain.notifications import Fact
-from fulfillment.domain.order import ENDED, OrderLine
+from fulfillment.domain.order import ENDED, OrderLine, Outcome
 from fulfillment.domain.policy import MakeGood, Policy
 from fulfillment.domain.promise import Source
-from fulfillment.domain.refund import RefundCause, RefundState
+from fulfillment.domain.refund import FOR_GOODS, RefundCause, RefundState
 from fulfillment.domain.settlement import (
+    COMING_BACK,
     Cause,
     Found,
+    Meanwhile,
     NotSettled,
     Settle,
     Settled,
@@ -28,9 +31,10 @@ from fulfillment.domain.settlement import (
     Unsettled,
 )
 from fulfillment.domain.shipment import BEFORE_HAND_OVER, WorkStatus
-from fulfillment.domain.tracking import JOURNEY_OVER
+from fulfillment.domain.tracking import JOURNEY_OVER, CarrierStatus
 from fulfillment.storage import (
     carrier_claims,
+    cases,
     journal,
     owed,
     promises,
@@ -52,8 +56,10 @@ from fulfillment.storage.tables import (
 )
 
 _S: Final = Settlement
+_COMES_BACK: Final = (CaseKind.RETURN_TO_SENDER, CaseKind.REFUSED)
 _LEFT: Final = (WorkStatus.HANDED_OVER, WorkStatus.CLOSED)
-_GIVES_BACK: Final = (RefundCause.LOST, RefundCause.RETURNED, RefundCause.DAMAGED)
+# Whoever gets their money for one of these hears so at once: nothing has told them yet that it will not come.
+_IS_NEWS: Final = (Cause.LOST, Cause.SILENT, Cause.CARRIER_PROBLEM, Cause.NOT_RECEIVED)
 
 _THE_SHIPMENT: Final = shipments.c.shipment_id == bindparam("the_shipment")
 _READ: Final = (
@@ -63,7 +69,7 @@ _READ: Final = (
 )
 _CHANGE: Final = update(shipments).where(_THE_SHIPMENT)
 _INSTEAD: Final = (
-    select(shipments.c.shipment_id, shipments.c.work_status)
+    select(*shipments.c["shipment_id", "work_status", "settled"])
     .where(shipments.c.replaces == bindparam("the_shipment"))
     .order_by(shipments.c.n)
 )
@@ -110,7 +116,7 @@ _GOES_BACK: Final = (
     .select_from(refunds)
     .where(
         refunds.c.shipment_id == bindparam("the_shipment"),
-        refunds.c.cause.in_([cause.value for cause in _GIVES_BACK]),
+        refunds.c.cause.in_([cause.value for cause in FOR_GOODS]),
         refunds.c.state != RefundState.REJECTED.value,
     )
 )
@@ -126,9 +132,18 @@ _WORTH: Final = select(shipments.c.value).where(_THE_SHIPMENT)
 _WHY: Final = {
     Cause.LOST: "Your parcel is lost.",
     Cause.DAMAGED: "Your parcel was damaged on its way.",
+    Cause.SILENT: "Nothing has been heard of your parcel for too long.",
+    Cause.CARRIER_PROBLEM: "The carrier has a problem with your parcel.",
     Cause.RETURNED: "Your parcel came back to us.",
+    Cause.RETURNING: "Your parcel is on its way back to us.",
+    Cause.REFUSED: "Your parcel was not accepted at the door and is on its way back to us.",
     Cause.NOT_RECEIVED: "Your parcel did not reach you.",
     Cause.NOT_BROUGHT: "The carrier could not bring you your parcel.",
+}
+_THEN: Final = {
+    Meanwhile.STAYS: "So we send no other one.",
+    Meanwhile.COMES: "What we send instead comes all the same: please send one of them back, or do not accept it.",
+    Meanwhile.REFUNDED: "Your money was on its way back already: please do not accept the parcel, or send it back.",
 }
 _NAMED_AGAIN: Final = " (sent again)"
 
@@ -137,13 +152,16 @@ def settle(conn: Connection, request: Settle, *, now: datetime, policy: Policy) 
     """Decide what the customer gets for a shipment, and begin with it. See `RecordStore.settle`."""
     order = lock_order(conn, request.order_id)
     shipment = _read(conn, request.order_id, request.shipment_id)
+    request = _as_it_stands(request, shipment)
+    if request.cause is Cause.RETURNED:
+        carrier_claims.found(conn, request.shipment_id, now=now)
     if shipment.settled is not None:  # its carrier may have lost it since
         carrier_claims.claim(conn, order, request.shipment_id, request.cause, now=now, policy=policy)
         return _as_before(conn, shipment, request, now=now)
     _check_may_settle(order, shipment)
     units = conn.execute(_UNITS, {"the_shipment": request.shipment_id}).all()
     added: tuple[str, ...] = ()
-    if _wants_another(request, shipment, policy):
+    if _wants_another(conn, request, shipment, policy):
         added = _sent_again(conn, order, shipment, units, request, now=now, policy=policy)
     carrier_claims.claim(conn, order, request.shipment_id, request.cause, now=now, policy=policy)
     decided = _S.RESHIP if added else _S.REFUND
@@ -158,11 +176,22 @@ def settle(conn: Connection, request: Settle, *, now: datetime, policy: Policy) 
     )
 
 
+def _as_it_stands(request: Settle, shipment: Row[Any]) -> Settle:
+    """Return the request with a cause that is true now: its return is booked before its order hears of it."""
+    if shipment.outcome == Outcome.RETURNED and request.cause in COMING_BACK:
+        return replace(request, cause=Cause.RETURNED)
+    if shipment.carrier_status == CarrierStatus.DESTROYED and request.cause is Cause.LOST:
+        return replace(request, cause=Cause.DAMAGED)
+    return request
+
+
 def found(conn: Connection, request: Found, *, now: datetime) -> Unsettled:
     """Let what replaces a shipment stay here, because that has turned up. See `RecordStore.found`."""
     order = lock_order(conn, request.order_id)
     shipment = _read(conn, request.order_id, request.shipment_id)
     carrier_claims.found(conn, request.shipment_id, now=now)
+    if shipment.settled is None:  # it was found before
+        return Unsettled(stopped=(), settlement=None, state=state.read(conn, request.order_id, now=now))
     instead = conn.execute(_INSTEAD, {"the_shipment": request.shipment_id}).all()
     gone = any(row.work_status in _LEFT for row in instead)
     here = () if gone else tuple(s.shipment_id for s in instead if s.work_status in BEFORE_HAND_OVER)
@@ -170,7 +199,7 @@ def found(conn: Connection, request: Found, *, now: datetime) -> Unsettled:
     if lives_again:
         stopping.stop(conn, order, reason="found", by="system", now=now, only=here)
         _lives_again(conn, shipment)
-    _tell_found(conn, order, shipment, _and_now(shipment, here), now=now)
+    _tell_found(conn, order, shipment, _and_now(shipment, instead, here), now=now)
     return Unsettled(
         stopped=here,
         settlement=None if lives_again else shipment.settled and _S(shipment.settled),
@@ -186,18 +215,23 @@ def _lives_again(conn: Connection, shipment: Row[Any]) -> None:
     conn.execute(_CHANGE, {"the_shipment": shipment.shipment_id, **values})
 
 
-def _and_now(shipment: Row[Any], stopped: Sequence[str]) -> str:
+def _and_now(
+    shipment: Row[Any], instead: Sequence[Row[*tuple[Any, ...]]], stopped: Sequence[str]
+) -> Meanwhile:
     if stopped:
-        return "So we send no other one."
-    if shipment.settled == _S.RESHIP:
-        return "What we sent instead has left already: please send one of them back, or do not accept it."
-    return "Your money was on its way back already: please do not accept it, or send it back."
+        return Meanwhile.STAYS
+    coming = (row for row in instead if row.work_status != WorkStatus.CANCELLED and row.settled != _S.REFUND)
+    return Meanwhile.COMES if shipment.settled == _S.RESHIP and any(coming) else Meanwhile.REFUNDED
 
 
-def _tell_found(conn: Connection, order: Row[Any], shipment: Row[Any], then: str, *, now: datetime) -> None:
-    text, subject = f"Your parcel has turned up and goes on. {then}", shipment.shipment_id
+def _tell_found(
+    conn: Connection, order: Row[Any], shipment: Row[Any], then: Meanwhile, *, now: datetime
+) -> None:
+    subject, arrived = shipment.shipment_id, shipment.carrier_status == CarrierStatus.DELIVERED
+    turned_up = "was delivered after all." if arrived else "has turned up and goes on."
+    text = f"Your parcel {turned_up} {_THEN[then]}"
     journal.event(conn, order.order_id, EventKind.FOUND, text, at=now, data={"shipment_id": subject})
-    told = {"text": text, "shipment_id": subject}
+    told = {"arrived": arrived, "then": then.value, "shipment_id": subject}
     journal.tell(conn, order.order_id, Fact.FOUND, subject=subject, version=1, data=told, now=now)
 
 
@@ -242,12 +276,17 @@ def _as_before(conn: Connection, shipment: Row[Any], request: Settle, *, now: da
     )
 
 
-def _wants_another(request: Settle, shipment: Row[Any], policy: Policy) -> bool:
+def _wants_another(conn: Connection, request: Settle, shipment: Row[Any], policy: Policy) -> bool:
     """Whether another one is to be sent. What was sent again and was lost too is, by itself, not sent a third time."""
     if request.wanted is not None:
         return request.wanted is _S.RESHIP
     by_itself = policy.lost_or_damaged is MakeGood.RESHIP and shipment.replaces is None
-    return by_itself and request.cause is not Cause.RETURNED
+    return by_itself and request.cause is not Cause.RETURNED and not _was_coming_back(conn, shipment)
+
+
+def _was_coming_back(conn: Connection, shipment: Row[Any]) -> bool:
+    """Whether its customer was told that their money comes with it: lost or damaged then, it is not sent again."""
+    return any(cases.find(conn, kind, subject=shipment.shipment_id) for kind in _COMES_BACK)
 
 
 def _sent_again(
@@ -346,7 +385,7 @@ def _say(
     else:
         text = f"{why} We give you your money back."
         journal.event(conn, order_id, EventKind.REFUND_DECIDED, text, at=now, data=told)
-        if request.cause in (Cause.LOST, Cause.NOT_RECEIVED):
+        if request.cause in _IS_NEWS:
             journal.tell(conn, order_id, Fact.LOST, subject=subject, version=1, data=told, now=now)
     named = f": {', '.join(added)}" if added else ""
     journal.audit(

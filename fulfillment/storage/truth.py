@@ -12,7 +12,8 @@ from fulfillment.storage.tables import backorders, cases, holds, orders, outbox,
 
 _STOPPED = (OrderStatus.CANCELLING, OrderStatus.CANCELLED, OrderStatus.EXPIRED, OrderStatus.REJECTED)
 _CASE = outbox.c.data["case_id"].astext
-# What passes: a parcel that was refused or is coming back stays so, whoever has its case by then.
+# What passes with its case. A parcel that was refused or is coming back stays so, whoever has its case by then; what
+# it asks, or says of the money, is over when it was made good.
 _PASSING = (
     Fact.SLOW.value,
     Fact.FAILED_ATTEMPT.value,
@@ -23,6 +24,7 @@ _PASSING = (
     Fact.CUSTOMS_ASKED.value,
     Fact.ADDRESS_PROBLEM.value,
 )
+_COMES_BACK = (Fact.RETURNING.value, Fact.REFUSED.value)
 _LEFT = (WorkStatus.HANDED_OVER.value, WorkStatus.CLOSED.value)
 
 
@@ -37,12 +39,17 @@ def no_longer_true() -> ColumnElement[bool]:
         and_(outbox.c.fact == Fact.CONFIRMED.value, _stopped()),
         and_(outbox.c.fact == Fact.SHIPPED.value, or_(~_left(), _arrived())),
         and_(outbox.c.fact.in_(_PASSING), or_(_superseded(), _settled())),
+        and_(outbox.c.fact.in_(_COMES_BACK), _made_good()),
     )
 
 
 def _settled() -> ColumnElement[bool]:
     """Whether the case that it tells of is over by now: its end is told by what ended it."""
     return exists().where(cases.c.case_id == _CASE, cases.c.state == CaseState.RESOLVED.value)
+
+
+def _made_good() -> ColumnElement[bool]:
+    return exists().where(shipments.c.shipment_id == outbox.c.subject, shipments.c.settled.is_not(None))
 
 
 def _waits() -> ColumnElement[bool]:

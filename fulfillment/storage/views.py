@@ -37,6 +37,7 @@ from fulfillment.domain.cases import (
     most_urgent,
 )
 from fulfillment.domain.errors import FulfillmentError, UnknownOrder
+from fulfillment.domain.events import EventKind
 from fulfillment.domain.holds import Hold, HoldReason
 from fulfillment.domain.notifications import NotificationState
 from fulfillment.domain.order import Order, OrderLine, OrderStatus, UnitRange
@@ -391,6 +392,7 @@ def _parcel(row: Row[Any], parcel: dict[str, Any]) -> ParcelView:
     of_parcel = [label for label in row.labels or () if label["parcel_id"] == parcel["parcel_id"]]
     label = of_parcel[-1] if of_parcel else {}
     scans = [scan for scan in row.tracking_events or () if scan["parcel_id"] == parcel["parcel_id"]]
+    again_on = _told(row, EventKind.FAILED_ATTEMPT, parcel["shipment_id"], "again_on")
     return ParcelView(
         parcel_id=parcel["parcel_id"],
         n=parcel["n"],
@@ -408,8 +410,17 @@ def _parcel(row: Row[Any], parcel: dict[str, Any]) -> ParcelView:
         handed_over_at=_moment(parcel["handed_over_at"]),
         latest_scan_at=_moment(parcel["latest_scan_at"]),
         delivered_at=_moment(parcel["delivered_at"]),
+        again_on=date.fromisoformat(again_on) if again_on else None,
+        pick_up_until=_moment(_told(row, EventKind.PICKUP_WAITING, parcel["shipment_id"], "until")),
         scans=tuple(_scan(scan) for scan in scans),
     )
+
+
+def _told(row: Row[Any], kind: EventKind, subject: str, name: str) -> str | None:
+    """Return what the customer was told last with news of this kind; None where nothing was."""
+    news = (event["data"] for event in row.order_events or () if event["kind"] == kind)
+    said = [data[name] for data in news if data.get("subject") == subject and name in data]
+    return said[-1] if said else None
 
 
 def _scan(row: dict[str, Any]) -> ScanView:

@@ -24,7 +24,7 @@ from fulfillment.domain.cases import CaseKind
 from fulfillment.domain.events import EventKind
 from fulfillment.domain.explanation import allowed_actions, wants_payment
 from fulfillment.domain.hand_over import Evidence, Proof
-from fulfillment.domain.headline import expected_on, headline, shipment_headline
+from fulfillment.domain.headline import headline, shipment_headline, still_expected_on
 from fulfillment.domain.holds import Hold, HoldReason
 from fulfillment.domain.inventory import Disposition, Grade
 from fulfillment.domain.money import without_amounts
@@ -1410,7 +1410,7 @@ def _tracked_parcel(view: OrderView, shipment: ShipmentSummary, now: datetime) -
         headline=news.text,
         line=news.line,
         stage=shipment.stage,
-        expected_on=expected_on(view, shipment.parcel),
+        expected_on=still_expected_on(view, shipment),
         was=news.was,
         carrier=labeled.carrier if labeled else "",
         tracking_number=labeled.tracking_number if labeled else "",

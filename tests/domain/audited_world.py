@@ -341,6 +341,7 @@ def refund(n: int, amount: int = 3300, state: str = "succeeded", **more: Any) ->
         "refund_id": f"SO-{n}-F1",
         "order_id": f"SO-{n}",
         "shipment_id": f"SO-{n}-1",
+        "cause": "lost",
         "amount": amount,
         "state": state,
         "by_hand": False,

@@ -1,21 +1,35 @@
 """The sentence about an order, what may be done with it, and what its customer reads."""
 
+import re
 from dataclasses import replace
-from datetime import timedelta
+from datetime import date, timedelta
+from typing import Any
 
 import pytest
 
 from fulfillment.domain.cases import CaseKind, Owner
 from fulfillment.domain.explanation import allowed_actions, explain
-from fulfillment.domain.headline import Tone, headline, shipment_headline
+from fulfillment.domain.headline import Tone, headline, shipment_headline, still_expected_on
 from fulfillment.domain.holds import HoldReason
 from fulfillment.domain.order import ENDED, OrderStatus
 from fulfillment.domain.payment import OrderPayment
+from fulfillment.domain.settlement import Settlement
 from fulfillment.domain.shipment import WaitsFor, WorkStatus
-from fulfillment.domain.tracking import CarrierStatus, Flag
+from fulfillment.domain.tracking import JOURNEY_OVER, CarrierStatus, Flag
 from tests.starter import states
 from tests.starter.states import STATES
-from tests.starter.views import DAY, FRIDAY, HOUR, NOON, a_case, a_hold, a_parcel, a_shipment, a_view
+from tests.starter.views import (
+    DAY,
+    FRIDAY,
+    HOUR,
+    NOON,
+    a_case,
+    a_hold,
+    a_parcel,
+    a_shipment,
+    a_view,
+    an_order,
+)
 
 # --- explain -----------------------------------------------------------------------------------------------
 
@@ -217,6 +231,108 @@ def test_no_state_is_without_words(work_status: WorkStatus, carrier_status: Carr
     assert news.text
     assert news.line
     assert "None" not in news.sentence
+
+
+@pytest.mark.parametrize(
+    ("country", "region", "hours", "said"),
+    [
+        ("US", "CA", 0, "tries again on Tue 24 Nov"),
+        ("US", "CA", 24 + 19.9, "tries again on Tue 24 Nov"),  # 23:54 there, the next day in UTC
+        ("US", "CA", 24 + 20, "was to try again on Tue 24 Nov"),
+        ("JP", "", 24 + 2.9, "tries again on Tue 24 Nov"),
+        ("JP", "", 24 + 3, "was to try again on Tue 24 Nov"),  # midnight there, afternoon in UTC
+    ],
+)
+def test_the_day_of_the_next_attempt_is_named_until_it_is_over_where_the_customer_is(
+    country: str, region: str, hours: float, said: str
+) -> None:
+    missed = a_parcel(carrier_status=CarrierStatus.ATTEMPTED, again_on=date(2026, 11, 24))
+    ship_to = replace(an_order().ship_to, country=country, region=region)
+    view = a_view(a_shipment(parcel=missed), order=an_order(ship_to=ship_to))
+
+    news = headline(view, NOON + hours * HOUR)
+
+    assert news.line.startswith(f"UPS {said}")
+
+
+@pytest.mark.parametrize(
+    ("days", "text", "line"),
+    [
+        (0, "Ready to pick up", "The last day is Mon 30 Nov. Bring an ID"),  # there; in UTC it is Tuesday
+        (8, "It was not picked up", "The last day was Mon 30 Nov, so we expect it back"),
+    ],
+)
+def test_a_counter_is_named_with_the_last_day_that_was_told(days: int, text: str, line: str) -> None:
+    waits = a_parcel(carrier_status=CarrierStatus.AVAILABLE_FOR_PICKUP, pick_up_until=NOON + 7.6 * DAY)
+
+    news = headline(a_view(a_shipment(parcel=waits)), NOON + days * DAY)
+
+    assert news.text == text
+    assert line in news.line
+
+
+@pytest.mark.parametrize("status", [CarrierStatus.ATTEMPTED, CarrierStatus.IN_TRANSIT])
+@pytest.mark.parametrize(
+    ("reason", "text"),
+    [
+        ("consignee_refused", "It was not accepted at the door"),
+        ("consignee_incorrect_address", "UPS cannot find your address"),
+        ("consignee_not_home", "They missed you"),
+    ],
+)
+def test_what_kept_a_parcel_from_its_door_is_said_with_whatever_status_it_comes(
+    status: CarrierStatus, reason: str, text: str
+) -> None:
+    parcel = a_parcel(carrier_status=status, reason=reason)
+
+    assert headline(a_view(a_shipment(parcel=parcel)), NOON).text == text
+
+
+@pytest.mark.parametrize("status", sorted(set(CarrierStatus) - JOURNEY_OVER))
+def test_nothing_is_promised_of_a_parcel_whose_money_goes_back(status: CarrierStatus) -> None:
+    parcel = a_parcel(carrier_status=status, again_on=FRIDAY)
+    view = a_view(a_shipment(parcel=parcel, settled=Settlement.REFUND))
+
+    news = headline(view, NOON)
+
+    assert not re.search("rriving|again|UPS|when it is here|pick up", news.sentence)
+    assert "We will write to you about your money." in news.line
+
+
+@pytest.mark.parametrize(
+    ("changes", "day"),
+    [
+        ({}, FRIDAY),
+        ({"settled": Settlement.REFUND}, None),
+        ({"parcel": a_parcel(carrier_status=CarrierStatus.RETURN_TO_SENDER)}, None),
+        ({"parcel": None}, FRIDAY),
+    ],
+)
+def test_no_day_is_named_for_what_does_not_come(changes: dict[str, Any], day: date | None) -> None:
+    shipment = replace(a_shipment(parcel=a_parcel()), **changes)
+
+    assert still_expected_on(a_view(shipment), shipment) == day
+
+
+def test_what_arrives_after_its_money_went_back_is_not_told_without_that() -> None:
+    parcel = a_parcel(carrier_status=CarrierStatus.DELIVERED, delivered_at=NOON)
+    view = a_view(a_shipment(parcel=parcel, settled=Settlement.REFUND))
+
+    assert headline(view, NOON).line == "In Salt Lake City, UT. We will write to you about your money."
+
+
+def test_a_parcel_on_its_way_back_is_waited_for_as_that() -> None:
+    back = a_parcel(carrier_status=CarrierStatus.RETURN_TO_SENDER)
+    first = a_shipment(parcel=back, settled=Settlement.RESHIP)
+    again = a_shipment(2, parcel=a_parcel(2), replaces=first.shipment_id)
+
+    refunded = explain(a_view(a_shipment(parcel=back, settled=Settlement.REFUND)), NOON)
+    reshipped = explain(a_view(first, again), NOON)
+
+    assert refunded.waits_for == "UPS to bring back SO-10483-P1"
+    assert "Its money goes back already." in refunded.next
+    assert "Expected" not in refunded.next
+    assert reshipped.waits_for == "UPS to deliver SO-10483-P2"
 
 
 def test_a_date_that_moves_is_said_first_and_the_old_one_is_kept() -> None:

@@ -403,7 +403,11 @@ BREAKS: tuple[tuple[Invariant, str, Put, str], ...] = (
     (
         money.captured_what_shipped,
         "it left and all of it went back, beside a goodwill of its order",
-        add("refunds", refund(1, 7000), refund(1, 842, refund_id="SO-1-F2", shipment_id=None)),
+        add(
+            "refunds",
+            refund(1, 7000, cause="cancelled"),
+            refund(1, 842, refund_id="SO-1-F2", shipment_id=None),
+        ),
         "SO-1-1: 78.42 USD captured, 0.00 USD given back, 78.42 USD is due",
     ),
     (money.captured_what_shipped, "lost, and the money kept", LOST_AND_KEPT, "SO-5-1: 33.00 USD captured"),
@@ -645,6 +649,12 @@ BREAKS: tuple[tuple[Invariant, str, Put, str], ...] = (
         "a claim whose case nobody has any more",
         edit("cases", "carrier_claim", state="resolved"),
         "SO-5-P1:carrier_claim:1: is open, and its case is resolved",
+    ),
+    (
+        money.given_back_for_what_happened,
+        "money for what came back, and nothing has",
+        edit("refunds", "SO-5-F1", cause="returned"),
+        "SO-5-F1: gives back for what is returned, and nothing of SO-5 was",
     ),
     (
         money.carrier_claims_kept,

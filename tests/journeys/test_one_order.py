@@ -5,7 +5,7 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import Select, select
 
 from devstack.chaos import Arena, Tale
 from devstack.temporal import program
@@ -14,7 +14,7 @@ from fulfillment.domain.playbooks import Answer
 from fulfillment.domain.reasons import Reason
 from fulfillment.domain.shipment import WorkStatus
 from fulfillment.domain.tracking import CarrierStatus, Scan
-from fulfillment.storage.tables import outbox
+from fulfillment.storage.tables import outbox, refunds
 from workflows.contract import order_workflow_id
 
 C = CarrierStatus
@@ -91,12 +91,13 @@ async def test_the_third_failed_attempt_is_answered_by_support_and_its_money_goe
     answered = await shop.processes.answer_case(
         order_id, kind=CaseKind.LAST_ATTEMPT, answer=Answer.REFUND, by="maria", request_id=f"{order_id}:r"
     )
+    await refunded_for(journeys, order_id, "not_brought")
     await scanned(journeys, order_id, C.RETURN_TO_SENDER, days_ago=0.2)
     await scanned(journeys, order_id, C.RETURNED, days_ago=0.1)
     await journeys.ended(order_id)
 
     result = await order.result()
-    assert "money back" in answered.text
+    assert answered.text == "The carrier could not bring you your parcel. We give you your money back."
     assert (result["outcome"], result["refunds"]) == ("returned", [f"{order_id}-1"])
     assert told(journeys, order_id) == [("failed_attempt", 1), ("failed_attempt", 2), ("last_attempt", 3)]
     report = await journeys.verdict()
@@ -121,6 +122,20 @@ async def shows(query: Callable[[str], Any], there: Callable[[dict[str, Any]], b
     async with asyncio.timeout(20):
         while not there(await query("view")):
             await asyncio.sleep(0.1)
+
+
+async def refunded_for(journeys: Arena, order_id: str, cause: str) -> None:
+    """Wait until money goes back, and see that nothing else is called its cause."""
+    causes = select(refunds.c.cause).where(refunds.c.order_id == order_id)
+    async with asyncio.timeout(20):
+        while not (found := await asyncio.to_thread(_all, journeys, causes)):
+            await asyncio.sleep(0.1)
+    assert found == [cause]
+
+
+def _all(journeys: Arena, query: Select[Any]) -> list[Any]:
+    with journeys.shop.engine.connect() as conn:
+        return list(conn.execute(query).scalars())
 
 
 def told(journeys: Arena, order_id: str) -> list[tuple[str, int]]:

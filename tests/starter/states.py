@@ -9,6 +9,7 @@ from fulfillment.domain.notifications import NotificationState
 from fulfillment.domain.order import OrderStatus
 from fulfillment.domain.payment import OrderPayment
 from fulfillment.domain.promise import Promise, Source, Telling
+from fulfillment.domain.settlement import Settlement
 from fulfillment.domain.shipment import WaitsFor, WorkStatus
 from fulfillment.domain.tracking import CarrierStatus, Flag
 from fulfillment.domain.view import EventView, OrderView, PaymentSummary
@@ -144,6 +145,12 @@ def delivered() -> OrderView:
     )
 
 
+def not_received() -> OrderView:
+    view = replace(delivered(), status=OrderStatus.IN_FULFILLMENT, outcome=None, completed_at=None)
+    case = a_case(CaseKind.NOT_RECEIVED, view.shipments[0].shipment_id)
+    return replace(view, cases=(case,))
+
+
 def in_two_parts() -> OrderView:
     here = a_parcel(1, carrier_status=CarrierStatus.DELIVERED, place="Boise, ID", delivered_at=NOON + 3 * DAY)
     under_way = replace(late().shipments[0].parcel or a_parcel(), parcel_id="SO-10483-P2", n=2)
@@ -157,7 +164,12 @@ def in_two_parts() -> OrderView:
 
 
 def attempted() -> OrderView:
-    parcel = a_parcel(carrier_status=CarrierStatus.ATTEMPTED, reason="consignee_not_home", place="Boise, ID")
+    parcel = a_parcel(
+        carrier_status=CarrierStatus.ATTEMPTED,
+        reason="consignee_not_home",
+        place="Boise, ID",
+        again_on=FRIDAY + timedelta(days=3),
+    )
     return a_view(a_shipment(parcel=parcel), events=told("received", "confirmed", "packed", "shipped"))
 
 
@@ -175,6 +187,18 @@ def waiting_at_the_counter() -> OrderView:
 def coming_back() -> OrderView:
     parcel = a_parcel(carrier_status=CarrierStatus.RETURN_TO_SENDER, reason="consignee_refused")
     return a_view(a_shipment(parcel=parcel), events=told("received", "confirmed", "packed", "shipped"))
+
+
+def refused() -> OrderView:
+    parcel = a_parcel(carrier_status=CarrierStatus.ATTEMPTED, reason="consignee_refused")
+    return a_view(a_shipment(parcel=parcel), events=told("received", "confirmed", "packed", "shipped"))
+
+
+def refunded_on_its_way_back() -> OrderView:
+    view = coming_back()
+    given_back = PaymentSummary(status=OrderPayment.REFUNDED, authorized=6600, captured=6600, refunded=6600)
+    shipment = replace(view.shipments[0], settled=Settlement.REFUND)
+    return replace(view, shipments=(shipment,), payment=given_back)
 
 
 def lost() -> OrderView:
@@ -247,7 +271,7 @@ STATES = {
         NOON + 4 * DAY,
     ),
     "out_for_delivery": (out_for_delivery, "Arriving today", "Out for delivery", NOON + 4 * DAY),
-    "attempted": (attempted, "They missed you", "UPS tries again", NOON + 4 * DAY),
+    "attempted": (attempted, "They missed you", "UPS tries again on Mon 30 Nov", NOON + 4 * DAY),
     "last_attempt": (
         not_brought_again,
         "They could not deliver it",
@@ -256,7 +280,21 @@ STATES = {
     ),
     "counter": (waiting_at_the_counter, "Ready to pick up", "Bring an ID", NOON + 4 * DAY),
     "coming_back": (coming_back, "Coming back to us", "was not accepted at the door", NOON + 4 * DAY),
+    "attempt_overdue": (attempted, "They missed you", "was to try again on Mon 30 Nov", NOON + 9 * DAY),
+    "refused": (refused, "It was not accepted at the door", "brings it back to us", NOON + 4 * DAY),
+    "refunded_on_its_way_back": (
+        refunded_on_its_way_back,
+        "Coming back to us",
+        "accepted at the door. Your money is on its way back",
+        NOON + 4 * DAY,
+    ),
     "lost": (lost, "Lost on the way", "Your money is on its way back", NOON + 14 * DAY),
+    "not_received": (
+        not_received,
+        "Delivered Fri 27 Nov, 2:15 pm",
+        "You told us that it did not reach you",
+        NOON + 6 * DAY,
+    ),
     "delivered": (delivered, "Delivered Fri 27 Nov, 2:15 pm", "In Boise, ID", NOON + 5 * DAY),
     "two_parts": (in_two_parts, "Now arriving Sat 28 Nov", "one day late", NOON + 3 * DAY),
     "declined": (declined, "Your payment did not go through", "by Tue 24 Nov", NOON + HOUR),

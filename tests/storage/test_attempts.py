@@ -100,6 +100,16 @@ def test_one_attempt_in_two_vocabularies_is_one(house: House) -> None:
     assert [number for _, number, _ in told(house)] == [1]
 
 
+def test_the_page_names_the_day_that_was_told(house: House) -> None:
+    days = []
+    for scan in TRIES[:2]:
+        report(house, scan)
+        parcel = house.views.view("SO-1").shipments[0].parcel
+        days.append(parcel and parcel.again_on and parcel.again_on.isoformat())
+
+    assert days == AGAIN_ON
+
+
 def test_after_the_first_attempt_nobody_needs_to_act_and_its_due_moves_once_by_itself(house: House) -> None:
     report(house, TRIES[0])
     first = house.row(cases)

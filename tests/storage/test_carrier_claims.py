@@ -61,6 +61,9 @@ def the_case(house: House, kind: CaseKind = CaseKind.CARRIER_CLAIM) -> dict[str,
     return house.row(cases, kind=kind.value)
 
 
+CLAIMED = (Cause.LOST, Cause.SILENT, Cause.CARRIER_PROBLEM, Cause.DAMAGED)
+
+
 def check_kept(house: House) -> None:
     assert unclaimed(house) == ()
     assert money.carrier_claims_kept(books_of(house)).violations == ()
@@ -84,15 +87,15 @@ def forget_claims(house: House) -> None:
 
 @pytest.mark.parametrize(
     ("cause", "claimed"),
-    [("lost", 1), ("damaged", 1), ("returned", 0), ("not_received", 0), ("not_brought", 0)],
+    [(cause, int(cause in CLAIMED)) for cause in Cause],
 )
 def test_what_the_carrier_lost_or_broke_is_claimed_from_it_once(
-    engine: Engine, cause: str, claimed: int
+    engine: Engine, cause: Cause, claimed: int
 ) -> None:
     house = lost(engine)
 
-    settle(house, Cause(cause))
-    settle(house, Cause(cause))
+    settle(house, cause)
+    settle(house, cause)
 
     assert len(house.rows(carrier_claims)) == len(house.rows(cases, kind="carrier_claim")) == claimed
     check_kept(house)
@@ -195,6 +198,21 @@ def test_an_outcome_that_does_not_fit_is_refused_with_why(engine: Engine) -> Non
         end(house, ClaimOutcome.PAID, 100)
     with pytest.raises(IntegrityError):
         house.change(carrier_claims, {"paid": 100}, parcel_id=PARCEL)
+
+
+@pytest.mark.parametrize(("cause", "came"), [(Cause.LOST, "found"), (Cause.DAMAGED, None)])
+def test_what_is_back_with_us_is_claimed_only_for_its_damage(
+    engine: Engine, cause: Cause, came: str | None
+) -> None:
+    house = lost(engine)
+    settle(house, cause)
+    house.wait(timedelta(days=2))
+    house.shipping.scanned(PARCEL, (a_scan(CarrierStatus.RETURNED, 280),), None, source="asked")
+
+    settle(house, Cause.RETURNED)
+
+    assert house.row(carrier_claims)["outcome"] == came
+    check_kept(house)
 
 
 def test_a_parcel_that_turns_up_ends_its_claim(engine: Engine) -> None:

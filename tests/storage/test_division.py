@@ -16,7 +16,8 @@ from fulfillment.domain.payment import Declined, DeclineGroup
 from fulfillment.domain.picking import Rejection
 from fulfillment.domain.policy import DEFAULT, Policy, Substitution
 from fulfillment.domain.record import DeclareLost
-from fulfillment.domain.settlement import Cause, Settle, Settled, Settlement
+from fulfillment.domain.settlement import Cause, Found, Settle, Settled, Settlement
+from fulfillment.domain.tracking import CarrierStatus
 from fulfillment.storage import lapsing
 from fulfillment.storage.orders import lock_order
 from fulfillment.storage.records import RecordStore
@@ -27,6 +28,7 @@ from fulfillment.storage.tables import (
     allocations,
     backorders,
     carrier_claims,
+    order_events,
     order_lines,
     orders,
     payments,
@@ -34,7 +36,7 @@ from fulfillment.storage.tables import (
     skus,
     unit_ranges,
 )
-from tests.storage.house import DEPOT, HOME, MUG, TEA, House, an_order, only
+from tests.storage.house import DEPOT, HOME, MUG, TEA, House, a_scan, an_order, only
 from tests.storage.paying import capture, claim, pay
 from tests.storage.proof import check_books, check_parcels
 
@@ -320,6 +322,23 @@ def test_each_parcel_of_what_is_sent_again_is_claimed_for_the_worth_of_its_own_u
     settle(house, again, leaves(house, again))
 
     assert [row["amount"] for row in house.rows(carrier_claims)] == [3 * 1200, 1200]
+
+
+def test_what_turns_up_stops_no_part_of_a_replacement_of_which_another_part_has_left(house: House) -> None:
+    """Guard: the one that turned up is settled as a whole. With a part stopped here, its customer has the goods of that
+    part and their money as well; with the first one owed again, they are sent those that left twice."""
+    left, *here = sent_again(house).added
+    leaves(house, left)
+    house.wait(timedelta(hours=5))
+    house.shipping.scanned("SO-1-P1", (a_scan(CarrierStatus.DELIVERED, 244),), None, source="asked")
+
+    came_to = house.records.found(Found(order_id="SO-1", shipment_id="SO-1-1"))
+
+    assert (came_to.stopped, came_to.settlement) == ((), Settlement.RESHIP)
+    assert [stands(house, one) for one in (left, *here)] == ["handed_over", "released", "released"]
+    assert "What we send instead comes all the same" in house.rows(order_events, kind="found")[-1]["text"]
+    assert [house.payments.claim_refund(one) for one in (left, *here)] == [None, None, None]
+    check(house)
 
 
 def test_what_is_sent_again_goes_in_parcels(house: House) -> None:

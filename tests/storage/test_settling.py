@@ -11,7 +11,7 @@ from fulfillment.domain.cases import CaseKind, CaseRefused, Owner
 from fulfillment.domain.invariants import Evidence, money
 from fulfillment.domain.inventory import Disposition
 from fulfillment.domain.order import Outcome, UnitRange
-from fulfillment.domain.playbooks import Answer
+from fulfillment.domain.playbooks import PLAYBOOKS, Answer
 from fulfillment.domain.reasons import Reason
 from fulfillment.domain.record import AnswerCase, CloseOrder, DeclareLost, OpenCase, StopShipments
 from fulfillment.domain.refund import RefundCause, RefundNotAllowed, RequestRefund
@@ -21,7 +21,9 @@ from fulfillment.storage.audit import AuditStore
 from fulfillment.storage.missing import MissingStore
 from fulfillment.storage.tables import (
     audit_entries,
+    carrier_claims,
     cases,
+    order_events,
     order_lines,
     orders,
     outbox,
@@ -30,7 +32,7 @@ from fulfillment.storage.tables import (
     signals,
     stock_levels,
 )
-from tests.storage.house import House, a_scan, only
+from tests.storage.house import MORNING, House, a_scan, only
 from tests.storage.paying import capture, give_back
 from tests.storage.proof import check_books
 
@@ -75,10 +77,18 @@ def given_back(house: House) -> int:
     return sum(row["amount"] for row in house.rows(refunds) if row["state"] == "succeeded")
 
 
+_MONEY = (
+    money.captured_what_shipped,
+    money.sent_again_once,
+    money.nothing_shipped_unpaid,
+    money.given_back_for_what_happened,
+)
+
+
 def check_money(house: House) -> None:
     house.wait(timedelta(hours=1))  # nothing is on its way any more
     evidence = Evidence(books=AuditStore(house.engine, house.now).books())
-    for check in (money.captured_what_shipped, money.sent_again_once, money.nothing_shipped_unpaid):
+    for check in _MONEY:
         assert check.judge(evidence).violations == []
     check_books(house)
 
@@ -260,7 +270,10 @@ def test_what_turns_up_keeps_its_replacement_here(engine: Engine) -> None:
     again = house.records.found(Found(order_id="SO-1", shipment_id=FIRST))
 
     assert (came_to.stopped, came_to.settlement) == ((SECOND,), None)
-    assert again.stopped == ()
+    assert (again.stopped, again.settlement) == ((), None)
+    assert [row["text"] for row in house.rows(order_events, kind="found")] == [
+        "Your parcel has turned up and goes on. So we send no other one."
+    ]
     assert house.row(shipments, shipment_id=SECOND)["work_status"] == "cancelled"
     assert refund_of(house, SECOND) is None
     assert len(house.rows(outbox, fact="found")) == 1
@@ -275,9 +288,36 @@ def test_what_turns_up_after_its_replacement_left_is_asked_back(engine: Engine) 
     came_to = house.records.found(Found(order_id="SO-1", shipment_id=FIRST))
 
     assert (came_to.stopped, came_to.settlement) == ((), RESHIP)
-    assert "send one of them back" in only(house.rows(outbox, fact="found"))["data"]["text"]
+    assert only(house.rows(outbox, fact="found"))["data"]["then"] == "comes"
+    assert "send one of them back" in house.rows(order_events, kind="found")[-1]["text"]
     assert refund_of(house, FIRST) is None
     check_money(house)
+
+
+def test_what_is_delivered_after_its_money_went_back_is_asked_back_as_delivered(engine: Engine) -> None:
+    house = left(engine)
+    settle(house, REFUND, cause=Cause.NOT_BROUGHT)
+    house.wait(timedelta(days=2))
+    house.shipping.scanned("SO-1-P1", (a_scan(CarrierStatus.DELIVERED, 40),), None, source="asked")
+
+    house.records.found(Found(order_id="SO-1", shipment_id=FIRST))
+
+    told = only(house.rows(outbox, fact="found"))["data"]
+    assert (told["arrived"], told["then"]) == (True, "refunded")
+    assert house.rows(order_events, kind="found")[-1]["text"].startswith(
+        "Your parcel was delivered after all."
+    )
+
+
+def test_what_turns_up_after_its_replacement_was_cancelled_is_not_told_that_one_comes(engine: Engine) -> None:
+    house = lost(engine)
+    settle(house)
+    stop = StopShipments(order_id="SO-1", reason="customer", by="maria", request_id="r-9")
+    house.records.stop_shipments(stop)
+
+    house.records.found(Found(order_id="SO-1", shipment_id=FIRST))
+
+    assert only(house.rows(outbox, fact="found"))["data"]["then"] == "refunded"
 
 
 def test_p40_what_has_not_left_is_not_settled_and_nothing_is_asked_for(engine: Engine) -> None:
@@ -313,6 +353,136 @@ def test_what_was_coming_back_has_ended_its_way_when_all_of_it_is_taken_in(engin
     assert (before, house.row(shipments)["outcome"]) == (None, "returned")
     assert [row["body"]["status"] for row in house.rows(signals, name="milestone")][-1] == "returned"
     assert settle(house, cause=Cause.RETURNED).settlement is REFUND
+
+
+OUT = {
+    Cause.RETURNING: "Your parcel is on its way back to us.",
+    Cause.REFUSED: "Your parcel was not accepted at the door and is on its way back to us.",
+    Cause.NOT_BROUGHT: "The carrier could not bring you your parcel.",
+}
+
+
+def on_its_way_back(engine: Engine, kind: CaseKind = CaseKind.RETURN_TO_SENDER) -> House:
+    house = left(engine)
+    house.wait(timedelta(days=4))
+    house.shipping.scanned("SO-1-P1", (a_scan(CarrierStatus.RETURN_TO_SENDER, 90),), None, source="asked")
+    opened(house, kind)
+    return house
+
+
+def is_back(house: House) -> None:
+    house.wait(timedelta(days=4))
+    house.shipping.scanned("SO-1-P1", (a_scan(CarrierStatus.RETURNED, 180),), None, source="asked")
+
+
+@pytest.mark.parametrize(("cause", "said"), OUT.items())
+def test_what_is_made_good_while_it_is_still_out_is_not_told_as_come_back(
+    engine: Engine, cause: Cause, said: str
+) -> None:
+    house = on_its_way_back(engine)
+
+    text = settle(house, REFUND, cause=cause).text
+    refund_of(house, FIRST)
+    is_back(house)
+    settle(house, cause=Cause.RETURNED)
+
+    assert text == f"{said} We give you your money back."
+    assert only(house.rows(order_events, kind="refund_decided"))["text"] == text
+    assert house.row(refunds)["cause"] == only(house.rows(outbox, fact="refunded"))["data"]["cause"] == cause
+    assert house.rows(outbox, fact="lost") == house.rows(carrier_claims) == []
+    check_money(house)
+
+
+@pytest.mark.parametrize("cause", list(OUT))
+def test_what_came_back_before_its_order_heard_of_it_is_told_as_back(engine: Engine, cause: Cause) -> None:
+    """Guard: without `_as_it_stands` its customer reads that a parcel on our shelf is on its way."""
+    house = on_its_way_back(engine)
+    is_back(house)
+
+    assert settle(house, RESHIP, cause=cause).text.startswith("Your parcel came back to us. We are sending")
+    assert only(house.rows(outbox, fact="reshipped"))["data"]["cause"] == "returned"
+
+
+def test_money_for_what_has_come_back_since_it_was_decided_is_given_for_that(engine: Engine) -> None:
+    house = on_its_way_back(engine)
+    settle(house, REFUND, cause=Cause.REFUSED)
+    is_back(house)
+
+    refund_of(house, FIRST)
+
+    assert house.row(refunds)["cause"] == "returned"
+    check_money(house)
+
+
+def test_money_for_what_was_sent_again_is_given_for_what_became_of_that(engine: Engine) -> None:
+    house = lost(engine)
+    settle(house)
+    send(house, SECOND, "1Z999AA10123456785")
+
+    settle(house, REFUND, shipment_id=SECOND, cause=Cause.NOT_BROUGHT)
+    refund_of(house, SECOND)
+
+    assert house.row(refunds)["cause"] == "not_brought"
+    check_money(house)
+
+
+@pytest.mark.parametrize("cause", [Cause.SILENT, Cause.CARRIER_PROBLEM, Cause.NOT_RECEIVED])
+def test_what_nobody_lost_for_sure_is_not_told_as_lost(engine: Engine, cause: Cause) -> None:
+    house = left(engine)
+
+    text = settle(house, REFUND, cause=cause).text
+    refund_of(house, FIRST)
+
+    assert "lost" not in text
+    assert house.row(refunds)["cause"] == only(house.rows(outbox, fact="lost"))["data"]["cause"] == cause
+
+
+def test_what_was_destroyed_is_not_told_as_lost(engine: Engine) -> None:
+    house = left(engine)
+    house.wait(timedelta(days=4))
+    house.shipping.scanned("SO-1-P1", (a_scan(CarrierStatus.DESTROYED, 90),), None, source="asked")
+
+    text = settle(house, REFUND).text
+    refund_of(house, FIRST)
+
+    assert text == "Your parcel was damaged on its way. We give you your money back."
+    assert house.row(refunds)["cause"] == house.row(carrier_claims)["cause"] == "damaged"
+    check_money(house)
+
+
+@pytest.mark.parametrize("kind", [CaseKind.RETURN_TO_SENDER, CaseKind.REFUSED])
+def test_what_is_lost_on_its_way_back_is_not_sent_again_by_itself(engine: Engine, kind: CaseKind) -> None:
+    """Guard: who was told that the money comes with the parcel, or refused it, would get another one."""
+    house = on_its_way_back(engine, kind)
+    house.records.declare_lost(DeclareLost(order_id="SO-1", parcel_id="SO-1-P1"))
+
+    settled = settle(house)
+
+    assert (settled.settlement, settled.text) == (REFUND, "Your parcel is lost. We give you your money back.")
+    assert len(house.rows(carrier_claims)) == 1
+
+
+def test_what_is_damaged_on_its_way_back_is_not_sent_again_by_itself(engine: Engine) -> None:
+    house = on_its_way_back(engine, CaseKind.REFUSED)
+
+    assert settle(house, cause=Cause.DAMAGED).settlement is REFUND
+
+
+@pytest.mark.parametrize("kind", [CaseKind.RETURN_TO_SENDER, CaseKind.REFUSED])
+def test_nobody_is_asked_or_promised_about_a_parcel_that_was_made_good(
+    engine: Engine, kind: CaseKind
+) -> None:
+    house = on_its_way_back(engine, kind)
+    fact = PLAYBOOKS[kind].told
+
+    settle(house, RESHIP, cause=Cause.RETURNING)
+    house.time = MORNING + timedelta(days=5, hours=8)  # no quiet hour where the customer is
+    sent = {message.fact for message in house.outbox.lease(20)}
+
+    assert fact
+    assert "reshipped" in sent
+    assert fact not in sent
+    assert house.row(outbox, fact=fact.value)["state"] == "withdrawn"
 
 
 # --- what was not received --------------------------------------------------------------------------
@@ -428,10 +598,14 @@ def test_who_does_not_pick_up_a_parcel_is_reminded_twice_of_its_last_day_then_it
     sweep(house, timedelta(days=2))
     sweep(house, timedelta(days=4))
     told = {row["version"]: row["data"]["until"] for row in house.rows(outbox, fact="pickup_waiting")}
+    shown = house.views.view("SO-1").shipments[0].parcel
     before = house.rows(outbox, fact="not_collected")
     sweep(house, timedelta(days=1, hours=2))
 
     assert told == dict.fromkeys((1, 2, 3), last_day)
+    assert shown
+    assert shown.pick_up_until
+    assert shown.pick_up_until.isoformat() == last_day
     assert before == []
     assert only(house.rows(outbox, fact="not_collected"))["data"]["reason"] == ""
     case = house.row(cases, kind="pickup_waiting")

@@ -135,7 +135,7 @@ def _insert(conn: Connection, table: Table, rows: Iterable[Row]) -> None:
 
 def _refund(n: int, row: Row) -> Row:
     by_hand = row.pop("by_hand")
-    more = {"n": n, "cause": "lost", "by": "system", "request_id": row["refund_id"]}
+    more = {"n": n, "by": "system", "request_id": row["refund_id"]}
     return row | more | {"by_hand_ref": "transfer" if by_hand else None}
 
 

@@ -400,6 +400,10 @@ SQL: dict[str, tuple[tuple[str, ...], Put]] = {
         ALL_IS_RIGHT,
     ),
     "acts are signed": (("DELETE FROM audit_entries WHERE order_id = 'SO-4'",), ALL_IS_RIGHT),
+    "money goes back for what happened": (
+        ("UPDATE refunds SET cause = 'returned' WHERE order_id = 'SO-5'",),
+        ALL_IS_RIGHT,
+    ),
     "claims against carriers are kept": (
         ("UPDATE cases SET state = 'resolved' WHERE kind = 'carrier_claim'",),
         ALL_IS_RIGHT,

@@ -12,6 +12,7 @@ from temporalio.testing import WorkflowEnvironment
 
 from fulfillment.domain.cases import Case, CaseKind
 from fulfillment.domain.clock import ShopClock
+from fulfillment.domain.playbooks import PLAYBOOKS, Answer
 from fulfillment.domain.settlement import Settlement
 from fulfillment.domain.shipment import WaitsFor
 from fulfillment.domain.tracking import CarrierStatus, Flag
@@ -21,6 +22,7 @@ from tests.workflows.world import NOON, World, a_shipment, state_of
 from workflows import contract
 from workflows.contract import OrderStart
 from workflows.order import OrderWorkflow
+from workflows.playbooks import CAUSE
 
 C, K = CarrierStatus, CaseKind
 
@@ -102,7 +104,7 @@ async def test_the_customer_says_what_becomes_of_a_parcel_that_comes_back(place:
 
     assert answer["added"] == ["SO-1-2"]
     assert (await order.result()).outcome == "delivered"
-    assert order.world.did("settle")[0] == "settle SO-1-1 returned reship"
+    assert order.world.did("settle")[0] == "settle SO-1-1 returning reship"
     assert order.world.did("refund") == []
 
 
@@ -127,6 +129,60 @@ async def test_what_comes_back_and_never_arrives_counts_as_lost(place: PlaceOrde
 
     assert (await order.result()).outcome == "lost"
     assert order.world.did("lost") == ["lost SO-1-P1"]
+
+
+async def test_what_was_given_up_for_its_silence_and_is_seen_again_keeps_its_replacement_here(
+    place: PlaceOrder,
+) -> None:
+    order = await on_its_way(place, a_world())
+    await order.tell("overdue", shipment_id="SO-1-1", subject="SO-1-P1", kind="no_scan")
+    await order.did("case no_scan SO-1-1")
+
+    await order.ask("answer_case", kind="no_scan", answer="reship")
+    await order.did("resolved no_scan sent again with SO-1-2")
+    await order.scanned("in_transit")
+    await order.did("found SO-1-1")
+    await order.scanned("delivered")
+
+    assert (await order.result()).outcome == "delivered"
+    assert order.world.did("settle") == ["settle SO-1-1 silent reship"]
+
+
+async def test_what_was_given_up_and_is_seen_on_its_way_back_stops_nothing_that_was_sent_instead(
+    place: PlaceOrder,
+) -> None:
+    """Guard: it does not reach its customer. Found, it would keep here what does, and they would be asked again."""
+    order = await on_its_way(place, a_world())
+    await order.scanned("lost")
+    await order.did("resolved lost sent again with SO-1-2")
+
+    await order.scanned("return_to_sender")
+    await order.scanned("returned")
+    await order.goes_to_the_door(2)
+
+    assert (await order.result()).outcome == "delivered"
+    assert order.world.did("found") == []
+    assert order.world.did("case") == ["case lost SO-1-1"]
+
+
+async def test_a_parcel_on_its_way_back_whose_money_went_back_is_explained_as_that(place: PlaceOrder) -> None:
+    order = await on_its_way(place, a_world(sends_again=False))
+    await order.scanned("return_to_sender", reason="consignee_refused")
+    await order.did("case refused SO-1-1")
+
+    await order.ask("answer_case", kind="refused", answer="refund")
+    await order.did("resolved refused the money goes back")
+
+    await order.answers("explain", lambda said: said == "SO-1-1 is on its way back. Nothing for you to do.")
+    await order.scanned("returned")
+    assert (await order.result()).outcome == "returned"
+    assert order.world.did("settle")[0] == "settle SO-1-1 refused refund"
+
+
+def test_whatever_may_be_answered_with_another_one_or_the_money_says_why() -> None:
+    made_good = {Answer.RESHIP, Answer.REFUND}
+
+    assert {kind for kind, book in PLAYBOOKS.items() if made_good & book.answers} == set(CAUSE)
 
 
 async def test_trouble_that_the_news_ends_is_over(place: PlaceOrder) -> None:

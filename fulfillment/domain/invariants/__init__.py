@@ -36,6 +36,7 @@ ALL: Final[tuple[Invariant, ...]] = (
     money.no_authorization_left_open,
     money.nothing_left_in_doubt,
     money.never_both,
+    money.given_back_for_what_happened,
     money.carrier_claims_kept,
     money.no_loss_goes_unclaimed,
     ledgers.both_books_agree,

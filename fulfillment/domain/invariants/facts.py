@@ -338,6 +338,7 @@ class RefundFact:
     refund_id: str
     order_id: str
     shipment_id: str | None
+    cause: str
     amount: int
     state: str
     by_hand: bool

@@ -18,13 +18,15 @@ from fulfillment.domain.invariants.facts import (
 from fulfillment.domain.money import format_minor
 from fulfillment.domain.order import Outcome
 from fulfillment.domain.payment import OperationKind, PaymentStatus
-from fulfillment.domain.refund import RefundState
+from fulfillment.domain.refund import RefundCause, RefundState
 from fulfillment.domain.shipment import WorkStatus
 from fulfillment.domain.substitution import SUBSTITUTED
 from fulfillment.domain.tracking import CarrierStatus
 
 _HOLDING = frozenset({PaymentStatus.AUTHORIZING, PaymentStatus.ACTION_REQUIRED, PaymentStatus.AUTHORIZED})
 _GONE = frozenset({CarrierStatus.LOST, CarrierStatus.DESTROYED})
+# What a carrier, or the dock, has said where money goes back for that.
+_SEEN = {RefundCause.LOST: _GONE, RefundCause.RETURNED: frozenset({CarrierStatus.RETURNED})}
 # The provider's words for a payment that holds money, or still may.
 _HOLDING_THERE = frozenset({"requires_capture", "requires_action", "processing"})
 _ONCE_PER_PAYMENT = frozenset({OperationKind.AUTHORIZE, OperationKind.CAPTURE, OperationKind.VOID})
@@ -527,6 +529,28 @@ def _both(shipment: ShipmentFact, refund: OperationFact | None, books: Books) ->
     if refund and (refund.ended_at or refund.claimed_at) < left_at - books.skew:
         return f"was refunded by {refund.operation_key} before it left"
     return ""
+
+
+@invariant(
+    "money goes back for what happened",
+    "I5",
+    sees="refunds",
+    claim="none is called lost, or come back, for an order of which nothing was",
+    remedy="a customer was told what is not so: write to them, and find what decided it",
+)
+def given_back_for_what_happened(evidence: Evidence) -> Found:
+    books = evidence.books
+    order_of = {parcel.parcel_id: parcel.order_id for parcel in books.parcels}
+    happened = {(shipment.order_id, shipment.outcome) for shipment in books.shipments}
+    happened |= {(order_of[scan.parcel_id], scan.status) for scan in books.scans}
+    violations = [
+        f"{refund.refund_id}: gives back for what is {refund.cause}, and nothing of {refund.order_id} was"
+        for refund in books.refunds
+        if refund.shipment_id is not None  # else a person said why
+        and (words := _SEEN.get(RefundCause(refund.cause)))
+        and not any((refund.order_id, word) in happened for word in words)
+    ]
+    return Found(len(books.refunds), violations)
 
 
 @invariant(

@@ -29,8 +29,10 @@ from fulfillment.domain.notifications import Fact, message_id, rule_of
 from fulfillment.domain.order import Order, UnitRange
 from fulfillment.domain.policy import ShortageChoice
 from fulfillment.domain.reasons import Reason
+from fulfillment.domain.settlement import COMING_BACK, Cause
 from fulfillment.domain.shipment import WaitsFor, WorkStatus
-from fulfillment.domain.view import OrderView, ShipmentSummary
+from fulfillment.domain.tracking import CarrierStatus
+from fulfillment.domain.view import OrderView, ParcelView, ShipmentSummary
 from fulfillment.providers.notifications.letters import Mail
 from fulfillment.providers.notifications.locales import TEMPLATES, Tongue, tongue_for
 from fulfillment.providers.notifications.sms import fitted
@@ -160,7 +162,9 @@ class Renderer:
             if (less := data.get("delta", 0)) < 0
             else None,
             "refund": _refund(order, data),
-            "cause": str(data.get("cause", "")),
+            "cause": _cause(data, parcel),
+            "arrived": bool(data.get("arrived")),
+            "then": str(data.get("then", "")),
             "by_hand": bool(data.get("by_hand")),
             "waits": any(_waits_for_stock(s) for s in view.shipments),
             "is_part": len(_coming(view)) > 1,
@@ -333,6 +337,13 @@ def _moment(iso: str | None) -> datetime | None:
 def _refund(order: Order, data: Mapping[str, Any]) -> Money | None:
     amount = data.get("amount")
     return Money(minor=amount, currency=order.currency) if amount else None
+
+
+def _cause(data: Mapping[str, Any], parcel: ParcelView | None) -> str:
+    """Return why something is made good, as it is now: what was on its way back may have come since."""
+    said = str(data.get("cause", ""))
+    is_back = parcel is not None and parcel.carrier_status is CarrierStatus.RETURNED
+    return Cause.RETURNED if is_back and said in COMING_BACK else said
 
 
 def _postal_address(address: Address) -> dict[str, str]:

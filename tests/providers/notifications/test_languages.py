@@ -12,6 +12,8 @@ from jinja2.meta import find_undeclared_variables
 
 from fulfillment.domain.headline import DELAY_REASONS
 from fulfillment.domain.notifications import Fact
+from fulfillment.domain.settlement import COMING_BACK, Cause, Meanwhile
+from fulfillment.domain.tracking import CarrierStatus
 from fulfillment.providers.notifications.letters import Mail
 from fulfillment.providers.notifications.locales import ENGLISH, LANGUAGES, TEMPLATES
 from fulfillment.providers.notifications.messages import Renderer
@@ -204,13 +206,44 @@ def test_an_attempt_is_told_with_its_number_and_the_day_of_the_next(
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
-def test_what_is_sent_again_while_it_is_still_out_is_not_told_as_come_back(
-    renderer: Renderer, language: str
-) -> None:
-    causes = ("not_brought", "not_received", "returned")
-    out, missed, back = (told(renderer, language, Fact.RESHIPPED, data={"cause": one}).text for one in causes)
+@pytest.mark.parametrize("fact", [Fact.RESHIPPED, Fact.REFUNDED])
+def test_each_cause_is_told_in_words_of_its_own(renderer: Renderer, language: str, fact: Fact) -> None:
+    texts = {one: told(renderer, language, fact, data={"cause": one.value}).text for one in Cause}
+    unexplained = told(renderer, language, fact, data={"cause": "of 2030"}).text
 
-    assert out == missed != back
+    assert texts[Cause.NOT_BROUGHT] == texts[Cause.NOT_RECEIVED]
+    assert len({*texts.values(), unexplained}) == len(Cause)
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_what_came_back_before_its_message_left_is_told_as_back(renderer: Renderer, language: str) -> None:
+    here = a_view(shipments=(a_shipment(parcel=a_parcel(carrier_status=CarrierStatus.RETURNED)),))
+    back = told(renderer, language, Fact.RESHIPPED, data={"cause": "returned"}, view=here).text
+
+    for cause in COMING_BACK:
+        assert told(renderer, language, Fact.RESHIPPED, data={"cause": cause.value}, view=here).text == back
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_what_does_not_come_is_told_as_lost_only_where_it_is(renderer: Renderer, language: str) -> None:
+    causes = ("lost", "silent", "carrier_problem", "not_received")
+    lost, *others = (told(renderer, language, Fact.LOST, data={"cause": one}) for one in causes)
+
+    assert len({lost.text, *(other.text for other in others)}) == len(causes)
+    assert lost.subject not in {other.subject for other in others}
+    for cause in causes:
+        text = renderer.text(a_view(), Fact.LOST, subject="SO-1-1", data={"cause": cause}, locale=language)
+        assert "..." not in text
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_what_turns_up_is_told_with_what_becomes_of_the_other_one(renderer: Renderer, language: str) -> None:
+    ways = [{"arrived": arrived, "then": then.value} for arrived in (True, False) for then in Meanwhile]
+
+    mails = [told(renderer, language, Fact.FOUND, data=way) for way in ways]
+
+    assert len({mail.text for mail in mails}) == len(ways)
+    assert len({mail.subject for mail in mails}) == 2
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
