@@ -410,7 +410,7 @@ def _comes_back_and_goes_elsewhere(world: World, order_id: str) -> None:
     world.see(order_id, _is_moving)
     world.scan(order_id, status="return_to_sender", status_detail="return")
     world.see(order_id, lambda view: view.attention is CaseKind.RETURN_TO_SENDER)
-    world.pause(_CUSTOMER_LOOKS)
+    world.reads(order_id, Fact.RETURNING)
     body = {"kind": "return_to_sender", "answer": "reship", "ship_to": asdict(_NEW_HOME)}
     world.ask(f"/v1/orders/{order_id}/cases/answer", body)
     world.note(order_id, "the customer wants it again, at another address")
@@ -422,6 +422,7 @@ def _refused_at_the_door(world: World, order_id: str) -> None:
     world.see(order_id, _is_moving)
     world.scan(order_id, status="in_transit", status_detail="refused")
     world.see(order_id, lambda view: view.attention is CaseKind.REFUSED)
+    world.reads(order_id, Fact.REFUSED)
     world.scan(order_id, status="return_to_sender", status_detail="return")
     world.pause(_TRACE)
     _dock_takes_it_in(world, order_id)
