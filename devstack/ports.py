@@ -2,12 +2,16 @@
 
 import fcntl
 import os
+import secrets
 import socket
 import tempfile
 from pathlib import Path
 from typing import TextIO
 
 _TRIES = 200
+# Below the ports that the system gives to outgoing connections (Linux from 32768, macOS from 49152): one of those could
+# be taken by any connection of this computer between the choice and the start of the server.
+_UNASSIGNED = range(20_000, 32_000)
 
 
 class Ports:
@@ -25,11 +29,9 @@ class Ports:
         return self.any()
 
     def any(self) -> int:
-        """Return a free port of the system's choice."""
+        """Return a free port that no outgoing connection can take either."""
         for _ in range(_TRIES):
-            with socket.socket() as probe:
-                probe.bind(("127.0.0.1", 0))
-                port = int(probe.getsockname()[1])
+            port = secrets.choice(_UNASSIGNED)
             if self._take(port):
                 return port
         raise OSError("no free port on 127.0.0.1")

@@ -1,7 +1,9 @@
 """Ports: the usual one if it is free, else the next, and never one that another stack has chosen."""
 
 import socket
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -46,3 +48,11 @@ def test_a_released_port_may_be_chosen_again(ports: Ports) -> None:
     ports.release()
 
     assert ports.near(first) == first
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads where Linux says it")
+def test_no_outgoing_connection_can_take_a_chosen_port(ports: Ports) -> None:
+    """Guard: a port of the system's choice is one that it gives to connections too, before the server has it."""
+    first, _ = map(int, Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split())
+
+    assert all(ports.any() < first for _ in range(50))

@@ -2,7 +2,6 @@
 
 import json
 import smtplib
-import socket
 import subprocess
 import sys
 import threading
@@ -15,6 +14,8 @@ from typing import Any, TypeVar
 
 import httpx
 import pytest
+
+from devstack.ports import Ports
 
 ROOT = Path(__file__).parents[3]
 FROM = {
@@ -35,13 +36,12 @@ TO = {
 }
 PARCEL = {"length": 10, "width": 8, "height": 4, "weight": 24}
 T = TypeVar("T")
+PORTS = Ports()  # held as long as the tests run
 STRIPE_SECRET, EASYPOST_SECRET, TWILIO_TOKEN = "whsec_tests", "sécret", "a-twilio-token"
 
 
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    return PORTS.any()
 
 
 def wait_for(ask: Callable[[], T], seconds: float = 8.0) -> T:
