@@ -97,6 +97,11 @@ _OTHERS: Final = (
     )
     .order_by(allocations.c.shipment_id)
 )
+_CLAIMED: Final = select(allocations.c.quantity).where(
+    allocations.c.shipment_id == bindparam("shipment_id"),
+    allocations.c.sku == bindparam("sku"),
+    allocations.c.state == "active",
+)
 _INSPECT: Final = (
     update(rejections)
     .where(rejections.c.rejection_id == bindparam("the_scan"), rejections.c.inspected_at.is_(None))
@@ -209,7 +214,10 @@ class RejectionStore:
             for unit in units.not_left(conn, order.order_id)
             if unit.shipment_id == request.shipment_id and unit.sku == request.sku
         ]
-        if here:  # else it left, or was changed, while the others were cleared
+        claimed = conn.execute(_CLAIMED, {"shipment_id": request.shipment_id, "sku": request.sku}).scalar()
+        if here and claimed:  # else it left, or was changed, while the others were cleared
+            # Some of them may only wait: they lie on no shelf, so they cannot be set aside.
+            request = replace(request, units=claimed)
             _Deed(conn, order, shipment, request, now=self._now(), policy=self._policy).do(here)
 
     def to_inspect(self, location_id: str | None = None) -> tuple[SetAside, ...]:
@@ -433,7 +441,7 @@ class _Deed:
             "shipment_id": request.shipment_id,
             "sku": request.sku,
             "location_id": self._place[1],
-            "quantity": answer.units,
+            "quantity": request.units,
             "reason": request.reason.value,
             "found_sku": request.found_sku,
             "note": request.note,

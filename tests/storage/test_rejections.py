@@ -250,6 +250,23 @@ def test_what_is_recalled_is_taken_from_everybody_who_was_to_get_it(house: House
     check_books(house)
 
 
+def test_of_a_shipment_that_waits_for_more_only_what_came_is_set_aside_by_a_recall(house: House) -> None:
+    """Guard: what is claimed is read again. Without it units that only wait are set aside, and found fit as well."""
+    house.stocked(mugs=1)
+    first = picking(house, mugs=1)
+    house.reserved("SO-2", mugs=3, teas=0)
+    house.stock.receive(MUG, RENO, 1, key="r-1", by="dock")
+
+    reject(house, first, reason=Rejection.RECALLED)
+    aside = {one.shipment_id: one.units for one in house.rejections.to_inspect()}
+    for one in house.rejections.to_inspect():
+        house.rejections.inspected(one.rejection_id, Settled.RESTOCK, by="quinn")
+
+    assert aside == {"SO-1-1": 1, "SO-2-1": 1}
+    assert (level(house).on_hand, level(house).quarantine) == (2, 0)
+    check_books(house)
+
+
 @pytest.mark.parametrize(("mugs", "replaced"), [(10, 1), (3, 0)])
 def test_what_is_found_damaged_at_the_bench_is_verified_anew(house: House, mugs: int, replaced: int) -> None:
     """Guard: the rejection begins another round of scans. Without it the damaged unit's scan stands for another."""
