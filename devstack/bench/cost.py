@@ -38,11 +38,11 @@ class Cost:
 
 
 PLAIN: Final = Cost(events=56, actions=16)
-# What a second parcel of the same place adds: packed and three milestones (4 events and an action each), label and
-# capture (6 and 1). It shares authorization, hand-over and timer with the first.
-SAME_PLACE: Final = Cost(events=28, actions=6)
+# What a second parcel of the same place adds: packed and delivered (4 events and an action each), label and capture (6
+# and 1). It shares authorization, hand-over and timer with the first, which tells the milestones on the way.
+SAME_PLACE: Final = Cost(events=20, actions=4)
 # One of another place leaves by itself: a hand-over of its own (4 and 1), and its number for those who search (1 and 1).
-OTHER_PLACE: Final = Cost(events=33, actions=8)
+OTHER_PLACE: Final = Cost(events=25, actions=6)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

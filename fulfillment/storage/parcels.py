@@ -10,7 +10,7 @@ from sqlalchemy import Connection, Row, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from fulfillment.domain.address import Address
-from fulfillment.domain.cases import Case, CaseKind
+from fulfillment.domain.cases import CaseKind
 from fulfillment.domain.events import EventKind, Happened
 from fulfillment.domain.hand_over import Evidence, Proof
 from fulfillment.domain.notifications import Fact
@@ -35,13 +35,21 @@ from fulfillment.domain.tracking import (
     telling_that_counts,
 )
 from fulfillment.domain.transit import Patience
-from fulfillment.storage import attempts, cases, hand_over, journal, locks, promises, signals, transits
+from fulfillment.storage import (
+    attempts,
+    cases,
+    hand_over,
+    journal,
+    locks,
+    parcel_news,
+    promises,
+    transits,
+)
 from fulfillment.storage.tables import labels, parcels, shipments, tracking_events
 
 _C = CarrierStatus
 # Those the carrier may have: the label is on it, or it has left.
 _MAY_MOVE: Final = (WorkStatus.LABELED, WorkStatus.HANDED_OVER, WorkStatus.CLOSED)
-_UNHEARD_OF: Final = (_C.PRE_TRANSIT, _C.UNKNOWN)
 _SENTENCE: Final = MappingProxyType(
     {
         _C.PICKED_UP: "The carrier has your parcel.",
@@ -138,8 +146,8 @@ def record(
     if new_edd and not outcome and promises.is_news(before.edd_first_date, new_edd, known_by=allowed.parcels):
         _put_off(conn, order, before, after, new_edd, now)
     attempt = attempts.follow(conn, order, before, after, known, now=now, policy=policy)
-    if attempt.is_news or _is_news(before, after, new_edd, order.promise_date):
-        _signal(conn, before, after, new_edd, attempt.case, now)
+    if attempt.is_news or parcel_news.is_news(conn, before, after, new_edd, order.promise_date):
+        parcel_news.tell(conn, before, after, new_edd, attempt.case, now)
     return after.status
 
 
@@ -348,7 +356,7 @@ def _write(
 ) -> None:
     values = {
         "carrier_status": after.status.value,
-        "flags": _words(after),
+        "flags": parcel_news.flags_of(after),
         "reason": after.reason or "",
         "place": after.place,
         "edd_first_date": before.edd_first_date or edd,
@@ -358,10 +366,6 @@ def _write(
         "next_check_at": next_check,
     }
     conn.execute(update(parcels).where(parcels.c.parcel_id == before.parcel_id).values(values))
-
-
-def _words(state: Tracked) -> list[str]:
-    return sorted(flag.value for flag in state.flags)
 
 
 def _note_events(conn: Connection, before: Row[Any], after: Tracked, *, source: str, now: datetime) -> None:
@@ -393,44 +397,3 @@ def _close(conn: Connection, order: Row[Any], before: Row[Any], outcome: Outcome
             "tracking_token": order.tracking_token,
         }
         journal.tell(conn, order.order_id, fact, subject=before.parcel_id, version=1, data=told, now=now)
-
-
-def _is_news(before: Row[Any], after: Tracked, edd: date | None, promise_date: date | None) -> bool:
-    """Whether the order must hear it. Where it stands is compared with what it heard last."""
-    if after.status in _UNHEARD_OF:
-        return False
-    if after.reason and after.reason.value != before.reason:
-        return True
-    seen = (before.carrier_status, sorted(before.flags), before.edd_date)
-    if (after.status.value, _words(after), edd) == seen:
-        return False
-    if after.status is _C.PICKED_UP and before.handed_over_at and not after.flags:
-        return edd is not None and promise_date is not None and edd > promise_date
-    return True
-
-
-def _signal(
-    conn: Connection, before: Row[Any], after: Tracked, edd: date | None, case: Case | None, now: datetime
-) -> None:
-    flags, day = _words(after), edd.isoformat() if edd else None
-    latest = after.latest_at.isoformat() if after.latest_at else None
-    body: dict[str, Any] = {
-        "shipment_id": before.shipment_id,
-        "parcel_id": before.parcel_id,
-        "status": after.status.value,
-        "flags": flags,
-        "reason": after.reason or "",
-        "edd": day,
-        "place": after.place,
-    }
-    if case:  # the books opened it with the scan
-        body["case"] = {
-            "case_id": case.case_id,
-            "kind": case.kind.value,
-            "opened_at": case.opened_at.isoformat(),
-            "due_at": case.due_at.isoformat(),
-            "note": case.note,
-            "owner": case.owner.value,
-        }
-    key = f"{before.parcel_id}:{after.status}:{'+'.join(flags)}:{day}:{latest}"
-    journal.signal(conn, before.order_id, signals.MILESTONE, body, fact_key=key, at=now)

@@ -17,8 +17,8 @@ def test_a_plain_order_and_a_second_shipment_stay_within_their_budgets_of_events
     assert costs["workflows"] == 1
     for what, least, budget, promised in (
         ("plain", Cost(events=40, actions=10), PLAIN, Cost(events=56, actions=16)),
-        ("same_place", Cost(events=10, actions=3), SAME_PLACE, Cost(events=28, actions=6)),
-        ("other_place", Cost(events=10, actions=3), OTHER_PLACE, Cost(events=33, actions=8)),
+        ("same_place", Cost(events=10, actions=3), SAME_PLACE, Cost(events=20, actions=4)),
+        ("other_place", Cost(events=10, actions=3), OTHER_PLACE, Cost(events=25, actions=6)),
     ):
         assert least.within(Cost(**costs[what])), what
         assert Cost(**costs[what]).within(budget), what
