@@ -140,6 +140,23 @@ LOST_AND_KEPT = together(
     drop("operations", "SO-5:refund:SO-5-1:1"),
 )
 
+A_GOODWILL_BY_HAND = refund(5, 1000, refund_id="SO-5-F2", shipment_id=None, cause="goodwill", by_hand=True)
+A_GOODWILL_BY_HAND_BEFORE_THE_LOSS = together(
+    add("refunds", A_GOODWILL_BY_HAND),
+    edit("refunds", "SO-5-F1", amount=2300),
+    edit("operations", "SO-5:refund:SO-5-1:1", amount=2300),
+    edit("payments", "pi_5", refunded=2300),
+    edit(
+        "ledger.payments",
+        "pi_5",
+        refunded=2300,
+        effects=(
+            *taken(5, "succeeded", "authorize", "capture").effects,
+            Effect(kind="refund", key="SO-5:refund:SO-5-1:1", amount=2300),
+        ),
+    ),
+)
+
 ARRIVED = TransferFact(
     transfer_id="T-1",
     sku="TENT",
@@ -411,6 +428,12 @@ BREAKS: tuple[tuple[Invariant, str, Put, str], ...] = (
         "SO-1-1: 78.42 USD captured, 0.00 USD given back, 78.42 USD is due",
     ),
     (money.captured_what_shipped, "lost, and the money kept", LOST_AND_KEPT, "SO-5-1: 33.00 USD captured"),
+    (
+        money.captured_what_shipped,
+        "lost, and more kept than a goodwill that was paid by hand",
+        together(LOST_AND_KEPT, add("refunds", A_GOODWILL_BY_HAND), edit("refunds", "SO-5-F1", amount=2300)),
+        "SO-5-1: 33.00 USD captured",
+    ),
     (
         money.captured_what_shipped,
         "made good with the money, and the money kept",
@@ -1039,6 +1062,7 @@ INNOCENT: dict[str, Put] = {
     "a workflow that failed, with its case": together(
         edit("runs.runs", "SO-7", status="failed"), add("cases", case("SO-7", "bad_signal"))
     ),
+    "a goodwill that the bank sent back and a person paid, and then a loss": A_GOODWILL_BY_HAND_BEFORE_THE_LOSS,
     "a second attempt with another card": together(
         add(
             "payments",

@@ -208,13 +208,14 @@ def captured_what_shipped(evidence: Evidence) -> Found:
     excuses = _Excuses(books)
     by_amount = {refund.order_id for refund in books.refunds if refund.shipment_id is None}
     named, too_much = _given_back_by_name(books)
+    by_hand = _paid_by_hand_by_amount(books)
     left = [shipment for shipment in books.shipments if shipment.left]
     owed = _Owed(books)
     violations = []
     for shipment in left:
         captured, refunded = taken.get(shipment.shipment_id, (0, 0))
         due = owed.of(shipment, refunded, was_lost=shipment.shipment_id in lost_shipments)
-        kept, most = captured - refunded, due
+        kept, most = captured - refunded, due + by_hand[shipment.order_id]
         if shipment.order_id in by_amount and due:
             # What a person gave back is the shop's to give: only what goes back of this one by name is judged.
             kept, most = captured - named[shipment.shipment_id], due + too_much[shipment.shipment_id]
@@ -224,6 +225,15 @@ def captured_what_shipped(evidence: Evidence) -> Found:
                 f"{excuses.money(refunded, shipment)} given back, {excuses.money(due, shipment)} is due"
             )
     return Found(len(left), violations)
+
+
+def _paid_by_hand_by_amount(books: Books) -> Counter[str]:
+    """Return per order what a person paid past the provider: of which shipment, nobody wrote down."""
+    paid: Counter[str] = Counter()
+    for refund in books.refunds:
+        if refund.by_hand and refund.shipment_id is None and refund.state == RefundState.SUCCEEDED:
+            paid[refund.order_id] += refund.amount
+    return paid
 
 
 def _given_back_by_name(books: Books) -> tuple[Counter[str], Counter[str]]:
