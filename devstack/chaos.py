@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from tempfile import mkdtemp
 from types import MappingProxyType
@@ -20,12 +21,17 @@ from temporalio.api.enums.v1 import EventType
 
 from devstack import armed
 from devstack.bench.shop import MILESTONES, RestlessFloor, Shop, open_shop
+from devstack.seed import LEHIGH
 from devstack.stack import ROOT, SERVERS, Stack, StackSpec, forget
+from fulfillment.domain.manifests import Manifest
 from fulfillment.domain.order import Order
-from fulfillment.domain.shipment import WorkStatus
+from fulfillment.domain.scan_forms import FormState, NothingForAForm
+from fulfillment.domain.shipment import WorkStatus, parcel_id
 from fulfillment.domain.tracking import CarrierStatus
 from fulfillment.http import api_client
-from fulfillment.storage.tables import orders, outbox, shipments
+from fulfillment.storage.manifests import ManifestStore
+from fulfillment.storage.scan_forms import ScanFormStore
+from fulfillment.storage.tables import labels, orders, outbox, shipments
 from fulfillment.storage.warehouse import WorkItem
 from starter.orders import ANSWER_WITHIN, TemporalAway, VerbRefused
 from workers.audit import Report, audit
@@ -52,10 +58,11 @@ class Tale(StrEnum):
     CALLED_BACK = "called_back"  # cancelled when it had its label
     LOST = "lost"
     BY_HAND = "by hand"  # nobody on the floor touches it
+    ON_A_FORM = "on a form"  # its carrier makes one code for what it takes of this place, before it leaves
 
 
 _TALES: Final[Mapping[str, Tale]] = MappingProxyType(
-    {"void": Tale.CANCELLED, "void_label": Tale.CALLED_BACK, "refund": Tale.LOST}
+    {"void": Tale.CANCELLED, "void_label": Tale.CALLED_BACK, "refund": Tale.LOST, "scan_form": Tale.ON_A_FORM}
 )
 
 
@@ -187,7 +194,7 @@ class QuietFloor(RestlessFloor):
     def _take(self, item: WorkItem, step: tuple[str, str]) -> None:
         tale = self.tales.get(item.order_id, Tale.PLAIN)
         stays = tale in (Tale.CANCELLED, Tale.BY_HAND) or (
-            tale is Tale.CALLED_BACK and item.work_status is not WorkStatus.RELEASED
+            tale in (Tale.CALLED_BACK, Tale.ON_A_FORM) and item.work_status is not WorkStatus.RELEASED
         )
         if not stays:
             super()._take(item, step)
@@ -196,6 +203,35 @@ class QuietFloor(RestlessFloor):
         if self.tales.get(item.order_id) is Tale.LOST:
             return (CarrierStatus.IN_TRANSIT, CarrierStatus.LOST)
         return MILESTONES
+
+
+class _Dock:
+    """Where the parcel of an order from the second warehouse waits for its carrier."""
+
+    def __init__(self, shop: Shop, order_id: str) -> None:
+        self._manifests = ManifestStore(shop.engine, shop.now)
+        self._forms = ScanFormStore(shop.engine, shop.now)
+        with shop.engine.connect() as conn:
+            this = parcel_id(order_id, 1)
+            self._carrier = conn.execute(
+                select(labels.c.carrier).where(labels.c.parcel_id == this)
+            ).scalar_one()
+        self._manifest_id = self._list().manifest_id
+
+    def asks(self) -> str | None:
+        """Ask for a form of what is on none and return its id; None when everything is on one that is made."""
+        try:
+            return self._forms.ask(self._list().manifest_id, by="chaos")
+        except NothingForAForm:
+            return None
+
+    def is_made(self, form_id: str) -> bool:
+        """Test whether the carrier has made it."""
+        forms = self._manifests.show(self._manifest_id).forms
+        return any(form.form_id == form_id and form.state is FormState.MADE for form in forms)
+
+    def _list(self) -> Manifest:
+        return self._manifests.make(LEHIGH, self._carrier, by="chaos")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -233,12 +269,18 @@ class Arena:
 
     async def tell(self, order_id: str, tale: Tale) -> None:
         """Place an order and take it to the end of its tale."""
-        await self.place(self.shop.order(order_id), tale)
+        of_its_own = tale is Tale.ON_A_FORM  # no other parcel is on its list
+        order = self.shop.order_from_lehigh if of_its_own else self.shop.order
+        await self.place(order(order_id), tale)
         if tale is Tale.CANCELLED:
             await self._cancel(order_id)
         if tale is Tale.CALLED_BACK:
             await self.stands(order_id, WorkStatus.LABELED)
             await self._cancel(order_id)
+        if tale is Tale.ON_A_FORM:
+            await self.stands(order_id, WorkStatus.LABELED)
+            await self._put_on_a_form(order_id)
+            self.floor.tales[order_id] = Tale.PLAIN
         await self.ended(order_id)
 
     async def ended(self, order_id: str) -> None:
@@ -248,6 +290,13 @@ class Arena:
     async def stands(self, order_id: str, status: WorkStatus) -> None:
         """Return when the order's shipment has this status."""
         await self._until(order_id, lambda: self._stands(order_id, status), f"never became {status}")
+
+    async def _put_on_a_form(self, order_id: str) -> None:
+        """List what waits for its carrier, and ask for forms until this order's parcel is on one that is made."""
+        dock = _Dock(self.shop, order_id)
+        while form_id := await asyncio.to_thread(dock.asks):
+            await self.shop.processes.get_scan_form(form_id)
+            await self._until(order_id, partial(dock.is_made, form_id), f"waits for {form_id}, not made")
 
     async def _cancel(self, order_id: str) -> None:
         """Cancel, as often as it takes to be heard: a repeat of the same request is harmless."""

@@ -94,10 +94,17 @@ class Shop:
     def order_from_two_places(self, order_id: str) -> Order:
         """Return an order of two lines, each of which lies in another warehouse: two shipments."""
         light = Product(sku="BENCH-R", name="Light, Reno", weight_g=400, price=2400, on_hand=SHELVES)
-        other = replace(light, sku="BENCH-L", name="Light, Lehigh")
         self.stock.set_catalogue([light], by="bench", location_id=seed.RENO)
-        self.stock.set_catalogue([other], by="bench", location_id=seed.LEHIGH)
-        return self._order_of(order_id, light, other)
+        return self._order_of(order_id, light, self._only_in_lehigh())
+
+    def order_from_lehigh(self, order_id: str) -> Order:
+        """Return an order of one line that lies in the second warehouse: one shipment, away from the plain ones."""
+        return self._order_of(order_id, self._only_in_lehigh())
+
+    def _only_in_lehigh(self) -> Product:
+        light = Product(sku="BENCH-L", name="Light, Lehigh", weight_g=400, price=2400, on_hand=SHELVES)
+        self.stock.set_catalogue([light], by="bench", location_id=seed.LEHIGH)
+        return light
 
     def order_of_two_parcels(self, order_id: str) -> Order:
         """Return an order of two lines from one warehouse, each too heavy to share a label: two shipments."""
@@ -111,7 +118,9 @@ class Shop:
             OrderLine(line_no=n, sku=one.sku, name=one.name, quantity=1, unit_price=one.price)
             for n, one in enumerate(products, start=1)
         )
-        return replace(an_order(order_id, self.now()), lines=lines).checked()
+        order = an_order(order_id, self.now())
+        total = sum(product.price for product in products) + order.shipping_fee
+        return replace(order, lines=lines, total=total).checked()
 
     def ended(self, prefix: str) -> tuple[str, ...]:
         """Return the orders with this prefix that have ended."""

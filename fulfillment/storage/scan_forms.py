@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, Engine, Row, bindparam, func, insert, select, update
 
+from fulfillment.crashpoints import crashpoint
 from fulfillment.domain.manifests import Departure, UnknownManifest
 from fulfillment.domain.scan_forms import (
     FormDocument,
@@ -113,10 +114,12 @@ class ScanFormStore:
     def sending(self, form_id: str) -> None:
         """Count a sending, before it leaves."""
         self._note(form_id, sends=scan_forms.c.sends + 1)
+        crashpoint("scan_form.after_claim")
 
     def known(self, form_id: str, reference: str) -> None:
         """Note what the provider calls it."""
         self._note(form_id, provider_ref=reference)
+        crashpoint("scan_form.after_record")
 
     def made(self, form_id: str, form: FormSnapshot, document: FormDocument) -> None:
         """Keep what is printed, as it came."""

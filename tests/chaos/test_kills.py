@@ -14,7 +14,7 @@ from fulfillment.settings import Settings
 
 
 def test_every_effect_at_a_provider_has_a_point_before_and_after_it() -> None:
-    deeds = ("authorize", "capture", "void", "refund", "buy_label", "void_label")
+    deeds = ("authorize", "capture", "void", "refund", "buy_label", "void_label", "scan_form")
     moments = ("after_claim", "after_effect", "after_record")
 
     assert {f"{deed}.{moment}" for deed in deeds for moment in moments} <= set(worker_points())

@@ -150,6 +150,7 @@ class EasyPostCarrier:
         """
         asked = {"shipments": [{"id": shipment} for shipment in shipments]}
         reply = self._http.post("/scan_forms", {"scan_form": asked})
+        crashpoint("scan_form.after_effect")
         with legible(reply):
             return _form(reply.body)
 
