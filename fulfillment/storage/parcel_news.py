@@ -3,19 +3,23 @@
 from datetime import date, datetime
 from typing import Any, Final
 
-from sqlalchemy import BindParameter, Connection, Row, bindparam, exists, select
+from sqlalchemy import BindParameter, Connection, Row, bindparam, exists, func, select
 
 from fulfillment.domain.cases import Case
 from fulfillment.domain.shipment import WorkStatus
 from fulfillment.domain.tracking import RANK, CarrierStatus, Tracked
 from fulfillment.storage import journal, signals
-from fulfillment.storage.tables import cases, parcels
+from fulfillment.storage.tables import cases, parcels, promises
 from fulfillment.storage.tables import signals as told
 
 _C = CarrierStatus
 _UNHEARD_OF: Final = (_C.PRE_TRANSIT, _C.UNKNOWN)
 _AS_IT_SHOULD: Final = (_C.PICKED_UP, _C.IN_TRANSIT, _C.OUT_FOR_DELIVERY)
 _OF_THE_ORDER: Final[BindParameter[str]] = bindparam("the_order")
+# What it tells of may have no case yet: the order has still to hear it.
+_TELLS_OF_TROUBLE: Final = (told.c.name == signals.OVERDUE) | (
+    func.coalesce(told.c.body["reason"].astext, "") != ""
+)
 _ANOTHER_CAME_AS_FAR: Final = select(
     exists().where(
         parcels.c.order_id == _OF_THE_ORDER,
@@ -23,7 +27,8 @@ _ANOTHER_CAME_AS_FAR: Final = select(
         parcels.c.carrier_status.in_(bindparam("as_far", expanding=True)),
     )
     & ~exists().where(cases.c.order_id == _OF_THE_ORDER)
-    & ~exists().where(told.c.order_id == _OF_THE_ORDER, told.c.name == signals.OVERDUE)
+    & ~exists().where(promises.c.order_id == _OF_THE_ORDER, promises.c.n > 1)
+    & ~exists().where(told.c.order_id == _OF_THE_ORDER, _TELLS_OF_TROUBLE)
 )
 
 
@@ -38,8 +43,10 @@ def is_news(
     seen = (before.carrier_status, sorted(before.flags), before.edd_date)
     if (after.status.value, flags_of(after), edd) == seen:
         return False
+    if edd is not None and promise_date is not None and edd > promise_date:
+        return True
     if after.status is _C.PICKED_UP and before.handed_over_at and not after.flags:
-        return edd is not None and promise_date is not None and edd > promise_date
+        return False
     return not _repeats_another(conn, before, after, edd)
 
 

@@ -10,16 +10,21 @@ from fulfillment.domain.cases import CaseKind
 from fulfillment.domain.reasons import Reason
 from fulfillment.domain.record import OpenCase
 from fulfillment.domain.tracking import CarrierStatus, Flag
-from fulfillment.storage.tables import parcels, shipments, signals
+from fulfillment.storage.tables import orders, parcels, shipments, signals, transits
 from tests.storage.house import DEPOT, MUG, NUMBER, House, a_scan
 
 C = CarrierStatus
 FIRST, SECOND = "SO-1-P1", "SO-1-P2"
+LATE = date(2026, 12, 20)
 
 
 @pytest.fixture
 def house(engine: Engine) -> House:
-    """An order whose two parcels left two locations two days ago."""
+    return under_way(engine)
+
+
+def under_way(engine: Engine, *, edd: date | None = None) -> House:
+    """An order whose two parcels left two locations two days ago; `edd` is what the second one's label says."""
     house = House(engine).stocked(mugs=2)
     house.stock.add_location("wh-lehigh", name="Lehigh", address=DEPOT, priority=2)
     house.stock.receive(MUG, "wh-lehigh", 2, key="r-1", by="test")
@@ -27,7 +32,7 @@ def house(engine: Engine) -> House:
     for n, number in enumerate((NUMBER, "1Z999AA10123456799"), start=1):
         house.floor.start_picking(f"SO-1-{n}", by="pia")
         house.floor.picked(f"SO-1-{n}", by="pia")
-        house.label(house.pack(f"SO-1-{n}"), number=number)
+        house.label(house.pack(f"SO-1-{n}"), number=number, edd=edd if n == 2 else None)
         house.floor.hand_over(f"SO-1-{n}", by="dock")
     house.wait(timedelta(hours=48))
     return house
@@ -130,3 +135,48 @@ def test_the_scan_that_proves_that_a_parcel_left_is_told(house: House) -> None:
     scanned(house, SECOND, C.IN_TRANSIT)
 
     assert heard_of(house, SECOND) == ["in_transit"]
+
+
+def test_a_later_day_that_the_books_have_promised_already_is_told_with_the_next_scan(house: House) -> None:
+    """Guard: later promises count. Without it what moved with news that nobody hears is never heard."""
+    scanned(house, FIRST, C.IN_TRANSIT)
+    scanned(house, SECOND, C.PRE_TRANSIT, edd=LATE)
+    assert house.row(orders)["promise_date"] == LATE
+    assert heard_of(house, SECOND) == []
+
+    scanned(house, SECOND, C.IN_TRANSIT, edd=LATE)
+
+    assert heard_of(house, SECOND) == ["in_transit"]
+
+
+def test_the_scan_with_which_the_books_move_the_promise_is_told(engine: Engine) -> None:
+    house = under_way(engine, edd=LATE)
+    scanned(house, FIRST, C.IN_TRANSIT)
+
+    scanned(house, SECOND, C.IN_TRANSIT)
+
+    assert house.row(orders)["promise_date"] == LATE
+    assert heard_of(house, SECOND) == ["in_transit"]
+
+
+def test_a_later_day_that_the_books_do_not_believe_is_told(engine: Engine) -> None:
+    """Guard: the day is compared with the promise. Without it the order never knows what the label said."""
+    house = under_way(engine, edd=LATE)
+    house.change(transits, {"learned_from": 20}, parcel_id=SECOND)
+    scanned(house, FIRST, C.IN_TRANSIT)
+
+    scanned(house, SECOND, C.IN_TRANSIT)
+
+    assert house.row(orders)["promise_date"] < LATE
+    assert heard_of(house, SECOND) == ["in_transit"]
+
+
+def test_trouble_that_the_order_has_yet_to_hear_of_is_ended_by_a_scan_that_it_hears(house: House) -> None:
+    """Guard: reasons that were told count. Without it the case of a trouble that is over is opened, and stays."""
+    scanned(house, FIRST, C.IN_TRANSIT, C.OUT_FOR_DELIVERY)
+    trouble = a_scan(C.IN_TRANSIT, 2, reason=Reason.CONSIGNEE_INCORRECT_ADDRESS)
+
+    for scan in (trouble, a_scan(C.IN_TRANSIT, 3), a_scan(C.OUT_FOR_DELIVERY, 4)):
+        house.shipping.scanned(SECOND, (scan,), None, source="asked")
+
+    assert heard_of(house, SECOND) == ["in_transit", "out_for_delivery"]
