@@ -26,6 +26,7 @@ from workflows import contract
 
 SPEED: Final = 3600.0  # an hour in a second
 _PREFIX: Final = "PARCEL"
+_ORDERS_A_DAY: Final = 40  # what two cores do at this speed, and look after the shop in time beside it
 _AT_ONCE: Final = 12  # orders on their way to the dock
 _LONGEST: Final = timedelta(days=45)  # in the shop's time, after the last order
 Say = Callable[[str], None]
@@ -78,8 +79,8 @@ async def _sweep_every_hour(shop: Shop) -> None:
 
 
 async def _place(shop: Shop, floor: "_Dock", parcels: int, say: Say) -> None:
-    """Let customers come as fast as the shop is done with those before them."""
-    free = asyncio.Semaphore(_AT_ONCE)
+    """Let customers come one after another, and wait where the shop is not done with those before them."""
+    free, opened = asyncio.Semaphore(_AT_ONCE), shop.now()
 
     async def one(n: int) -> None:
         async with free:
@@ -97,7 +98,11 @@ async def _place(shop: Shop, floor: "_Dock", parcels: int, say: Say) -> None:
         if n % 100 == 0:
             say(f"{n} orders placed, it is {shop.now():%a %d %b}")
 
-    await asyncio.gather(*(one(n) for n in range(1, parcels + 1)))
+    async with asyncio.TaskGroup() as customers:
+        for n in range(1, parcels + 1):
+            early = opened + timedelta(days=n / _ORDERS_A_DAY) - shop.now()
+            await asyncio.sleep(early.total_seconds() / SPEED)
+            customers.create_task(one(n))
 
 
 async def _wait_for_the_end(shop: Shop, parcels: int, say: Say) -> None:

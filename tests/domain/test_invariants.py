@@ -143,6 +143,7 @@ LOST_AND_KEPT = together(
 A_GOODWILL_BY_HAND = refund(5, 1000, refund_id="SO-5-F2", shipment_id=None, cause="goodwill", by_hand=True)
 A_GOODWILL_BY_HAND_BEFORE_THE_LOSS = together(
     add("refunds", A_GOODWILL_BY_HAND),
+    add("operations", operation(5, "refund", 1000, "failed", "SO-5-F2")),
     edit("refunds", "SO-5-F1", amount=2300),
     edit("operations", "SO-5:refund:SO-5-1:1", amount=2300),
     edit("payments", "pi_5", refunded=2300),
@@ -433,6 +434,15 @@ BREAKS: tuple[tuple[Invariant, str, Put, str], ...] = (
         "lost, and more kept than a goodwill that was paid by hand",
         together(LOST_AND_KEPT, add("refunds", A_GOODWILL_BY_HAND), edit("refunds", "SO-5-F1", amount=2300)),
         "SO-5-1: 33.00 USD captured",
+    ),
+    (
+        money.captured_what_shipped,
+        "lost, and as much kept as a goodwill that was asked of another payment",
+        together(
+            A_GOODWILL_BY_HAND_BEFORE_THE_LOSS,
+            edit("operations", "SO-5-F2", payment_id="SO-5:authorize:SO-5-2:2"),
+        ),
+        "SO-5-1: 33.00 USD captured, 23.00 USD given back, 0.00 USD is due",
     ),
     (
         money.captured_what_shipped,
@@ -1104,6 +1114,17 @@ def test_a_loss_kept_is_seen_in_the_providers_ledger_though_our_books_look_right
     evidence = swap("ledger.payments", "pi_5", taken(5, "succeeded", "authorize", "capture"))(CLEAN)
 
     assert "captured what shipped" in broken(evidence)
+
+
+def test_what_was_paid_by_hand_once_covers_what_was_kept_of_one_shipment() -> None:
+    """Guard: what is covered is used up. Without it every lost shipment of an order may keep the same goodwill."""
+    goodwill = replace(A_GOODWILL_BY_HAND, amount=7842)
+    both_lost = together(LOST_AND_KEPT, edit("shipments", "SO-1-1", order_id="SO-5", outcome="lost"))
+    evidence = together(both_lost, add("refunds", goodwill))(CLEAN)
+
+    assert money.captured_what_shipped(evidence).violations == (
+        "SO-5-1: 33.00 USD captured, 0.00 USD given back, 0.00 USD is due",
+    )
 
 
 def test_empty_books_break_nothing() -> None:

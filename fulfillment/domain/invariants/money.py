@@ -208,15 +208,16 @@ def captured_what_shipped(evidence: Evidence) -> Found:
     excuses = _Excuses(books)
     by_amount = {refund.order_id for refund in books.refunds if refund.shipment_id is None}
     named, too_much = _given_back_by_name(books)
-    by_hand = _paid_by_hand_by_amount(books)
     left = [shipment for shipment in books.shipments if shipment.left]
-    owed = _Owed(books)
+    owed, by_hand = _Owed(books), _ByHand(books)
     violations = []
     for shipment in left:
         captured, refunded = taken.get(shipment.shipment_id, (0, 0))
         due = owed.of(shipment, refunded, was_lost=shipment.shipment_id in lost_shipments)
-        kept, most = captured - refunded, due + by_hand[shipment.order_id]
-        if shipment.order_id in by_amount and due:
+        kept, most = captured - refunded, due
+        if not due:
+            kept -= by_hand.cover(shipment, kept)
+        elif shipment.order_id in by_amount:
             # What a person gave back is the shop's to give: only what goes back of this one by name is judged.
             kept, most = captured - named[shipment.shipment_id], due + too_much[shipment.shipment_id]
         if captured and not due <= kept <= most and not excuses.hold_for(shipment):
@@ -227,13 +228,30 @@ def captured_what_shipped(evidence: Evidence) -> Found:
     return Found(len(left), violations)
 
 
-def _paid_by_hand_by_amount(books: Books) -> Counter[str]:
-    """Return per order what a person paid past the provider: of which shipment, nobody wrote down."""
-    paid: Counter[str] = Counter()
-    for refund in books.refunds:
-        if refund.by_hand and refund.shipment_id is None and refund.state == RefundState.SUCCEEDED:
-            paid[refund.order_id] += refund.amount
-    return paid
+class _ByHand:
+    """What persons paid past the provider without saying of which shipment: each covers what was kept once.
+
+    It is of the payment that the provider was first asked to give it back from, or of whichever of its order.
+    """
+
+    def __init__(self, books: Books) -> None:
+        kind = OperationKind.REFUND
+        asked_of = {o.subject: o.payment_id for o in books.operations if o.kind == kind and o.payment_id}
+        self._payments = grouped(books.shares, lambda share: share.shipment_id)
+        self._paid: Counter[str] = Counter()
+        for refund in books.refunds:
+            if refund.by_hand and refund.shipment_id is None and refund.state == RefundState.SUCCEEDED:
+                self._paid[asked_of.get(refund.refund_id) or refund.order_id] += refund.amount
+
+    def cover(self, shipment: ShipmentFact, kept: int) -> int:
+        """Return how much of what was kept for a shipment that nobody got went back by hand."""
+        covered = 0
+        payments = [share.payment_id for share in self._payments.get(shipment.shipment_id, ())]
+        for source in (*payments, shipment.order_id):
+            part = max(0, min(kept - covered, self._paid[source]))
+            self._paid[source] -= part
+            covered += part
+        return covered
 
 
 def _given_back_by_name(books: Books) -> tuple[Counter[str], Counter[str]]:
