@@ -10,7 +10,6 @@ from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
-from functools import partial
 from pathlib import Path
 from tempfile import mkdtemp
 from types import MappingProxyType
@@ -23,9 +22,8 @@ from devstack import armed
 from devstack.bench.shop import MILESTONES, RestlessFloor, Shop, open_shop
 from devstack.seed import LEHIGH
 from devstack.stack import ROOT, SERVERS, Stack, StackSpec, forget
-from fulfillment.domain.manifests import Manifest
 from fulfillment.domain.order import Order
-from fulfillment.domain.scan_forms import FormState, NothingForAForm
+from fulfillment.domain.scan_forms import NothingForAForm
 from fulfillment.domain.shipment import WorkStatus, parcel_id
 from fulfillment.domain.tracking import CarrierStatus
 from fulfillment.http import api_client
@@ -41,6 +39,7 @@ from workflows.contract import PlaceAnswer
 LANES: Final = 16
 ENDS_WITHIN: Final = 240.0  # seconds, for one order, whatever is done to it
 _LOOK_EVERY: Final = 0.05
+_ASK_EVERY: Final = 1.0
 _LEASE_LEFT: Final = timedelta(seconds=55)  # of a minute: its holder has been silent for five seconds
 _ROOMS: Final = ("fulfillment", "activities", "workers", "starter")
 
@@ -216,22 +215,14 @@ class _Dock:
             self._carrier = conn.execute(
                 select(labels.c.carrier).where(labels.c.parcel_id == this)
             ).scalar_one()
-        self._manifest_id = self._list().manifest_id
 
     def asks(self) -> str | None:
-        """Ask for a form of what is on none and return its id; None when everything is on one that is made."""
+        """Return the form that is asked for, of what is on none; None when everything is on one that is made."""
+        manifest = self._manifests.make(LEHIGH, self._carrier, by="chaos")
         try:
-            return self._forms.ask(self._list().manifest_id, by="chaos")
+            return self._forms.ask(manifest.manifest_id, by="chaos")
         except NothingForAForm:
             return None
-
-    def is_made(self, form_id: str) -> bool:
-        """Test whether the carrier has made it."""
-        forms = self._manifests.show(self._manifest_id).forms
-        return any(form.form_id == form_id and form.state is FormState.MADE for form in forms)
-
-    def _list(self) -> Manifest:
-        return self._manifests.make(LEHIGH, self._carrier, by="chaos")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -269,8 +260,8 @@ class Arena:
 
     async def tell(self, order_id: str, tale: Tale) -> None:
         """Place an order and take it to the end of its tale."""
-        of_its_own = tale is Tale.ON_A_FORM  # no other parcel is on its list
-        order = self.shop.order_from_lehigh if of_its_own else self.shop.order
+        apart = tale is Tale.ON_A_FORM  # from plain orders' parcels, which leave at once
+        order = self.shop.order_from_lehigh if apart else self.shop.order
         await self.place(order(order_id), tale)
         if tale is Tale.CANCELLED:
             await self._cancel(order_id)
@@ -293,10 +284,14 @@ class Arena:
 
     async def _put_on_a_form(self, order_id: str) -> None:
         """List what waits for its carrier, and ask for forms until this order's parcel is on one that is made."""
-        dock = _Dock(self.shop, order_id)
+        dock, began = await asyncio.to_thread(_Dock, self.shop, order_id), time.monotonic()
         while form_id := await asyncio.to_thread(dock.asks):
-            await self.shop.processes.get_scan_form(form_id)
-            await self._until(order_id, partial(dock.is_made, form_id), f"waits for {form_id}, not made")
+            if time.monotonic() - began > ENDS_WITHIN:
+                raise NeverEnded(
+                    f"{order_id} waits for {form_id}, which was not made within {ENDS_WITHIN:.0f} s"
+                )
+            await self.shop.processes.get_scan_form(form_id)  # once more: Temporal may have been away
+            await asyncio.sleep(_ASK_EVERY)
 
     async def _cancel(self, order_id: str) -> None:
         """Cancel, as often as it takes to be heard: a repeat of the same request is harmless."""

@@ -65,6 +65,7 @@ from fulfillment.storage.units import Placed
 
 _W = WorkStatus
 _AT_WORK: Final = (_W.PICKING, _W.PICKED)
+_SHELF_CLEARED: Final = "clear_shelf"
 _SHORT_SHIPMENT: Final = "short"  # why a shipment ends of which nothing was found
 
 _KEPT: Final = select(rejections).where(rejections.c.rejection_id == bindparam("the_scan"))
@@ -184,18 +185,20 @@ class RejectionStore:
         return _Deed(conn, order, shipment, request, now=now, policy=self._policy).do(taken)
 
     def _clear_the_shelf(self, request: Reject) -> None:
-        """Take what lies on the same shelf out of every other claim too, one order after the other."""
+        """Take what lies on the same shelf out of every other claim too, one order after the other, and once."""
         with self._engine.connect() as conn:
-            there = conn.execute(_KEPT, {"the_scan": request.scan_id}).one().location_id
-            others = conn.execute(_OTHERS, {"the_sku": request.sku, "there": there}).all()
+            kept = conn.execute(_KEPT, {"the_scan": request.scan_id}).one()
+            if journal.audited(conn, kept.order_id, _SHELF_CLEARED, request.scan_id):
+                return  # what is claimed since then lay here after it was looked at
+            others = conn.execute(_OTHERS, {"the_sku": request.sku, "there": kept.location_id}).all()
         for other in others:
             scan_id = f"{request.scan_id}:shelf:{other.shipment_id}"  # its own shipment is among them
             also = replace(request, shipment_id=other.shipment_id, units=other.quantity, scan_id=scan_id)
             with self._engine.begin() as conn:
                 self._recall(conn, also)
-        self._take_from_the_unpaid((request.sku, there), request)
+        self._take_from_the_unpaid(kept.order_id, (request.sku, kept.location_id), request)
 
-    def _take_from_the_unpaid(self, place: Place, request: Reject) -> None:
+    def _take_from_the_unpaid(self, order_id: str, place: Place, request: Reject) -> None:
         deed = Deed(
             key=f"reject:{request.scan_id}:unpaid", cause=request.reason, by=request.by, at=self._now()
         )
@@ -203,6 +206,16 @@ class RejectionStore:
         def book(conn: Connection) -> None:
             if reserved := read_level(conn, place).reserved:
                 shortfall.book(conn, Movement.QUARANTINED, place, reserved, deed, policy=self._policy)
+            journal.audit(
+                conn,
+                order_id,
+                actor=request.by,
+                command=_SHELF_CLEARED,
+                outcome=" at ".join(place),
+                at=deed.at,
+                request_id=request.scan_id,
+                reason=request.reason,
+            )
 
         shortfall.in_one_piece(self._engine, book)
 

@@ -267,6 +267,24 @@ def test_of_a_shipment_that_waits_for_more_only_what_came_is_set_aside_by_a_reca
     check_books(house)
 
 
+def test_a_recall_that_is_told_again_takes_nothing_that_was_found_fit_since(house: House) -> None:
+    """Guard: that a shelf was cleared is noted. Without it a repeated scan takes goods from whoever got them since."""
+    house.stocked(mugs=3)
+    first = picking(house, mugs=1)
+    reject(house, first, reason=Rejection.RECALLED)
+    for one in house.rejections.to_inspect():
+        house.rejections.inspected(one.rejection_id, Settled.RESTOCK, by="quinn")
+    house.stock.receive(MUG, RENO, 3, key="r-1", by="dock")
+    house.released("SO-2", mugs=2, teas=0)
+    house.reserved("SO-3", mugs=1, teas=0)
+    before = level(house)
+
+    reject(house, first, reason=Rejection.RECALLED)
+
+    assert level(house) == before
+    check_books(house)
+
+
 @pytest.mark.parametrize(("mugs", "replaced"), [(10, 1), (3, 0)])
 def test_what_is_found_damaged_at_the_bench_is_verified_anew(house: House, mugs: int, replaced: int) -> None:
     """Guard: the rejection begins another round of scans. Without it the damaged unit's scan stands for another."""

@@ -210,7 +210,7 @@ def _why_open(event: EventFact, books: Books, known: set[str | None]) -> str:
     "facts are heard",
     "I14",
     sees="orders",
-    claim="each that is open has heard every fact the floor and the carriers told us about it",
+    claim="each that is open has heard every fact that was queued for it",
     remedy="see whether the relay runs and Temporal answers; it delivers what is left by itself",
 )
 def facts_are_heard(evidence: Evidence) -> Found:
