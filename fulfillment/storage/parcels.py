@@ -143,8 +143,10 @@ def record(
         transits.end(conn, parcel_id, Address(**order.ship_to), known, after.status, now)
     elif _OUTCOME.get(before.carrier_status):
         transits.resume(conn, parcel_id, now)
-    if new_edd and not outcome and promises.is_news(before.edd_first_date, new_edd, known_by=allowed.parcels):
-        _put_off(conn, order, before, after, new_edd, now)
+    # Until it leaves a day is only what the label says: with the hand-over its lane says what that is worth.
+    says = new_edd if _has_left(before, after) and not outcome else None
+    if says and promises.is_news(before.edd_first_date, says, known_by=allowed.parcels):
+        _put_off(conn, order, before, after, says, now)
     attempt = attempts.follow(conn, order, before, after, known, now=now, policy=policy)
     if attempt.is_news or parcel_news.is_news(conn, before, after, new_edd, order.promise_date):
         parcel_news.tell(conn, before, after, new_edd, attempt.case, now)
@@ -261,6 +263,10 @@ def _left_unseen(before: Row[Any], after: Tracked) -> bool:
     return bool(_moved(after) and before.work_status == WorkStatus.LABELED.value)
 
 
+def _has_left(before: Row[Any], after: Tracked) -> bool:
+    return bool(before.handed_over_at) or _left_unseen(before, after)
+
+
 def _should_be_here(before: Row[Any], after: Tracked) -> bool:
     return _moved(after) and before.work_status not in _MAY_MOVE
 
@@ -341,7 +347,7 @@ def _next_check(
     policy: Policy,
 ) -> datetime | None:
     """When silence becomes news: only a newer scan moves it, a repeated report does not."""
-    if after.status in JOURNEY_OVER or not (before.handed_over_at or _left_unseen(before, after)):
+    if after.status in JOURNEY_OVER or not _has_left(before, after):
         return None
     moved = after.latest_at is not None and after.latest_at != before.latest_scan_at
     silent_at: datetime | None = before.next_check_at

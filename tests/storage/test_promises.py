@@ -335,6 +335,32 @@ def test_a_timetable_that_is_later_than_the_lanes_own_history_is_no_delay(house:
     assert days_of(house) == [*timetable, (FRIDAY + timedelta(days=3), "carrier")]
 
 
+def test_what_a_label_says_before_its_parcel_leaves_is_weighed_by_the_lane(house: House) -> None:
+    """Guard: nothing is put off before it leaves. Without it a lane counts as unknown until then, and its timetable."""
+    house.stocked()
+    has_delivered(house, *[45.0] * 60, days=2)
+    house.labeled("SO-1", ship_to=BOISE)
+
+    report(house, "evt_1", a_scan(C.PRE_TRANSIT, 0), edd=FRIDAY)
+    house.floor.hand_over("SO-1-1", by="dock")
+    house.reconciliation.sweep()
+
+    assert days_of(house) == [(WEDNESDAY, "confirmed")]
+
+
+def test_on_a_lane_that_nobody_knows_the_labels_day_is_told_when_it_has_left(house: House) -> None:
+    house.stocked()
+    house.labeled("SO-1", ship_to=BOISE)
+    report(house, "evt_1", a_scan(C.PRE_TRANSIT, 0), edd=FRIDAY + timedelta(days=7))
+    here = days_of(house)
+
+    house.floor.hand_over("SO-1-1", by="dock")
+    house.reconciliation.sweep()
+
+    assert days_of(house) == [*here, (FRIDAY + timedelta(days=7), "carrier")]
+    assert len(here) == 1
+
+
 def test_a_promise_that_is_over_moves_even_by_a_timetable(house: House) -> None:
     house.stocked()
     has_delivered(house, *[45.0] * 60, days=2)
