@@ -11,7 +11,7 @@ from fulfillment.domain.forecast import Deliveries, Forecast, forecast, journey
 from fulfillment.domain.policy import Policy
 from fulfillment.domain.promise import Source
 from fulfillment.domain.record import RevisePromise
-from fulfillment.domain.tracking import JOURNEY_OVER, CarrierStatus
+from fulfillment.domain.tracking import JOURNEY_OVER, CarrierStatus, Flag
 from fulfillment.domain.zones import day_in
 from fulfillment.storage import locks, promises, transits
 from fulfillment.storage.parcels import scans_of
@@ -33,7 +33,7 @@ _DUE: Final = (
         rows,
         locations.c.closed_days,
         *orders.c["order_id", "ship_to", "promise_date"],
-        *parcels.c["shipment_id", "carrier_status", "edd_first_date", "edd_date", "reason"],
+        *parcels.c["shipment_id", "carrier_status", "edd_first_date", "edd_date", "flags", "reason"],
     )
     .join(parcels, parcels.c.parcel_id == rows.c.parcel_id)
     .join(orders, orders.c.order_id == parcels.c.order_id)
@@ -109,7 +109,8 @@ def _delay(
     if row.promise_date is None or row.carrier_status in _NOT_ASKED:
         return None
     says = row.edd_date and row.edd_date > row.promise_date
-    if says and promises.is_news(row.edd_first_date, row.edd_date, known_by=row.learned_from):
+    delayed, known_by = Flag.DELAYED in row.flags, row.learned_from
+    if says and promises.is_news(row.edd_first_date, row.edd_date, known_by=known_by, delayed=delayed):
         why = row.reason or "the carrier is running late"
         return _of(row, row.edd_date, Source.CARRIER, why)
     seen = _forecast(conn, row, past, now=now, policy=policy)

@@ -145,7 +145,8 @@ def record(
         transits.resume(conn, parcel_id, now)
     # Until it leaves a day is only what the label says: with the hand-over its lane says what that is worth.
     says = new_edd if _has_left(before, after) and not outcome else None
-    if says and promises.is_news(before.edd_first_date, says, known_by=allowed.parcels):
+    delayed, first = Flag.DELAYED in after.flags, before.edd_first_date
+    if says and promises.is_news(first, says, known_by=allowed.parcels, delayed=delayed):
         _put_off(conn, order, before, after, says, now)
     attempt = attempts.follow(conn, order, before, after, known, now=now, policy=policy)
     if attempt.is_news or parcel_news.is_news(conn, before, after, new_edd, order.promise_date):

@@ -77,12 +77,13 @@ def revise_if_later(
     return True
 
 
-def is_news(first: date | None, named: date, *, known_by: int) -> bool:
+def is_news(first: date | None, named: date, *, known_by: int, delayed: bool) -> bool:
     """Test whether a day that the carrier names says more than what it said at first.
 
-    Where its lane is known by deliveries, the promise was made by them, and its first word is that of a timetable.
+    Where its lane is known by deliveries, the promise was made by them, and its first word is that of a timetable,
+    until it reports a delay.
     """
-    return not known_by or named != (first or named)
+    return delayed or not known_by or named != (first or named)
 
 
 def put_off(

@@ -335,6 +335,35 @@ def test_a_timetable_that_is_later_than_the_lanes_own_history_is_no_delay(house:
     assert days_of(house) == [*timetable, (FRIDAY + timedelta(days=3), "carrier")]
 
 
+def test_the_timetables_day_is_told_once_the_carrier_reports_a_delay(house: House) -> None:
+    """Guard: a delay counts. Without it a day that the label named too is never believed on a lane that is known."""
+    house.stocked()
+    has_delivered(house, *[45.0] * 60, days=2)
+    house.shipped("SO-1", ship_to=BOISE)
+    house.wait(7 * HOUR)
+    report(house, "evt_1", a_scan(C.PICKED_UP, 4, place="Reno, NV"), edd=FRIDAY)
+    before = days_of(house)
+
+    report(house, "evt_2", a_scan(None, 6, flag=Flag.DELAYED, place="Reno, NV"), edd=FRIDAY)
+
+    assert before == [(WEDNESDAY, "confirmed")]
+    assert days_of(house) == [*before, (FRIDAY, "carrier")]
+
+
+def test_a_delay_that_could_not_be_told_with_its_scan_is_told_by_the_sweep(house: House) -> None:
+    """Guard: a delay counts there too. It waits so when its customer was told of another day on the same day."""
+    house.stocked()
+    has_delivered(house, *[45.0] * 60, days=2)
+    house.shipped("SO-1", ship_to=BOISE)
+    house.wait(5 * HOUR)
+    report(house, "evt_1", a_scan(C.PICKED_UP, 4, place="Reno, NV"), edd=FRIDAY)
+    house.change(parcels, {"flags": ["delayed"]}, parcel_id="SO-1-P1")
+
+    house.reconciliation.sweep()
+
+    assert days_of(house) == [(WEDNESDAY, "confirmed"), (FRIDAY, "carrier")]
+
+
 def test_what_a_label_says_before_its_parcel_leaves_is_weighed_by_the_lane(house: House) -> None:
     """Guard: nothing is put off before it leaves. Without it a lane counts as unknown until then, and its timetable."""
     house.stocked()
