@@ -480,6 +480,7 @@ def made_good(with_: str) -> OrderView:
             [
                 "travels lost",
                 "scan return_to_sender return",
+                "read returning",
                 "ask SO-10511/cases/answer",
                 *["ask /v1/returned_units"] * 2,  # a line each
             ],
@@ -490,6 +491,7 @@ def made_good(with_: str) -> OrderView:
             [
                 "travels lost",
                 "scan in_transit refused",
+                "read refused",
                 "scan return_to_sender return",
                 *["ask /v1/returned_units"] * 2,  # a line each
             ],

@@ -1,5 +1,6 @@
 """A running simulator for the tests: the real process, its mail port, and somebody who takes its webhooks."""
 
+import atexit
 import json
 import smtplib
 import subprocess
@@ -37,6 +38,7 @@ TO = {
 PARCEL = {"length": 10, "width": 8, "height": 4, "weight": 24}
 T = TypeVar("T")
 PORTS = Ports()  # held as long as the tests run
+atexit.register(PORTS.release)
 STRIPE_SECRET, EASYPOST_SECRET, TWILIO_TOKEN = "whsec_tests", "sécret", "a-twilio-token"
 
 
