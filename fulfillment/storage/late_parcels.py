@@ -15,7 +15,7 @@ from fulfillment.domain.tracking import JOURNEY_OVER, CarrierStatus, Flag
 from fulfillment.domain.zones import day_in
 from fulfillment.storage import locks, promises, transits
 from fulfillment.storage.parcels import scans_of
-from fulfillment.storage.tables import locations, orders, parcels
+from fulfillment.storage.tables import locations, orders, parcels, shipments
 from fulfillment.storage.tables import transits as rows
 
 REASON: Final = "it is slower than usual on its way"
@@ -33,9 +33,11 @@ _DUE: Final = (
         rows,
         locations.c.closed_days,
         *orders.c["order_id", "ship_to", "promise_date"],
+        shipments.c.settled,
         *parcels.c["shipment_id", "carrier_status", "edd_first_date", "edd_date", "flags", "reason"],
     )
     .join(parcels, parcels.c.parcel_id == rows.c.parcel_id)
+    .join(shipments, shipments.c.shipment_id == parcels.c.shipment_id)
     .join(orders, orders.c.order_id == parcels.c.order_id)
     .join(locations, locations.c.location_id == rows.c.location_id)
 )
@@ -106,7 +108,7 @@ def _delay(
     conn: Connection, row: Row[Any], past: Past, *, now: datetime, policy: Policy
 ) -> promises.Delay | None:
     """Return by how much a parcel will be late; None when it will not, or when nobody can tell."""
-    if row.promise_date is None or row.carrier_status in _NOT_ASKED:
+    if row.promise_date is None or row.carrier_status in _NOT_ASKED or row.settled:
         return None
     says = row.edd_date and row.edd_date > row.promise_date
     delayed, known_by = Flag.DELAYED in row.flags, row.learned_from

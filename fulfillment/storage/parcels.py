@@ -143,13 +143,11 @@ def record(
         transits.end(conn, parcel_id, Address(**order.ship_to), known, after.status, now)
     elif _OUTCOME.get(before.carrier_status):
         transits.resume(conn, parcel_id, now)
-    # Until it leaves a day is only what the label says: with the hand-over its lane says what that is worth.
-    says = new_edd if _has_left(before, after) and not outcome else None
-    delayed, first = Flag.DELAYED in after.flags, before.edd_first_date
-    if says and promises.is_news(first, says, known_by=allowed.parcels, delayed=delayed):
-        _put_off(conn, order, before, after, says, now)
     attempt = attempts.follow(conn, order, before, after, known, now=now, policy=policy)
-    if attempt.is_news or parcel_news.is_news(conn, before, after, new_edd, order.promise_date):
+    heard = attempt.is_news or parcel_news.is_news(conn, before, after, new_edd, order.promise_date)
+    if new_edd and _is_expected(before, after):
+        _put_off(conn, order, before, after, new_edd, known_by=allowed.parcels, heard=heard, now=now)
+    if heard:
         parcel_news.tell(conn, before, after, new_edd, attempt.case, now)
     return after.status
 
@@ -325,18 +323,37 @@ def _plain(status: str) -> str:
     return status.replace("_", " ")
 
 
+def _is_expected(before: Row[Any], after: Tracked) -> bool:
+    """Whether its customer waits for it: it has no end, is not on its way back, and nothing was given instead."""
+    over = after.status in _OUTCOME or after.status is _C.RETURN_TO_SENDER
+    return not over and before.settled is None
+
+
 def _put_off(
-    conn: Connection, order: Row[Any], before: Row[Any], after: Tracked, edd: date, now: datetime
+    conn: Connection,
+    order: Row[Any],
+    before: Row[Any],
+    after: Tracked,
+    edd: date,
+    *,
+    known_by: int,
+    heard: bool,
+    now: datetime,
 ) -> None:
-    """Promise the day that the carrier names, if it is a later one. The order hears that day with its news."""
+    """Promise the day that the carrier names, if it is a later one and news. The order hears it with the rest, or alone."""
+    left, delayed = _has_left(before, after), Flag.DELAYED in after.flags
+    # What the label said first is weighed by the lane, which is asked once it has left.
+    if not promises.is_news(before.edd_first_date, edd, known_by=known_by if left else 1, delayed=delayed):
+        return
     delay = promises.Delay(
         shipment_id=before.shipment_id,
         subject=before.parcel_id,
         day=edd,
         source=Source.CARRIER,
         reason=after.reason or "the carrier is running late",
+        under_way=left,
     )
-    promises.put_off(conn, order, delay, now=now, by_its_workflow=True)
+    promises.put_off(conn, order, delay, now=now, by_its_workflow=heard)
 
 
 def _next_check(

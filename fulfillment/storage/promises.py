@@ -35,13 +35,17 @@ class Told:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Delay:
-    """A shipment comes later: on which day, who says so, and the reason as the customer may read it."""
+    """A shipment comes later: on which day, who says so, and the reason as the customer may read it.
+
+    Of what is not `under_way` yet nothing can be overdue: its order reads the new day from the books.
+    """
 
     shipment_id: str
     subject: str
     day: date
     source: Source
     reason: str
+    under_way: bool = True
 
 
 def first(conn: Connection, order_id: str, day: date, *, because: str, told: Told, now: datetime) -> None:
@@ -91,11 +95,12 @@ def put_off(
 ) -> bool:
     """Promise the locked order a later day, tell the customer and queue it for the order; return whether it was done.
 
-    An earlier day is no news, and a second one on the same day waits for the next: whoever found it looks again. What
-    its own workflow found is not queued for it.
+    An earlier day is no news, one that is over nothing to wait for, and a second one on the same day waits for the
+    next: whoever found it looks again. What its own workflow found, or hears anyway, is not queued for it.
     """
     late = order.promise_date is not None and delay.day > order.promise_date
-    if not late or OrderStatus(order.status) in ENDED or _was_told_today(conn, order, now):
+    over = OrderStatus(order.status) in ENDED or delay.day < day_in(zone_of(Address(**order.ship_to)), now)
+    if not late or over or _was_told_today(conn, order, now):
         return False
     told = Told(fact=Fact.DELAYED, subject=delay.shipment_id)
     n = revise(
@@ -135,6 +140,10 @@ def _tell(conn: Connection, order: Row[Any], delay: Delay, n: int, now: datetime
 
 
 def _queue(conn: Connection, order_id: str, delay: Delay, n: int, now: datetime) -> None:
+    key = f"{delay.shipment_id}:{CaseKind.DELAYED}:{n}"
+    if not delay.under_way:
+        journal.signal(conn, order_id, signals.REPLANNED, {"why": "delayed"}, fact_key=key, at=now)
+        return
     body = {
         "shipment_id": delay.shipment_id,
         "subject": delay.subject,
@@ -142,7 +151,6 @@ def _queue(conn: Connection, order_id: str, delay: Delay, n: int, now: datetime)
         "day": delay.day.isoformat(),
         "reason": delay.reason,
     }
-    key = f"{delay.shipment_id}:{CaseKind.DELAYED}:{n}"
     journal.signal(conn, order_id, signals.OVERDUE, body, fact_key=key, at=now)
 
 

@@ -1127,6 +1127,22 @@ def test_what_was_paid_by_hand_once_covers_what_was_kept_of_one_shipment() -> No
     )
 
 
+def test_what_a_case_excuses_uses_up_nothing_that_was_paid_by_hand() -> None:
+    """Guard: the excused are passed over. Without it their share is lacking where it belongs, and is a false alarm."""
+    goodwill = replace(A_GOODWILL_BY_HAND, amount=7842)
+    one_excused = together(
+        LOST_AND_KEPT,
+        edit("shipments", "SO-1-1", order_id="SO-5", outcome="lost"),
+        add("refunds", goodwill),
+        add("cases", case("SO-5", "refund_failed", "SO-5-1")),
+    )
+    books = one_excused(CLEAN).books
+    turned = replace(CLEAN, books=replace(books, shipments=tuple(reversed(books.shipments))))
+
+    for evidence in (one_excused(CLEAN), replace(one_excused(CLEAN), books=turned.books)):
+        assert not money.captured_what_shipped(evidence).violations
+
+
 def test_empty_books_break_nothing() -> None:
     still = timedelta(seconds=1)
     empty = Books(now=NOW, since=NOW, grace=still, patience=still, skew=still)

@@ -390,6 +390,63 @@ def test_on_a_lane_that_nobody_knows_the_labels_day_is_told_when_it_has_left(hou
     assert len(here) == 1
 
 
+def test_a_carrier_that_takes_its_word_back_before_the_parcel_leaves_is_believed(house: House) -> None:
+    """Guard: the order reads the day from the books. Before the hand-over nothing can be overdue to it."""
+    house.stocked()
+    house.label(house.packed("SO-1"), edd=FRIDAY)
+    report(house, "evt_1", a_scan(C.PRE_TRANSIT, 0), edd=FRIDAY + timedelta(days=7))
+
+    assert days_of(house)[-1] == (FRIDAY + timedelta(days=7), "carrier")
+    assert house.row(signals, name="replanned")["body"]["why"] == "delayed"
+    assert house.rows(signals, name="overdue") == []
+
+
+def test_a_later_day_with_a_scan_that_is_no_news_is_heard_by_itself(house: House) -> None:
+    """Guard: what the order does not hear with its news is queued. Without it the order keeps the day before."""
+    house.stocked()
+    house.shipped("SO-1")
+    promised = house.row(orders)["promise_date"]
+    house.wait(12 * HOUR)
+    for n, late in enumerate((1, 2), start=1):  # the second one is not told on the same day
+        report(house, f"evt_{n}", a_scan(C.IN_TRANSIT, 5 + n), edd=promised + timedelta(days=late))
+    assert house.row(orders)["promise_date"] == promised + timedelta(days=1)
+    house.wait(timedelta(days=1))
+
+    report(house, "evt_3", a_scan(C.IN_TRANSIT, 20), edd=promised + timedelta(days=2))
+
+    heard = house.row(signals, name="overdue")["body"]
+    assert (heard["kind"], heard["day"]) == ("delayed", (promised + timedelta(days=2)).isoformat())
+    assert house.row(orders)["promise_date"] == promised + timedelta(days=2)
+
+
+@pytest.mark.parametrize("by_the_sweep", [False, True])
+def test_what_its_customer_does_not_wait_for_any_more_is_not_late(house: House, by_the_sweep: bool) -> None:
+    """Guard: only what is expected is put off. Without it "we now expect it" comes beside "it is coming back"."""
+    house.stocked()
+    house.shipped("SO-1")
+    house.wait(12 * HOUR)
+    first = days_of(house)
+    if by_the_sweep:
+        house.change(shipments, {"settled": "refund"}, shipment_id="SO-1-1")
+        house.change(parcels, {"edd_date": FRIDAY + timedelta(days=7)}, parcel_id="SO-1-P1")
+        house.reconciliation.sweep()
+    else:
+        report(house, "evt_1", a_scan(C.RETURN_TO_SENDER, 5), edd=FRIDAY + timedelta(days=7))
+
+    assert days_of(house) == first
+
+
+def test_a_day_that_is_over_is_promised_to_nobody(house: House) -> None:
+    house.stocked()
+    house.shipped("SO-1")
+    promised = house.row(orders)["promise_date"]
+    house.wait(timedelta(days=20))
+
+    report(house, "evt_1", a_scan(C.IN_TRANSIT, 400), edd=promised + timedelta(days=1))
+
+    assert house.row(orders)["promise_date"] == promised
+
+
 def test_a_promise_that_is_over_moves_even_by_a_timetable(house: House) -> None:
     house.stocked()
     has_delivered(house, *[45.0] * 60, days=2)

@@ -213,6 +213,8 @@ def captured_what_shipped(evidence: Evidence) -> Found:
     violations = []
     for shipment in left:
         captured, refunded = taken.get(shipment.shipment_id, (0, 0))
+        if not captured or excuses.hold_for(shipment):
+            continue
         due = owed.of(shipment, refunded, was_lost=shipment.shipment_id in lost_shipments)
         kept, most = captured - refunded, due
         if not due:
@@ -220,7 +222,7 @@ def captured_what_shipped(evidence: Evidence) -> Found:
         elif shipment.order_id in by_amount:
             # What a person gave back is the shop's to give: only what goes back of this one by name is judged.
             kept, most = captured - named[shipment.shipment_id], due + too_much[shipment.shipment_id]
-        if captured and not due <= kept <= most and not excuses.hold_for(shipment):
+        if not due <= kept <= most:
             violations.append(
                 f"{shipment.shipment_id}: {excuses.money(captured, shipment)} captured, "
                 f"{excuses.money(refunded, shipment)} given back, {excuses.money(due, shipment)} is due"
