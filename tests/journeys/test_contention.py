@@ -15,6 +15,7 @@ from workflows.contract import PlaceAnswer, Placed
 
 CUSTOMERS = 200
 UNITS = 10
+_TRIES = 4
 
 
 @pytest.mark.parametrize("backorderable", [False, True])
@@ -46,4 +47,8 @@ def _an_order(journeys: Arena, sku: str) -> Order:
 
 
 async def _place(journeys: Arena, order: Order) -> PlaceAnswer | None:
-    return await journeys.place(order, Tale.BY_HAND, within=timedelta(seconds=120))
+    """Place, and ask again where the answer takes longer, as storefronts do."""
+    for _ in range(_TRIES):
+        if answer := await journeys.place(order, Tale.BY_HAND, within=timedelta(seconds=60)):
+            return answer
+    return None
