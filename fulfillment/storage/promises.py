@@ -99,8 +99,10 @@ def put_off(
     next: whoever found it looks again. What its own workflow found, or hears anyway, is not queued for it.
     """
     late = order.promise_date is not None and delay.day > order.promise_date
-    over = OrderStatus(order.status) in ENDED or delay.day < day_in(zone_of(Address(**order.ship_to)), now)
-    if not late or over or _was_told_today(conn, order, now):
+    if not late or OrderStatus(order.status) in ENDED:
+        return False
+    zone = zone_of(Address(**order.ship_to))
+    if delay.day < day_in(zone, now) or _was_told_today(conn, order.order_id, zone, now):
         return False
     told = Told(fact=Fact.DELAYED, subject=delay.shipment_id)
     n = revise(
@@ -119,10 +121,9 @@ def put_off(
     return True
 
 
-def _was_told_today(conn: Connection, order: Row[Any], now: datetime) -> bool:
+def _was_told_today(conn: Connection, order_id: str, zone: str, now: datetime) -> bool:
     """Whether another day was promised since midnight, where the customer is."""
-    latest = conn.execute(_LATEST_TOLD, {"the_order": order.order_id}).scalar_one()
-    zone = zone_of(Address(**order.ship_to))
+    latest = conn.execute(_LATEST_TOLD, {"the_order": order_id}).scalar_one()
     return latest is not None and day_in(zone, latest) == day_in(zone, now)
 
 
