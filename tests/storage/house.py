@@ -140,6 +140,13 @@ class House:
         self.shipping.labeled(job.key, a_label(number=number, edd=edd))
         return job.key
 
+    def leave(self, shipment_id: str, *, number: str = NUMBER, edd: date | None = None) -> None:
+        """Bring a shipment that is on the floor to the carrier."""
+        self.floor.start_picking(shipment_id, by="pia")
+        self.floor.picked(shipment_id, by="pia")
+        self.label(self.pack(shipment_id), number=number, edd=edd)
+        self.floor.hand_over(shipment_id, by="dock")
+
     def shipped(self, order_id: str = "SO-1", **changes: Any) -> str:
         """Hand an order's first parcel over and return it."""
         parcel_id = self.labeled(order_id, **changes)

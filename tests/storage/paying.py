@@ -92,3 +92,9 @@ def give_back(
         if status is not RefundStatus.SUCCEEDED:
             return house.refunds.get(refund_id)
     return step
+
+
+def leave_and_capture(house: House, shipment_id: str, **label: Any) -> None:
+    """Bring a shipment that is on the floor to the carrier, and take its money."""
+    house.leave(shipment_id, **label)
+    capture(house, shipment_id)

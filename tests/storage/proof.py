@@ -1,5 +1,7 @@
 """The books of a shop after a change, judged as the audit judges them."""
 
+from datetime import timedelta
+
 from fulfillment.domain.invariants import Evidence, ledgers, money, orders, stock
 from fulfillment.domain.shipment import BEFORE_HAND_OVER
 from fulfillment.storage import boxes
@@ -25,6 +27,25 @@ _ALWAYS = (
     orders.promises_stay,
     orders.acts_are_signed,
 )
+# And when nothing is on its way any more.
+_AT_REST = (
+    money.captured_what_shipped,
+    money.refunds_fit,
+    money.nothing_shipped_unpaid,
+    money.nothing_paid_and_kept_back,
+    money.shares_add_up,
+    money.sent_again_once,
+    money.given_back_for_what_happened,
+)
+
+
+def check_money(house: House) -> None:
+    """Let everything come to rest, and fail where money is not where it belongs."""
+    house.wait(timedelta(hours=1))
+    evidence = Evidence(books=AuditStore(house.engine, house.now).books())
+    for judge in _AT_REST:
+        assert judge(evidence).violations == ()
+    check_books(house)
 
 
 def check_books(house: House) -> None:

@@ -30,10 +30,7 @@ def under_way(engine: Engine, *, edd: date | None = None) -> House:
     house.stock.receive(MUG, "wh-lehigh", 2, key="r-1", by="test")
     house.released(mugs=4, teas=0)
     for n, number in enumerate((NUMBER, "1Z999AA10123456799"), start=1):
-        house.floor.start_picking(f"SO-1-{n}", by="pia")
-        house.floor.picked(f"SO-1-{n}", by="pia")
-        house.label(house.pack(f"SO-1-{n}"), number=number, edd=edd if n == 2 else None)
-        house.floor.hand_over(f"SO-1-{n}", by="dock")
+        house.leave(f"SO-1-{n}", number=number, edd=edd if n == 2 else None)
     house.wait(timedelta(hours=48))
     return house
 

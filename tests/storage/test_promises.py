@@ -320,10 +320,15 @@ def test_a_parcel_seen_near_its_recipient_is_not_late(under_way: House) -> None:
     assert days_of(under_way) == [(WEDNESDAY, "confirmed")]
 
 
-def test_a_timetable_that_is_later_than_the_lanes_own_history_is_no_delay(house: House) -> None:
+def shipped_on_a_known_lane(house: House) -> None:
+    """Hand a parcel over that is promised for Wednesday, because all before it came in two days."""
     house.stocked()
     has_delivered(house, *[45.0] * 60, days=2)
     house.shipped("SO-1", ship_to=BOISE)
+
+
+def test_a_timetable_that_is_later_than_the_lanes_own_history_is_no_delay(house: House) -> None:
+    shipped_on_a_known_lane(house)
     house.wait(5 * HOUR)
 
     report(house, "evt_1", a_scan(C.PICKED_UP, 4, place="Reno, NV"), edd=FRIDAY)
@@ -337,9 +342,7 @@ def test_a_timetable_that_is_later_than_the_lanes_own_history_is_no_delay(house:
 
 def test_the_timetables_day_is_told_once_the_carrier_reports_a_delay(house: House) -> None:
     """Guard: a delay counts. Without it a day that the label named too is never believed on a lane that is known."""
-    house.stocked()
-    has_delivered(house, *[45.0] * 60, days=2)
-    house.shipped("SO-1", ship_to=BOISE)
+    shipped_on_a_known_lane(house)
     house.wait(7 * HOUR)
     report(house, "evt_1", a_scan(C.PICKED_UP, 4, place="Reno, NV"), edd=FRIDAY)
     before = days_of(house)
@@ -352,9 +355,7 @@ def test_the_timetables_day_is_told_once_the_carrier_reports_a_delay(house: Hous
 
 def test_a_delay_that_could_not_be_told_with_its_scan_is_told_by_the_sweep(house: House) -> None:
     """Guard: a delay counts there too. It waits so when its customer was told of another day on the same day."""
-    house.stocked()
-    has_delivered(house, *[45.0] * 60, days=2)
-    house.shipped("SO-1", ship_to=BOISE)
+    shipped_on_a_known_lane(house)
     house.wait(5 * HOUR)
     report(house, "evt_1", a_scan(C.PICKED_UP, 4, place="Reno, NV"), edd=FRIDAY)
     house.change(parcels, {"flags": ["delayed"]}, parcel_id="SO-1-P1")
@@ -448,9 +449,7 @@ def test_a_day_that_is_over_is_promised_to_nobody(house: House) -> None:
 
 
 def test_a_promise_that_is_over_moves_even_by_a_timetable(house: House) -> None:
-    house.stocked()
-    has_delivered(house, *[45.0] * 60, days=2)
-    house.shipped("SO-1", ship_to=BOISE)
+    shipped_on_a_known_lane(house)
     house.wait(4 * HOUR)
     report(house, "evt_1", a_scan(C.PICKED_UP, 4, place="Reno, NV"), edd=FRIDAY)
     house.wait(timedelta(days=3))

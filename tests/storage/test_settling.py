@@ -8,7 +8,6 @@ import pytest
 from sqlalchemy import Engine
 
 from fulfillment.domain.cases import CaseKind, CaseRefused, Owner
-from fulfillment.domain.invariants import Evidence, money
 from fulfillment.domain.inventory import Disposition
 from fulfillment.domain.order import Outcome, UnitRange
 from fulfillment.domain.playbooks import PLAYBOOKS, Answer
@@ -17,7 +16,6 @@ from fulfillment.domain.record import AnswerCase, CloseOrder, DeclareLost, OpenC
 from fulfillment.domain.refund import RefundCause, RefundNotAllowed, RequestRefund
 from fulfillment.domain.settlement import Cause, Found, NotSettled, Settle, Settled, Settlement
 from fulfillment.domain.tracking import CarrierStatus, Flag
-from fulfillment.storage.audit import AuditStore
 from fulfillment.storage.missing import MissingStore
 from fulfillment.storage.tables import (
     audit_entries,
@@ -34,7 +32,7 @@ from fulfillment.storage.tables import (
 )
 from tests.storage.house import MORNING, House, a_scan, only
 from tests.storage.paying import capture, give_back
-from tests.storage.proof import check_books
+from tests.storage.proof import check_books, check_money
 
 FIRST, SECOND, THIRD = "SO-1-1", "SO-1-2", "SO-1-3"
 RESHIP, REFUND = Settlement.RESHIP, Settlement.REFUND
@@ -75,30 +73,6 @@ def refund_of(house: House, shipment_id: str) -> str | None:
 
 def given_back(house: House) -> int:
     return sum(row["amount"] for row in house.rows(refunds) if row["state"] == "succeeded")
-
-
-_MONEY = (
-    money.captured_what_shipped,
-    money.sent_again_once,
-    money.nothing_shipped_unpaid,
-    money.given_back_for_what_happened,
-)
-
-
-def check_money(house: House) -> None:
-    house.wait(timedelta(hours=1))  # nothing is on its way any more
-    evidence = Evidence(books=AuditStore(house.engine, house.now).books())
-    for check in _MONEY:
-        assert check.judge(evidence).violations == []
-    check_books(house)
-
-
-def send(house: House, shipment_id: str, number: str) -> None:
-    """Bring a shipment from the floor to the carrier."""
-    house.floor.start_picking(shipment_id, by="pia")
-    house.floor.picked(shipment_id, by="pia")
-    house.label(house.pack(shipment_id), number=number)
-    house.floor.hand_over(shipment_id, by="dock")
 
 
 def test_what_is_lost_is_sent_again_for_nothing_and_its_units_are_taken_once(engine: Engine) -> None:
@@ -233,7 +207,7 @@ def test_a_refund_asked_for_twice_is_paid_once(engine: Engine) -> None:
 def test_what_is_sent_again_and_lost_too_gives_the_money_back_once(engine: Engine) -> None:
     house = lost(engine)
     settle(house)
-    send(house, SECOND, "1Z999AA10123456785")
+    house.leave(SECOND, number="1Z999AA10123456785")
     house.wait(timedelta(days=10))
     house.records.declare_lost(DeclareLost(order_id="SO-1", parcel_id="SO-1-P2"))
 
@@ -283,7 +257,7 @@ def test_what_turns_up_keeps_its_replacement_here(engine: Engine) -> None:
 def test_what_turns_up_after_its_replacement_left_is_asked_back(engine: Engine) -> None:
     house = lost(engine)
     settle(house)
-    send(house, SECOND, "1Z999AA10123456785")
+    house.leave(SECOND, number="1Z999AA10123456785")
 
     came_to = house.records.found(Found(order_id="SO-1", shipment_id=FIRST))
 
@@ -417,7 +391,7 @@ def test_money_for_what_has_come_back_since_it_was_decided_is_given_for_that(eng
 def test_money_for_what_was_sent_again_is_given_for_what_became_of_that(engine: Engine) -> None:
     house = lost(engine)
     settle(house)
-    send(house, SECOND, "1Z999AA10123456785")
+    house.leave(SECOND, number="1Z999AA10123456785")
 
     settle(house, REFUND, shipment_id=SECOND, cause=Cause.NOT_BROUGHT)
     refund_of(house, SECOND)

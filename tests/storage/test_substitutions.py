@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -11,14 +10,12 @@ from sqlalchemy import insert
 from fulfillment.domain.catalogue import Product
 from fulfillment.domain.change import Changed, ChangeRefused, Substitute
 from fulfillment.domain.holds import HoldReason
-from fulfillment.domain.invariants import Evidence, money
 from fulfillment.domain.inventory import UnknownSku
 from fulfillment.domain.order import UnitRange
 from fulfillment.domain.picking import Rejected, Rejection
 from fulfillment.domain.policy import Policy, Shortage, ShortageChoice, Substitution
 from fulfillment.domain.record import Confirm, ReleaseHold, StopShipments, WaitForAll
 from fulfillment.domain.reservation import Reservation
-from fulfillment.storage.audit import AuditStore
 from fulfillment.storage.records import RecordStore
 from fulfillment.storage.rejections import Reject, RejectionStore
 from fulfillment.storage.stock import StockStore
@@ -41,8 +38,8 @@ from fulfillment.storage.tables import (
     unit_ranges,
 )
 from tests.storage.house import DEPOT, MUG, TEA, House, an_order, only
-from tests.storage.paying import capture, give_back, pay
-from tests.storage.proof import check_books
+from tests.storage.paying import capture, give_back, leave_and_capture, pay
+from tests.storage.proof import check_books, check_money
 
 CUP, BOWL = "CUP", "BOWL"
 AUTOMATIC = Policy(substitution=Substitution.AUTOMATIC)
@@ -323,35 +320,13 @@ def test_the_picker_and_the_packing_slip_read_the_name_of_the_equal(shop: Callab
     check_books(house)
 
 
-def send(house: House, shipment_id: str, number: str) -> None:
-    """Bring a shipment that is on the floor to the carrier, and take its money."""
-    house.floor.start_picking(shipment_id, by="pia")
-    house.floor.picked(shipment_id, by="pia")
-    house.label(house.pack(shipment_id), number=number)
-    house.floor.hand_over(shipment_id, by="dock")
-    capture(house, shipment_id)
-
-
-def check_money(house: House) -> None:
-    house.wait(timedelta(hours=1))  # nothing is on its way any more
-    evidence = Evidence(books=AuditStore(house.engine, house.now).books())
-    for check in (
-        money.captured_what_shipped,
-        money.refunds_fit,
-        money.nothing_shipped_unpaid,
-        money.shares_add_up,
-    ):
-        assert check(evidence).violations == ()
-    check_books(house)
-
-
 def test_no_more_is_taken_than_what_was_sent_costs(shop: Callable[..., House]) -> None:
     house = shop(mugs=3)
     reject(house, AUTOMATIC)
     pay(house, "SO-1-2")
 
-    send(house, "SO-1-1", "1Z999AA10123456784")
-    send(house, "SO-1-2", "1Z999AA10123456785")
+    leave_and_capture(house, "SO-1-1", number="1Z999AA10123456784")
+    leave_and_capture(house, "SO-1-2", number="1Z999AA10123456785")
 
     assert {row["shipment_id"]: row["captured"] for row in house.rows(payment_shares)} == {
         "SO-1-1": 2400,
@@ -370,8 +345,8 @@ def test_what_was_taken_early_for_what_is_replaced_goes_back(shop: Callable[...,
     assert refund_id
     give_back(house, refund_id)
     pay(house, "SO-1-2")
-    send(house, "SO-1-1", "1Z999AA10123456784")
-    send(house, "SO-1-2", "1Z999AA10123456785")
+    leave_and_capture(house, "SO-1-1", number="1Z999AA10123456784")
+    leave_and_capture(house, "SO-1-2", number="1Z999AA10123456785")
 
     assert house.row(refunds)["amount"] == 1200
     check_money(house)

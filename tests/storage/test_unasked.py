@@ -12,14 +12,12 @@ from fulfillment.domain.catalogue import Product
 from fulfillment.domain.change import AddLines, NewLine
 from fulfillment.domain.clock import ShopClock
 from fulfillment.domain.holds import HoldReason
-from fulfillment.domain.invariants import Evidence, money
 from fulfillment.domain.order import OrderLine
 from fulfillment.domain.payment import Declined, DeclineGroup
 from fulfillment.domain.policy import DEFAULT, Policy, Shortage, Substitution
 from fulfillment.domain.record import Confirm, PlaceHold, ReleaseHold, WaitForAll
 from fulfillment.storage import holds as hold_rows
 from fulfillment.storage import reconciliation, unasked
-from fulfillment.storage.audit import AuditStore
 from fulfillment.storage.orders import lock_order
 from fulfillment.storage.payments import PaymentStore
 from fulfillment.storage.reconciliation import ReconciliationStore
@@ -39,8 +37,8 @@ from fulfillment.storage.tables import (
     substitutions,
 )
 from tests.storage.house import DEPOT, MUG, TEA, House, an_order, only
-from tests.storage.paying import capture, claim, give_back, pay, void
-from tests.storage.proof import check_books
+from tests.storage.paying import capture, claim, give_back, leave_and_capture, pay, void
+from tests.storage.proof import check_books, check_money
 from tests.storage.test_substitutions import BOWL, CUP, carried
 
 AUTOMATIC = Policy(substitution=Substitution.AUTOMATIC)
@@ -81,6 +79,12 @@ def receive(house: House, sku: str = CUP, units: int = 5, *, place: str = "wh-re
     house.stock.receive(sku, place, units, key=f"in:{sku}:{place}:{house.time}", by="test")
 
 
+def count(house: House, change: int) -> None:
+    """A cycle count finds so many mugs more, or fewer."""
+    stock = StockStore(house.engine, house.now, policy=AUTOMATIC)
+    stock.adjust(MUG, "wh-reno", change, key="count-1", by="ann", reason="cycle count")
+
+
 def sweep(house: House, policy: Policy = AUTOMATIC) -> None:
     ReconciliationStore(house.engine, house.now, ShopClock(), policy=policy).sweep()
 
@@ -98,9 +102,7 @@ def waits_on(house: House) -> None:
 def test_what_a_count_takes_away_is_replaced_by_the_sweep(shop: Callable[..., House]) -> None:
     house = shop(mugs=3, cups=5)
     house.released(mugs=3, teas=0)
-    StockStore(house.engine, house.now, policy=AUTOMATIC).adjust(
-        MUG, "wh-reno", -1, key="count-1", by="ann", reason="cycle count"
-    )
+    count(house, -1)
     before = carried(house)
 
     sweep(house)
@@ -119,9 +121,7 @@ def test_what_a_count_takes_away_is_replaced_by_the_sweep(shop: Callable[..., Ho
 def test_who_was_not_told_yet_that_units_wait_hears_of_the_equal_alone(shop: Callable[..., House]) -> None:
     house = shop(mugs=3, cups=5)
     house.released(mugs=3, teas=0)
-    StockStore(house.engine, house.now, policy=AUTOMATIC).adjust(
-        MUG, "wh-reno", -1, key="count-1", by="ann", reason="cycle count"
-    )
+    count(house, -1)
 
     sweep(house)
     house.wait(timedelta(hours=12))  # until it is day where they live
@@ -134,14 +134,12 @@ def test_money_that_was_held_for_what_a_count_took_away_is_let_go_and_nothing_is
 ) -> None:
     house = shop(mugs=2, cups=5)
     house.released(mugs=2, teas=0)
-    StockStore(house.engine, house.now, policy=AUTOMATIC).adjust(
-        MUG, "wh-reno", -2, key="count-1", by="ann", reason="cycle count"
-    )
+    count(house, -2)
 
     sweep(house)
     void(house, "SO-1-1")
     pay(house, "SO-1-2")
-    leave(house, "SO-1-2")
+    leave_and_capture(house, "SO-1-2")
 
     assert carried(house) == {("SO-1-2", CUP): 2, ("substituted", MUG): 2}
     assert [(row["status"], row["captured"]) for row in house.rows(payments)] == [
@@ -155,40 +153,16 @@ def test_money_that_was_taken_early_for_what_a_count_took_away_goes_back(shop: C
     house = shop(mugs=2, cups=5)
     shipment_id = house.released(mugs=2, teas=0)
     capture(house, shipment_id, early=True)
-    StockStore(house.engine, house.now, policy=AUTOMATIC).adjust(
-        MUG, "wh-reno", -2, key="count-1", by="ann", reason="cycle count"
-    )
+    count(house, -2)
 
     sweep(house)
     refund_id = house.payments.claim_refund(shipment_id)
     assert refund_id
     give_back(house, refund_id)
     pay(house, "SO-1-2")
-    leave(house, "SO-1-2")
+    leave_and_capture(house, "SO-1-2")
 
     check_money(house)
-
-
-def leave(house: House, shipment_id: str) -> None:
-    house.floor.start_picking(shipment_id, by="pia")
-    house.floor.picked(shipment_id, by="pia")
-    house.label(house.pack(shipment_id))
-    house.floor.hand_over(shipment_id, by="dock")
-    capture(house, shipment_id)
-
-
-def check_money(house: House) -> None:
-    house.wait(timedelta(hours=1))  # nothing is on its way any more
-    evidence = Evidence(books=AuditStore(house.engine, house.now).books())
-    for check in (
-        money.captured_what_shipped,
-        money.refunds_fit,
-        money.nothing_shipped_unpaid,
-        money.nothing_paid_and_kept_back,
-        money.shares_add_up,
-    ):
-        assert check(evidence).violations == ()
-    check_books(house)
 
 
 def test_a_claim_that_ran_out_and_finds_nothing_any_more_is_replaced_once_its_order_is_confirmed(
